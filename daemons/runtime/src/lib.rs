@@ -1,0 +1,1 @@
+//! What controller and speaker share: arguments, logs, metrics, probes, shutdown.

@@ -1,0 +1,1 @@
+//! The speaker: tells the network where service addresses live.

@@ -1,0 +1,1 @@
+//! Fuzz targets over the public API of the libraries.

@@ -1,0 +1,1 @@
+//! Zero-copy ARP and NDP codecs and a sans-IO responder for addresses that move between machines.

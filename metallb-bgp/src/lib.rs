@@ -1,0 +1,1 @@
+//! A sans-IO BGP speaker: codecs, finite state machine, advertisement table, optional tokio driver.

@@ -1,0 +1,1 @@
+//! Address allocation and announcement decisions of a bare-metal load balancer, as pure functions of facts.

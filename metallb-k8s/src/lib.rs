@@ -1,0 +1,1 @@
+//! MetalLB's Kubernetes resources, watchers and writers around metallb-core.
