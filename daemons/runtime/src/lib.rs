@@ -1,1 +1,17 @@
 //! What controller and speaker share: arguments, logs, metrics, probes, shutdown.
+//!
+//! * [`args`] — flags and environment variables under MetalLB's names, in Go's flag syntax too;
+//! * [`logging`] — `tracing` to stderr, as text or JSON;
+//! * [`metrics`] — families of samples computed at scrape time, rendered under their exact names;
+//! * [`http`] — the `/metrics`, `/healthz`, `/readyz` and `/debug/state` endpoints;
+//! * [`shutdown`] — SIGTERM and SIGINT as one cancellation token;
+//! * [`daemon`] — the frame around a daemon's `run`: parse, log, runtime, exit code.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod args;
+pub mod daemon;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod shutdown;
