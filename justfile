@@ -1,0 +1,33 @@
+# The same recipes that CI calls; `just check` before every push.
+
+default: check
+
+check: fmt clippy doc test deny
+
+fmt:
+    cargo fmt --all --check
+
+clippy:
+    cargo clippy --workspace --all-targets --all-features --exclude metallb-fuzz -- -D warnings
+    cargo clippy -p metallb-fuzz --all-targets -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+test:
+    cargo test --workspace
+
+deny:
+    cargo deny --offline check licenses bans sources
+
+crds:
+    cargo run -p metallb-k8s --example crdgen
+
+lab *ARGS:
+    cargo run --release -- lab up {{ARGS}}
+
+bench:
+    cargo bench -p metallb-benches
+
+ci:
+    bash .ci/run
