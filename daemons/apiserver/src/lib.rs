@@ -1,1 +1,39 @@
-//! An embedded Kubernetes API server for tests and the lab; not for production.
+//! An embedded Kubernetes API server, in memory, for tests and the lab. **Not for production.**
+//!
+//! It speaks the real HTTP API, so that `kubectl`, kube-rs and client-go work against it for what
+//! it has: namespaces, services (with cluster addresses and node ports), endpoint slices, nodes,
+//! pods, secrets, config maps, events, leases, workloads as plain objects, and every custom
+//! resource whose definition is given to it. There are no controllers behind it except those the
+//! API itself needs: namespace clean-up and garbage collection by owner reference.
+//!
+//! There is **no authentication and no TLS**. The server therefore refuses to listen anywhere but
+//! on loopback unless [`Builder::allow_remote`] says otherwise.
+//!
+//! ```
+//! use metallb_apiserver::Server;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder().build()?;
+//! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let address = server.serve(listener)?;
+//! let kubeconfig = server.kubeconfig(&format!("http://{address}"));
+//! assert!(kubeconfig.contains("current-context"));
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+#![deny(missing_docs, rustdoc::broken_intra_doc_links)]
+#![forbid(unsafe_code)]
+
+mod api;
+mod error;
+mod failure;
+mod http;
+mod load;
+mod server;
+mod state;
+
+pub use crate::error::{ApplyError, BuildError, ServeError};
+pub use crate::http::{ApiBody, ApiService};
+pub use crate::server::{Builder, ObjectRef, Server};
