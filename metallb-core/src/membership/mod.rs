@@ -1,0 +1,45 @@
+//! Which speakers live: a sans-IO heartbeat engine.
+//!
+//! Every member sends one small datagram to every other member per interval and counts a member down
+//! after [`Timing::misses`] silent intervals. A member that is silent here but heard by a member that is
+//! heard here stays a member, so that a partial failure of the network does not make two owners.
+//!
+//! [`Membership`] is a state machine: the caller owns the socket, the clock and the sealing of datagrams
+//! (what goes in and out of here is plain text). After every call of a `handle_*`, `set_*` or
+//! [`Membership::leave`], drain [`Membership::poll_transmit`] and [`Membership::poll_event`], then sleep
+//! until [`Membership::next_timeout`].
+//!
+//! ```
+//! use metallb_core::keys::NodeName;
+//! use metallb_core::membership::{Config, Epoch, Event, Membership, Peer};
+//! use std::collections::BTreeMap;
+//!
+//! let start = std::time::Instant::now();
+//! let a = NodeName::new("a");
+//! let b = NodeName::new("b");
+//! let mut at_a = Membership::new(start, Config::new(a.clone(), Epoch::new(1), 7))?;
+//! let mut at_b = Membership::new(start, Config::new(b.clone(), Epoch::new(1), 8))?;
+//! at_a.set_peers(start, BTreeMap::from([(b.clone(), Peer::new("192.0.2.2:7946".parse()?, true))]));
+//! at_b.set_peers(start, BTreeMap::from([(a.clone(), Peer::new("192.0.2.1:7946".parse()?, true))]));
+//!
+//! // The network: what one sends, the other receives.
+//! let mut datagram = Vec::new();
+//! while let Some(_to) = at_a.poll_transmit(&mut datagram) {
+//!     at_b.handle_datagram(start, &datagram)?;
+//! }
+//! assert!(std::iter::from_fn(|| at_b.poll_event()).any(|event| event == Event::Settled));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod engine;
+mod metadata;
+mod peer;
+mod roster;
+mod transfer;
+pub mod wire;
+
+pub use config::{Config, ConfigError, Epoch, Timing, TimingError};
+pub use engine::{Event, Membership, Rejected, Stats};
+pub use metadata::{InterfaceFacts, MAX_METADATA_LEN, Metadata, MetadataError};
+pub use peer::{Peer, PeerView, Status};

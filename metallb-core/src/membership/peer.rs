@@ -1,0 +1,204 @@
+//! What is known of one other member.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::keys::NodeName;
+
+use super::config::{Epoch, MAX_INTERVAL, Timing};
+use super::metadata::Metadata;
+use super::roster::Bits;
+use super::transfer::{Incoming, Outgoing};
+
+/// Another member, as discovered: where to send, and whether it is known to be up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Where its heartbeats go.
+    pub address: SocketAddr,
+    /// Whether the discovery says that it is ready. A member that starts waits for those that are.
+    pub ready: bool,
+}
+
+impl Peer {
+    /// A member at `address`.
+    #[must_use]
+    pub const fn new(address: SocketAddr, ready: bool) -> Self {
+        Self { address, ready }
+    }
+}
+
+/// Whether and why another member counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// Never heard, by nobody that is heard here.
+    Unknown,
+    /// Heard, but it has just started and takes no part yet.
+    Starting,
+    /// Heard: a member.
+    Heard,
+    /// Not heard here, but by a member that is heard here: a member.
+    Vouched,
+    /// Silent for too long.
+    Down,
+    /// It said that it leaves.
+    Left,
+}
+
+impl Status {
+    /// Whether a node of this status takes part in elections.
+    #[must_use]
+    pub const fn is_member(self) -> bool {
+        matches!(self, Self::Heard | Self::Vouched)
+    }
+
+    /// A stable word for metrics and status output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Starting => "starting",
+            Self::Heard => "heard",
+            Self::Vouched => "vouched",
+            Self::Down => "down",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// A snapshot of what is known of one other member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerView {
+    /// Its node.
+    pub name: NodeName,
+    /// Where its heartbeats go.
+    pub address: SocketAddr,
+    /// Whether and why it counts.
+    pub status: Status,
+    /// When its last datagram arrived.
+    pub last_heard: Option<Instant>,
+    /// The epoch of its last datagram.
+    pub epoch: Option<Epoch>,
+    /// Whether it holds our newest metadata.
+    pub acknowledged: bool,
+}
+
+/// What is known of one other member.
+#[derive(Debug)]
+pub(super) struct PeerState {
+    pub(super) peer: Peer,
+    pub(super) status: Status,
+    /// The last run heard of.
+    pub(super) run: Option<Run>,
+    /// Until when the word of others counts.
+    pub(super) vouched_until: Option<Instant>,
+    /// Until when the word of others does not count, because it said that it leaves.
+    pub(super) left_until: Option<Instant>,
+    /// It was starting when we settled: it counts as soon as it is heard, because we started together.
+    pub(super) started_together: bool,
+    pub(super) metadata: Option<Arc<Metadata>>,
+    /// What it holds of our metadata.
+    pub(super) acknowledged: u64,
+    pub(super) outgoing: Option<Outgoing>,
+}
+
+/// What one run of a member has told.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) epoch: Epoch,
+    pub(super) sequence: u64,
+    pub(super) last_heard: Instant,
+    pub(super) interval: Duration,
+    pub(super) settled: bool,
+    pub(super) left: bool,
+    /// Version of its metadata held completely.
+    pub(super) metadata_version: u64,
+    pub(super) incoming: Option<Incoming>,
+    pub(super) bits: Option<Bits>,
+}
+
+impl PeerState {
+    pub(super) const fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            status: Status::Unknown,
+            run: None,
+            vouched_until: None,
+            left_until: None,
+            started_together: false,
+            metadata: None,
+            acknowledged: 0,
+            outgoing: None,
+        }
+    }
+
+    /// When its silence will have lasted too long.
+    pub(super) fn silent_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
+        let run = self.run.as_ref().filter(|run| !run.left)?;
+        let patience = run.patience(own_interval).saturating_mul(timing.misses());
+        run.last_heard.checked_add(patience)
+    }
+
+    pub(super) fn is_heard(&self, now: Instant, timing: Timing, own_interval: Duration) -> bool {
+        self.silent_at(timing, own_interval).is_some_and(|at| now < at)
+    }
+
+    /// Whether others may be told that it is heard: it was, a short while ago, and it takes part.
+    pub(super) fn is_recent(&self, now: Instant, timing: Timing, own_interval: Duration) -> bool {
+        self.status == Status::Heard
+            && self.run.as_ref().is_some_and(|run| {
+                let recent = run.patience(own_interval).saturating_mul(timing.recent());
+                now.saturating_duration_since(run.last_heard) < recent
+            })
+    }
+
+    /// The status that follows from what is known at `now`.
+    pub(super) fn judge(&self, now: Instant, timing: Timing, own_interval: Duration) -> Status {
+        if self.is_heard(now, timing, own_interval) {
+            let takes_part = self.run.as_ref().is_some_and(|run| run.settled) || self.started_together;
+            return if takes_part { Status::Heard } else { Status::Starting };
+        }
+        if self.left_until.is_some_and(|until| now < until) {
+            return Status::Left;
+        }
+        if self.vouched_until.is_some_and(|until| now < until) {
+            return Status::Vouched;
+        }
+        match &self.run {
+            None => Status::Unknown,
+            Some(run) if run.left => Status::Left,
+            Some(_) => Status::Down,
+        }
+    }
+
+    /// When the status may change by the passing of time alone.
+    pub(super) fn next_change(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
+        match self.status {
+            Status::Starting | Status::Heard => self.silent_at(timing, own_interval),
+            Status::Vouched => self.vouched_until,
+            Status::Left => self.left_until,
+            Status::Unknown | Status::Down => None,
+        }
+    }
+
+    pub(super) fn view(&self, name: &NodeName, metadata_version: u64) -> PeerView {
+        PeerView {
+            name: name.clone(),
+            address: self.peer.address,
+            status: self.status,
+            last_heard: self.run.as_ref().map(|run| run.last_heard),
+            epoch: self.run.as_ref().map(|run| run.epoch),
+            acknowledged: self.acknowledged >= metadata_version,
+        }
+    }
+}
+
+impl Run {
+    /// The longer of both members' intervals: a slower sender is given the time it needs, within limits.
+    pub(super) fn patience(&self, own_interval: Duration) -> Duration {
+        self.interval.min(MAX_INTERVAL).max(own_interval)
+    }
+}
