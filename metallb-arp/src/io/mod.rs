@@ -1,0 +1,3 @@
+//! Drivers: what connects the responder to real networks.
+
+pub mod linux;
