@@ -1,1 +1,20 @@
 //! Address allocation and announcement decisions of a bare-metal load balancer, as pure functions of facts.
+//!
+//! - [`keys`]: names and other small values
+//! - [`select`]: labels and label selectors
+//! - [`addr`]: addresses, ranges and sets of them
+//! - [`facts`]: what the engines are told about services, nodes, endpoints and namespaces
+//! - [`config`]: from what people write to what is valid
+//! - [`ipam`]: who gets which address
+//!
+//! Nothing here reads a clock, a file or a socket, and equal inputs give equal results.
+
+#![deny(missing_docs, rustdoc::broken_intra_doc_links)]
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod config;
+pub mod facts;
+pub mod ipam;
+pub mod keys;
+pub mod select;

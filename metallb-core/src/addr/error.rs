@@ -1,0 +1,66 @@
+//! What can be wrong with an address, a CIDR or a range.
+
+use std::net::IpAddr;
+
+/// What is wrong with an entry of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It is empty.
+    #[error("is empty; write a CIDR, a range first-last, or an address")]
+    Empty,
+    /// An address cannot be read.
+    #[error("{text:?} is not an IP address; write for example 192.0.2.10 or 2001:db8::10")]
+    InvalidAddress {
+        /// As written.
+        text: Box<str>,
+    },
+    /// A number of an IPv4 address begins with a zero; some programs read that as octal.
+    #[error("{text:?} has a number with a leading zero; write it without, or the address is ambiguous")]
+    LeadingZero {
+        /// As written.
+        text: Box<str>,
+    },
+    /// An IPv6 address has a zone.
+    #[error("{text:?} has a zone; write the address without it")]
+    Zone {
+        /// As written.
+        text: Box<str>,
+    },
+    /// An IPv6 address that stands for an IPv4 address.
+    #[error("{address} is an IPv4 address in IPv6 notation; write it as IPv4")]
+    MappedIpv4 {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Netmask notation.
+    #[error("{text:?} is netmask notation; write the prefix length, for example /24")]
+    Netmask {
+        /// The part behind the slash.
+        text: Box<str>,
+    },
+    /// The part behind the slash is not a number of the right size.
+    #[error("{text:?} is not a prefix length; use 0 to {max} without sign and leading zeros")]
+    InvalidLength {
+        /// The part behind the slash.
+        text: Box<str>,
+        /// Longest allowed.
+        max: u8,
+    },
+    /// The ends of a range are of different families.
+    #[error("{first} and {last} are of different families; use one family per range")]
+    MixedFamilies {
+        /// First address.
+        first: IpAddr,
+        /// Last address.
+        last: IpAddr,
+    },
+    /// A range ends before it starts.
+    #[error("the range ends at {last}, before its start {first}; swap them")]
+    EndBeforeStart {
+        /// First address.
+        first: IpAddr,
+        /// Last address.
+        last: IpAddr,
+    },
+}

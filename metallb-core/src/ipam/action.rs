@@ -1,0 +1,167 @@
+//! What the assigner wants done.
+
+use std::net::IpAddr;
+
+use super::error::AllocationError;
+use crate::facts::RequestError;
+use crate::keys::{PoolName, ServiceKey, SharingKey};
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Write these addresses and pools to the service, in this order. Emitted only while the fact says otherwise.
+    Assign {
+        /// The service.
+        service: ServiceKey,
+        /// All its addresses.
+        addresses: Vec<IpAddr>,
+        /// The pools they come from, one or two, without repetition.
+        pools: Vec<PoolName>,
+    },
+    /// Remove all addresses from the service. Emitted only while the fact has some.
+    Clear {
+        /// The service.
+        service: ServiceKey,
+        /// Why, when somebody should be told; `None` when the service no longer wants any.
+        reason: Option<ClearReason>,
+    },
+    /// Tell about a service. Emitted only on change.
+    Report {
+        /// The service.
+        service: ServiceKey,
+        /// What to tell.
+        report: Report,
+    },
+    /// The use of a pool has changed.
+    Usage {
+        /// The pool.
+        pool: PoolName,
+        /// Its use now.
+        usage: Usage,
+    },
+}
+
+/// News about a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Report {
+    /// It has got addresses that it did not have before; these are all it has now.
+    Allocated {
+        /// All its addresses.
+        addresses: Vec<IpAddr>,
+    },
+    /// It has lost an address. Other addresses may be assigned at once.
+    Released {
+        /// The addresses.
+        addresses: Vec<IpAddr>,
+        /// Why.
+        reason: ClearReason,
+    },
+    /// It gets no address.
+    Failed(AllocationError),
+    /// It has one address but not the second.
+    AdditionalFailed(AllocationError),
+    /// What it asks for makes no sense.
+    InvalidRequest(RequestError),
+    /// It keeps addresses although their pool is not in force.
+    Held {
+        /// The addresses.
+        addresses: Vec<IpAddr>,
+        /// The pool that is not in force.
+        pool: PoolName,
+    },
+    /// It keeps an address that it shares with a service that has other pods behind it: valid in MetalLB, not given anew.
+    SharingKept {
+        /// The address.
+        address: IpAddr,
+        /// The sharing key.
+        key: SharingKey,
+    },
+}
+
+/// Why a service has lost an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClearReason {
+    /// No pool object contains it.
+    #[error("{address} is in no pool any more")]
+    NotInPool {
+        /// The address.
+        address: IpAddr,
+    },
+    /// The pool it is in does not admit the service.
+    #[error("pool \"{pool}\", which has {address}, no longer admits the service")]
+    NotAdmitted {
+        /// The address.
+        address: IpAddr,
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The pool avoids addresses that end in .0 and .255.
+    #[error("pool \"{pool}\" avoids {address}, which ends in .0 or .255")]
+    Avoided {
+        /// The address.
+        address: IpAddr,
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The service does not have this family (any more).
+    #[error("{address} is not of a family of the service")]
+    FamilyNotWanted {
+        /// The address.
+        address: IpAddr,
+    },
+    /// More than one address of a family.
+    #[error("{address} is a second address of its family")]
+    SecondOfFamily {
+        /// The address.
+        address: IpAddr,
+    },
+    /// The service asks for other addresses.
+    #[error("the service asks for other addresses than {address}")]
+    OtherAddressWanted {
+        /// The address.
+        address: IpAddr,
+    },
+    /// The service asks for another pool.
+    #[error("the service asks for pool \"{pool}\", which does not have {address}")]
+    OtherPoolWanted {
+        /// The address.
+        address: IpAddr,
+        /// The wanted pool.
+        pool: PoolName,
+    },
+    /// Another service holds it and it cannot be shared.
+    #[error("{0}")]
+    Conflict(AllocationError),
+}
+
+impl ClearReason {
+    /// Stable word for events and metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotInPool { .. } => "address_not_in_pool",
+            Self::NotAdmitted { .. } => "pool_not_admitted",
+            Self::Avoided { .. } => "address_avoided",
+            Self::FamilyNotWanted { .. } | Self::SecondOfFamily { .. } => "family_mismatch",
+            Self::OtherAddressWanted { .. } | Self::OtherPoolWanted { .. } => "request_changed",
+            Self::Conflict(error) => error.reason(),
+        }
+    }
+}
+
+/// How much of a pool is in use. A shared address counts once; all numbers saturate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[expect(clippy::exhaustive_structs, reason = "four counters, as in the status of a pool")]
+pub struct Usage {
+    /// IPv4 addresses in use.
+    pub assigned_v4: u128,
+    /// IPv6 addresses in use.
+    pub assigned_v6: u128,
+    /// IPv4 addresses that could be given out.
+    pub available_v4: u128,
+    /// IPv6 addresses that could be given out.
+    pub available_v6: u128,
+}

@@ -1,0 +1,174 @@
+//! Why a service does not get an address.
+
+use std::net::IpAddr;
+
+use crate::keys::{Family, NamespaceName, PoolName, Port, ServiceKey};
+
+/// Why an allocation failed. The text says what would help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocationError {
+    /// There is no pool at all.
+    #[error("there is no address pool; create one")]
+    NoPool,
+    /// No pool may be used by this service.
+    #[error(
+        "no pool with autoAssign admits the service; adjust serviceAllocation of a pool or ask for a pool by name"
+    )]
+    NoMatchingPool,
+    /// The pools that may be used have no range of this family.
+    #[error("no pool that the service may use has {family} addresses; add an {family} range to one")]
+    NoPoolOfFamily {
+        /// The family.
+        family: Family,
+    },
+    /// No single pool has both families.
+    #[error("no pool that the service may use has a free address of both families; add a range to one")]
+    NoPoolOfBothFamilies,
+    /// The only pool that may be used is full.
+    #[error("pool \"{pool}\" has no free {family} address: 0 of {capacity}; free one or add a range")]
+    PoolExhausted {
+        /// The pool.
+        pool: PoolName,
+        /// The family.
+        family: Family,
+        /// How many addresses of the family the pool has.
+        capacity: u128,
+    },
+    /// All pools that may be used are full.
+    #[error(
+        "none of the {pools} pools that the service may use has a free {family} address; free one or add a range"
+    )]
+    AllExhausted {
+        /// How many pools.
+        pools: usize,
+        /// The family.
+        family: Family,
+    },
+    /// The wanted pool does not exist.
+    #[error("there is no pool \"{pool}\"; create it or ask for another")]
+    UnknownPool {
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The wanted pool exists but is not in force.
+    #[error("pool \"{pool}\" is not valid and not in force; correct it")]
+    PoolRejected {
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The pool does not admit the service.
+    #[error(
+        "pool \"{pool}\" does not admit services with these labels in namespace \"{namespace}\"; adjust its serviceAllocation"
+    )]
+    PoolNotAdmitted {
+        /// The pool.
+        pool: PoolName,
+        /// Namespace of the service.
+        namespace: NamespaceName,
+    },
+    /// The wanted address is in no pool.
+    #[error("{address} is in no pool; add it to one or ask for another")]
+    AddressNotInPool {
+        /// The address.
+        address: IpAddr,
+    },
+    /// The wanted address is not in the wanted pool.
+    #[error("{address} is not in pool \"{pool}\"; ask for another address or pool")]
+    AddressNotInWantedPool {
+        /// The address.
+        address: IpAddr,
+        /// The wanted pool.
+        pool: PoolName,
+    },
+    /// The wanted address ends in .0 or .255 and the pool avoids these.
+    #[error(
+        "{address} ends in .0 or .255, which pool \"{pool}\" avoids; ask for another or set avoidBuggyIPs to false"
+    )]
+    AddressAvoided {
+        /// The address.
+        address: IpAddr,
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The wanted addresses lie in different pools.
+    #[error(
+        "the wanted addresses lie in the pools \"{first}\" and \"{second}\"; ask for addresses of one pool"
+    )]
+    DifferentPools {
+        /// The pool of the first.
+        first: PoolName,
+        /// The pool of the second.
+        second: PoolName,
+    },
+    /// Somebody else holds the address.
+    #[error("{address} is in use by {holder}; free it, ask for another, or give both the same sharing key")]
+    AddressInUse {
+        /// The address.
+        address: IpAddr,
+        /// Who holds it.
+        holder: ServiceKey,
+    },
+    /// The holder has another sharing key.
+    #[error("{address} is shared by {holder} under another sharing key; use the same key for both")]
+    SharingKeyMismatch {
+        /// The address.
+        address: IpAddr,
+        /// Who holds it.
+        holder: ServiceKey,
+    },
+    /// The holder has the same sharing key but other pods behind it or another traffic policy.
+    #[error(
+        "{address} is shared by {holder}, which has another externalTrafficPolicy or, with Local, other pods; make them equal or use another address"
+    )]
+    BackendMismatch {
+        /// The address.
+        address: IpAddr,
+        /// Who holds it.
+        holder: ServiceKey,
+    },
+    /// The holder uses one of the ports.
+    #[error("port {port} of {address} is already used by {holder}; use another port or address")]
+    PortConflict {
+        /// The address.
+        address: IpAddr,
+        /// The port.
+        port: Port,
+        /// Who uses it.
+        holder: ServiceKey,
+    },
+}
+
+impl AllocationError {
+    /// Every value of [`AllocationError::reason`] and of [`RequestError::reason`](crate::facts::RequestError::reason).
+    pub const REASONS: [&'static str; 10] = [
+        "pool_exhausted",
+        "no_matching_pool",
+        "unknown_pool",
+        "pool_not_admitted",
+        "address_not_in_pool",
+        "address_in_use",
+        "sharing_key_mismatch",
+        "port_conflict",
+        "family_mismatch",
+        "invalid_request",
+    ];
+
+    /// Stable word for events and metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::PoolExhausted { .. } | Self::AllExhausted { .. } => "pool_exhausted",
+            Self::NoPool | Self::NoMatchingPool => "no_matching_pool",
+            Self::NoPoolOfFamily { .. } | Self::NoPoolOfBothFamilies => "family_mismatch",
+            Self::UnknownPool { .. } | Self::PoolRejected { .. } => "unknown_pool",
+            Self::PoolNotAdmitted { .. } => "pool_not_admitted",
+            Self::AddressNotInPool { .. }
+            | Self::AddressNotInWantedPool { .. }
+            | Self::AddressAvoided { .. }
+            | Self::DifferentPools { .. } => "address_not_in_pool",
+            Self::AddressInUse { .. } => "address_in_use",
+            Self::SharingKeyMismatch { .. } | Self::BackendMismatch { .. } => "sharing_key_mismatch",
+            Self::PortConflict { .. } => "port_conflict",
+        }
+    }
+}
