@@ -13,7 +13,9 @@ pub use asn::{Asn, AsnWidth, ParseAsnError, PeerKind, RemoteAs, RouterId, ZeroRo
 pub use attributes::{
     Aggregator, AsPath, AsPathSegment, Attributes, NextHop, Origin, OtherAttribute, SegmentKind,
 };
-pub use community::{Community, ExtendedCommunity, LargeCommunity, ParseCommunityError};
+pub use community::{
+    Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity, ParseCommunityError,
+};
 pub use family::{AfiSafi, Families, Family};
 pub use hold_time::{HoldTime, HoldTimeError};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Asn, Community, ExtendedCommunity, LargeCommunity};
+use super::{Asn, Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity};
 
 /// The path attributes of a route (RFC 4271 §5 and its extensions), decoded.
 ///
@@ -34,6 +34,8 @@ pub struct Attributes {
     pub cluster_list: Vec<Ipv4Addr>,
     /// EXTENDED COMMUNITIES (RFC 4360).
     pub extended_communities: Vec<ExtendedCommunity>,
+    /// IPv6 address specific extended communities (RFC 5701).
+    pub ipv6_extended_communities: Vec<Ipv6ExtendedCommunity>,
     /// LARGE_COMMUNITY (RFC 8092).
     pub large_communities: Vec<LargeCommunity>,
     /// Optional transitive attributes this crate does not know, in the order of their codes.
@@ -55,6 +57,7 @@ impl Attributes {
             originator_id: None,
             cluster_list: Vec::new(),
             extended_communities: Vec::new(),
+            ipv6_extended_communities: Vec::new(),
             large_communities: Vec::new(),
             other: Vec::new(),
         }
@@ -66,6 +69,8 @@ impl Attributes {
         self.communities.dedup();
         self.extended_communities.sort_unstable();
         self.extended_communities.dedup();
+        self.ipv6_extended_communities.sort_unstable();
+        self.ipv6_extended_communities.dedup();
         self.large_communities.sort_unstable();
         self.large_communities.dedup();
         self.other.sort_by_key(|other| other.code);

@@ -91,6 +91,10 @@ impl fmt::Display for ExtendedCommunity {
     }
 }
 
+/// An IPv6 address specific extended community of twenty octets, not interpreted (RFC 5701).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ipv6ExtendedCommunity(pub [u8; 20]);
+
 /// The text is not a community in its canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(

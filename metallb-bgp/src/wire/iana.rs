@@ -210,3 +210,35 @@ pub const REFRESH_REQUEST: u8 = 0;
 pub const REFRESH_BEGIN: u8 = 1;
 /// ROUTE-REFRESH subtype: end of a refresh, EoRR (RFC 7313).
 pub const REFRESH_END: u8 = 2;
+
+/// ORIGIN value IGP.
+pub const ORIGIN_IGP: u8 = 0;
+/// ORIGIN value EGP.
+pub const ORIGIN_EGP: u8 = 1;
+/// ORIGIN value INCOMPLETE.
+pub const ORIGIN_INCOMPLETE: u8 = 2;
+
+/// Whether this crate interprets path attributes with the type code `code`.
+pub const fn is_known_attribute(code: u8) -> bool {
+    attribute_flags(code).is_some()
+}
+
+/// The Optional and Transitive flags a known path attribute must have, `None` for an unknown one.
+pub const fn attribute_flags(code: u8) -> Option<u8> {
+    match code {
+        ATTR_ORIGIN | ATTR_AS_PATH | ATTR_NEXT_HOP | ATTR_LOCAL_PREF | ATTR_ATOMIC_AGGREGATE => {
+            Some(FLAG_TRANSITIVE)
+        }
+        ATTR_MED | ATTR_ORIGINATOR_ID | ATTR_CLUSTER_LIST | ATTR_MP_REACH | ATTR_MP_UNREACH => {
+            Some(FLAG_OPTIONAL)
+        }
+        ATTR_AGGREGATOR
+        | ATTR_COMMUNITIES
+        | ATTR_EXTENDED_COMMUNITIES
+        | ATTR_AS4_PATH
+        | ATTR_AS4_AGGREGATOR
+        | ATTR_IPV6_EXTENDED_COMMUNITIES
+        | ATTR_LARGE_COMMUNITIES => Some(FLAG_OPTIONAL | FLAG_TRANSITIVE),
+        _ => None,
+    }
+}

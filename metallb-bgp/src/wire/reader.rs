@@ -20,11 +20,6 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// A reader over the next `count` octets.
-    pub(crate) fn sub(&mut self, count: usize) -> Result<Self, Short> {
-        self.take(count).map(Self)
-    }
-
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
         let (head, tail) = self.0.split_first_chunk::<N>().ok_or(Short)?;
         self.0 = tail;

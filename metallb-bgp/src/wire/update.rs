@@ -4,7 +4,7 @@ mod fault;
 
 pub use fault::{Action, Fault, UpdateError};
 
-use super::header::{Frame, Header};
+use super::header::Frame;
 use super::reader::{Reader, Short};
 use crate::types::{Asn, AsnWidth, Families, PeerKind};
 
@@ -83,6 +83,3 @@ impl UpdateContext {
         }
     }
 }
-
-/// Octets of an UPDATE besides its three variable parts.
-pub(crate) const FIXED_LEN: usize = Header::LEN + 4;

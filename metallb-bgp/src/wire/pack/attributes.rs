@@ -1,0 +1,297 @@
+//! Path attributes as octets.
+
+use std::net::Ipv6Addr;
+
+use super::PathEncoding;
+use super::template::{self, ATTRIBUTES_LEN_AT, Place, Template};
+use crate::types::{
+    AsPath, AsPathSegment, Asn, AsnWidth, Attributes, Family, NextHop, Origin, OtherAttribute, PeerKind,
+    SegmentKind,
+};
+use crate::wire::error::EncodeError;
+use crate::wire::iana;
+
+/// Path attributes encoded for the routes of one family on sessions of one kind.
+///
+/// Routes of IPv4 with an IPv4 next hop use the NLRI field; all others use MP_REACH_NLRI, without a NEXT_HOP
+/// attribute (RFC 4760 §3, RFC 2545, RFC 8950).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeBlock {
+    family: Family,
+    place: Place,
+    /// The message up to the first prefix.
+    head: Vec<u8>,
+    /// The message after the last prefix.
+    tail: Vec<u8>,
+}
+
+impl AttributeBlock {
+    /// Encodes `attributes` for routes of `family`.
+    ///
+    /// LOCAL_PREF is always sent to internal peers, as 100 when there is none, and never to external ones
+    /// (RFC 4271 §5.1.5). To a peer with two-octet AS numbers, AS4_PATH and AS4_AGGREGATOR are added when a number
+    /// needs them (RFC 6793 §4.2.2).
+    ///
+    /// # Errors
+    /// [`EncodeError::NextHop`] for IPv6 routes with an IPv4 next hop, [`EncodeError::AsSet`],
+    /// [`EncodeError::KnownAttribute`], [`EncodeError::Attribute`] when one does not fit its length field.
+    pub fn encode(
+        attributes: &Attributes,
+        family: Family,
+        encoding: PathEncoding,
+    ) -> Result<Self, EncodeError> {
+        let mut head = Vec::new();
+        template::begin(&mut head);
+        head.extend_from_slice(&[0, 0]);
+        match (family, attributes.next_hop) {
+            (Family::Ipv4Unicast, NextHop::V4(_)) => {
+                let start = head.len();
+                encode_all(attributes, Place::Nlri, encoding, &mut head)?;
+                let section = head.len().saturating_sub(start);
+                let length = u16::try_from(section).map_err(|_| too_large(section))?;
+                if let Some(field) = head.get_mut(ATTRIBUTES_LEN_AT..).and_then(|rest| rest.first_chunk_mut())
+                {
+                    *field = length.to_be_bytes();
+                }
+                Ok(Self { family, place: Place::Nlri, head, tail: Vec::new() })
+            }
+            (Family::Ipv6Unicast, NextHop::V4(_)) => Err(EncodeError::NextHop(family)),
+            (_, NextHop::V6 { global, link_local }) => {
+                begin_mp_reach(family, global, link_local, &mut head);
+                let mut tail = Vec::new();
+                encode_all(attributes, Place::Multiprotocol, encoding, &mut tail)?;
+                Ok(Self { family, place: Place::Multiprotocol, head, tail })
+            }
+        }
+    }
+
+    /// The family whose routes can be announced with this block.
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    pub(super) fn template(&self) -> Template<'_> {
+        Template { head: &self.head, tail: &self.tail, place: self.place }
+    }
+}
+
+/// Appends MP_REACH_NLRI up to its first prefix, with a length of zero.
+fn begin_mp_reach(family: Family, global: Ipv6Addr, link_local: Option<Ipv6Addr>, out: &mut Vec<u8>) {
+    const NO_SNPA: u8 = 0;
+    let code_points = family.afi_safi();
+    out.extend_from_slice(&[iana::FLAG_OPTIONAL | iana::FLAG_EXTENDED_LENGTH, iana::ATTR_MP_REACH, 0, 0]);
+    out.extend_from_slice(&code_points.afi.to_be_bytes());
+    out.push(code_points.safi);
+    match link_local {
+        None => {
+            out.push(16);
+            out.extend_from_slice(&global.octets());
+        }
+        Some(link_local) => {
+            out.push(32);
+            out.extend_from_slice(&global.octets());
+            out.extend_from_slice(&link_local.octets());
+        }
+    }
+    out.push(NO_SNPA);
+}
+
+/// Appends every attribute but MP_REACH_NLRI in ascending order of type (RFC 7606 §5.1).
+fn encode_all(
+    attributes: &Attributes,
+    place: Place,
+    encoding: PathEncoding,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    check_other(&attributes.other)?;
+    let mut section = Section { out, other: &attributes.other };
+    let path = &attributes.as_path;
+    check_path(path)?;
+    let internal = encoding.peer == PeerKind::Internal;
+    section.put(WELL_KNOWN, iana::ATTR_ORIGIN, &[origin(attributes.origin)])?;
+    let octets = path_octets(path, encoding.asn_width);
+    section.put(WELL_KNOWN, iana::ATTR_AS_PATH, &octets)?;
+    if let (Place::Nlri, NextHop::V4(address)) = (place, attributes.next_hop) {
+        section.put(WELL_KNOWN, iana::ATTR_NEXT_HOP, &address.octets())?;
+    }
+    if let Some(med) = attributes.med {
+        section.put(iana::FLAG_OPTIONAL, iana::ATTR_MED, &med.to_be_bytes())?;
+    }
+    if internal {
+        let local_pref = attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF);
+        section.put(WELL_KNOWN, iana::ATTR_LOCAL_PREF, &local_pref.to_be_bytes())?;
+    }
+    if attributes.atomic_aggregate {
+        section.put(WELL_KNOWN, iana::ATTR_ATOMIC_AGGREGATE, &[])?;
+    }
+    encode_aggregator(attributes, encoding.asn_width, &mut section)?;
+    section.put_list(iana::ATTR_COMMUNITIES, &attributes.communities, |c| c.0.to_be_bytes())?;
+    if internal {
+        encode_reflection(attributes, &mut section)?;
+    }
+    section.put_list(iana::ATTR_EXTENDED_COMMUNITIES, &attributes.extended_communities, |c| c.0)?;
+    encode_as4(attributes, encoding.asn_width, &mut section)?;
+    let ipv6_specific = &attributes.ipv6_extended_communities;
+    section.put_list(iana::ATTR_IPV6_EXTENDED_COMMUNITIES, ipv6_specific, |c| c.0)?;
+    section.put_list(iana::ATTR_LARGE_COMMUNITIES, &attributes.large_communities, |c| {
+        let mut octets = [0; 12];
+        let fields = [c.global, c.local1, c.local2];
+        octets.chunks_exact_mut(4).zip(fields).for_each(|(to, from)| to.copy_from_slice(&from.to_be_bytes()));
+        octets
+    })?;
+    section.finish()
+}
+
+fn encode_aggregator(
+    attributes: &Attributes,
+    width: AsnWidth,
+    section: &mut Section<'_>,
+) -> Result<(), EncodeError> {
+    let Some(aggregator) = attributes.aggregator else { return Ok(()) };
+    let mut octets = Vec::with_capacity(8);
+    put_asn(aggregator.asn, width, &mut octets);
+    octets.extend_from_slice(&aggregator.address.octets());
+    section.put(OPTIONAL_TRANSITIVE, iana::ATTR_AGGREGATOR, &octets)
+}
+
+/// ORIGINATOR_ID and CLUSTER_LIST (RFC 4456 §8).
+fn encode_reflection(attributes: &Attributes, section: &mut Section<'_>) -> Result<(), EncodeError> {
+    if let Some(originator) = attributes.originator_id {
+        section.put(iana::FLAG_OPTIONAL, iana::ATTR_ORIGINATOR_ID, &originator.octets())?;
+    }
+    if attributes.cluster_list.is_empty() {
+        return Ok(());
+    }
+    let octets: Vec<u8> = attributes.cluster_list.iter().flat_map(|id| id.octets()).collect();
+    section.put(iana::FLAG_OPTIONAL, iana::ATTR_CLUSTER_LIST, &octets)
+}
+
+/// AS4_PATH and AS4_AGGREGATOR, only where two octets are not enough (RFC 6793 §4.2.2).
+fn encode_as4(
+    attributes: &Attributes,
+    width: AsnWidth,
+    section: &mut Section<'_>,
+) -> Result<(), EncodeError> {
+    if width == AsnWidth::Four {
+        return Ok(());
+    }
+    if !attributes.as_path.asns().all(Asn::is_mappable) {
+        let confederation = |segment: &&AsPathSegment| segment.kind != SegmentKind::ConfedSequence;
+        let path = AsPath(attributes.as_path.0.iter().filter(confederation).cloned().collect());
+        let octets = path_octets(&path, AsnWidth::Four);
+        if !octets.is_empty() {
+            section.put(OPTIONAL_TRANSITIVE, iana::ATTR_AS4_PATH, &octets)?;
+        }
+    }
+    match attributes.aggregator {
+        Some(aggregator) if !aggregator.asn.is_mappable() => {
+            let mut octets = Vec::with_capacity(8);
+            put_asn(aggregator.asn, AsnWidth::Four, &mut octets);
+            octets.extend_from_slice(&aggregator.address.octets());
+            section.put(OPTIONAL_TRANSITIVE, iana::ATTR_AS4_AGGREGATOR, &octets)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An attribute section in the making; unknown attributes are put where their code belongs.
+struct Section<'a> {
+    out: &'a mut Vec<u8>,
+    other: &'a [OtherAttribute],
+}
+
+impl Section<'_> {
+    fn put(&mut self, flags: u8, code: u8, value: &[u8]) -> Result<(), EncodeError> {
+        while let Some((first, rest)) = self.other.split_first().filter(|(first, _)| first.code < code) {
+            put_attribute(OTHER, first.code, &first.value, self.out)?;
+            self.other = rest;
+        }
+        put_attribute(flags, code, value, self.out)
+    }
+
+    /// Puts a list of values sorted and without duplicates; nothing for an empty list.
+    fn put_list<T: Ord + Copy, const N: usize>(
+        &mut self,
+        code: u8,
+        list: &[T],
+        octets: fn(T) -> [u8; N],
+    ) -> Result<(), EncodeError> {
+        if list.is_empty() {
+            return Ok(());
+        }
+        let mut sorted = list.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let value: Vec<u8> = sorted.into_iter().flat_map(octets).collect();
+        self.put(OPTIONAL_TRANSITIVE, code, &value)
+    }
+
+    fn finish(self) -> Result<(), EncodeError> {
+        self.other.iter().try_for_each(|other| put_attribute(OTHER, other.code, &other.value, self.out))
+    }
+}
+
+fn put_attribute(flags: u8, code: u8, value: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if let Ok(length) = u8::try_from(value.len()) {
+        out.extend_from_slice(&[flags, code, length]);
+    } else {
+        let length = u16::try_from(value.len());
+        let length = length.map_err(|_| EncodeError::Attribute { code, length: value.len() })?;
+        out.extend_from_slice(&[flags | iana::FLAG_EXTENDED_LENGTH, code]);
+        out.extend_from_slice(&length.to_be_bytes());
+    }
+    out.extend_from_slice(value);
+    Ok(())
+}
+
+fn path_octets(path: &AsPath, width: AsnWidth) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for segment in &path.0 {
+        let kind = match segment.kind {
+            SegmentKind::Set => iana::SEGMENT_SET,
+            SegmentKind::Sequence => iana::SEGMENT_SEQUENCE,
+            SegmentKind::ConfedSequence => iana::SEGMENT_CONFED_SEQUENCE,
+            SegmentKind::ConfedSet => iana::SEGMENT_CONFED_SET,
+        };
+        for asns in segment.asns.chunks(MAX_SEGMENT) {
+            octets.extend_from_slice(&[kind, u8::try_from(asns.len()).unwrap_or(u8::MAX)]);
+            asns.iter().for_each(|asn| put_asn(*asn, width, &mut octets));
+        }
+    }
+    octets
+}
+
+fn put_asn(asn: Asn, width: AsnWidth, out: &mut Vec<u8>) {
+    match width {
+        AsnWidth::Two => out.extend_from_slice(&asn.two_octet().to_be_bytes()),
+        AsnWidth::Four => out.extend_from_slice(&asn.value().to_be_bytes()),
+    }
+}
+
+fn check_path(path: &AsPath) -> Result<(), EncodeError> {
+    let is_set = |segment: &AsPathSegment| matches!(segment.kind, SegmentKind::Set | SegmentKind::ConfedSet);
+    if path.0.iter().any(is_set) { Err(EncodeError::AsSet) } else { Ok(()) }
+}
+
+fn check_other(other: &[OtherAttribute]) -> Result<(), EncodeError> {
+    let known = other.iter().find(|other| iana::is_known_attribute(other.code));
+    known.map_or(Ok(()), |other| Err(EncodeError::KnownAttribute(other.code)))
+}
+
+fn too_large(section: usize) -> EncodeError {
+    EncodeError::TooLarge { size: section, limit: usize::from(u16::MAX) }
+}
+
+const fn origin(origin: Origin) -> u8 {
+    match origin {
+        Origin::Igp => iana::ORIGIN_IGP,
+        Origin::Egp => iana::ORIGIN_EGP,
+        Origin::Incomplete => iana::ORIGIN_INCOMPLETE,
+    }
+}
+
+const WELL_KNOWN: u8 = iana::FLAG_TRANSITIVE;
+const OPTIONAL_TRANSITIVE: u8 = iana::FLAG_OPTIONAL | iana::FLAG_TRANSITIVE;
+const OTHER: u8 = OPTIONAL_TRANSITIVE | iana::FLAG_PARTIAL;
+const DEFAULT_LOCAL_PREF: u32 = 100;
+const MAX_SEGMENT: usize = 255;
