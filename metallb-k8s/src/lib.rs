@@ -2,4 +2,10 @@
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 #![forbid(unsafe_code)]
 
+pub mod client;
+pub mod convert;
 pub mod crd;
+pub mod facts;
+pub mod queue;
+pub mod watch;
+pub mod write;

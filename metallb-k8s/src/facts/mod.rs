@@ -1,0 +1,157 @@
+//! Kubernetes objects cut down to the facts that [`metallb_core`] decides on.
+//!
+//! [`objects`] decodes only what is needed; the functions here turn it into facts. The `…Record`
+//! types are what a [`Store`](crate::watch::Store) keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use metallb_core::{
+    facts::{Endpoints, Namespace, Node},
+    keys::{NamespaceName, NodeName, ServiceKey},
+    select::Labels,
+};
+
+use crate::watch::{ObjectKey, Tracked};
+
+pub mod annotations;
+pub mod objects;
+mod pod;
+mod service;
+
+pub use pod::SpeakerPod;
+pub use service::{ClassFilter, ServiceRecord, service};
+
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+const OUT_OF_SERVICE_TAINT: &str = "node.kubernetes.io/out-of-service";
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// What the engines need to know of a Node. `None` when it has no name.
+pub fn node(object: &objects::Node) -> Option<Node> {
+    let name = NodeName::new(object.metadata.name.as_deref()?);
+    let labels = labels(object.metadata.labels.as_ref());
+    let condition = |kind: &str| {
+        object.status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
+    };
+    Some(Node {
+        network_unavailable: condition("NetworkUnavailable"),
+        excluded: labels.get(EXCLUDE_LABEL).is_some(),
+        control_plane: labels.get(CONTROL_PLANE_LABEL).is_some(),
+        out_of_service: object.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE_TAINT),
+        ..Node::new(name, labels)
+    })
+}
+
+impl Tracked for Node {
+    fn differs(&self, previous: &Self) -> bool {
+        self != previous
+    }
+}
+
+/// What the engines need to know of a Namespace. `None` when it has no name.
+pub fn namespace(object: &objects::Namespace) -> Option<Namespace> {
+    let name = NamespaceName::new(object.metadata.name.as_deref()?);
+    Some(Namespace { name, labels: labels(object.metadata.labels.as_ref()) })
+}
+
+impl Tracked for Namespace {
+    fn differs(&self, previous: &Self) -> bool {
+        self != previous
+    }
+}
+
+/// What is kept of an EndpointSlice: the nodes with endpoints that can serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SliceRecord {
+    /// The Service it belongs to.
+    pub service: ServiceKey,
+    /// Nodes with at least one endpoint that can serve.
+    pub nodes: BTreeSet<NodeName>,
+    /// Whether an endpoint that can serve names no node.
+    pub elsewhere: bool,
+}
+
+impl SliceRecord {
+    /// Cuts an EndpointSlice down; `None` when it belongs to no Service.
+    pub fn cut(object: &objects::EndpointSlice) -> Option<Self> {
+        let meta = &object.metadata;
+        let service = meta.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
+        let serving = object.endpoints.iter().filter(|endpoint| can_serve(&endpoint.conditions));
+        let mut nodes = BTreeSet::new();
+        let mut elsewhere = false;
+        for endpoint in serving {
+            match endpoint.node_name.as_deref() {
+                Some(node) if !node.is_empty() => {
+                    nodes.insert(NodeName::new(node));
+                }
+                _ => elsewhere = true,
+            }
+        }
+        Some(Self { service: ServiceKey::new(meta.namespace.as_deref()?, service), nodes, elsewhere })
+    }
+}
+
+impl Tracked for SliceRecord {
+    fn differs(&self, previous: &Self) -> bool {
+        self != previous
+    }
+}
+
+/// Ready, or not judged, or on its way out but still answering.
+fn can_serve(conditions: &objects::EndpointConditions) -> bool {
+    conditions.ready.unwrap_or(true) || conditions.serving.unwrap_or(false)
+}
+
+/// The endpoints of a Service from its slices; `None` when none can serve.
+pub fn endpoints<'a>(
+    service: &ServiceKey,
+    slices: impl IntoIterator<Item = &'a SliceRecord>,
+) -> Option<Endpoints> {
+    let mut endpoints = Endpoints { service: service.clone(), nodes: BTreeSet::new(), elsewhere: false };
+    for slice in slices.into_iter().filter(|slice| slice.service == *service) {
+        endpoints.nodes.extend(slice.nodes.iter().cloned());
+        endpoints.elsewhere |= slice.elsewhere;
+    }
+    endpoints.any_ready().then_some(endpoints)
+}
+
+/// Which slices belong to which Service: slices are watched by their own names, Services decided on
+/// by theirs.
+#[derive(Clone, Debug, Default)]
+pub struct SliceIndex {
+    slices: BTreeMap<ObjectKey, SliceRecord>,
+    by_service: BTreeMap<ServiceKey, BTreeSet<ObjectKey>>,
+}
+
+impl SliceIndex {
+    /// Takes note of a slice, or with `None` that it went. Returns the Services to look at again.
+    pub fn apply(&mut self, key: &ObjectKey, slice: Option<SliceRecord>) -> BTreeSet<ServiceKey> {
+        let mut touched = BTreeSet::new();
+        if let Some(previous) = self.slices.remove(key) {
+            if let Some(keys) = self.by_service.get_mut(&previous.service) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_service.remove(&previous.service);
+                }
+            }
+            touched.insert(previous.service);
+        }
+        if let Some(slice) = slice {
+            touched.insert(slice.service.clone());
+            self.by_service.entry(slice.service.clone()).or_default().insert(key.clone());
+            self.slices.insert(key.clone(), slice);
+        }
+        touched
+    }
+
+    /// The endpoints of a Service; `None` when none can serve.
+    pub fn endpoints(&self, service: &ServiceKey) -> Option<Endpoints> {
+        let keys = self.by_service.get(service)?;
+        endpoints(service, keys.iter().filter_map(|key| self.slices.get(key)))
+    }
+}
+
+fn labels(found: Option<&BTreeMap<String, String>>) -> Labels {
+    found.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+}

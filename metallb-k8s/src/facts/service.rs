@@ -1,0 +1,179 @@
+//! Services.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use metallb_core::{
+    facts::{Demand, FamilyPolicy, Request, RequestError, RequestedFamilies, Service, TrafficPolicy},
+    keys::{Created, Family, PoolName, Port, Protocol, ServiceKey, SharingKey},
+    select::Labels,
+};
+
+use super::{annotations, objects};
+use crate::watch::Tracked;
+
+/// Which Services are ours to serve (`--lb-class`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassFilter(Option<String>);
+
+impl ClassFilter {
+    /// Services with exactly this `loadBalancerClass`; an empty text means those without a class.
+    pub fn new(class: impl Into<String>) -> Self {
+        Self(Some(class.into()).filter(|class| !class.is_empty()))
+    }
+
+    /// Whether a Service of this class is ours.
+    pub fn admits(&self, class: Option<&str>) -> bool {
+        self.0.as_deref() == class.filter(|class| !class.is_empty())
+    }
+}
+
+/// What is kept of a Service: the fact for the engines, and what is needed to write back to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceRecord {
+    /// The Service as the engines see it.
+    pub fact: Arc<Service>,
+    /// Identity of the object.
+    pub uid: String,
+    /// Version of the object, named in every write to it.
+    pub resource_version: String,
+    /// Old annotation names that it uses.
+    pub deprecated: Vec<String>,
+    /// Whether its status carries something that is not an address, which a write would replace.
+    pub foreign_ingress: bool,
+    /// Whether our annotation is present, under its present name.
+    pub annotated: bool,
+}
+
+impl ServiceRecord {
+    /// Cuts a Service down; `None` when it is none of our business, see [`service`].
+    pub fn cut(object: &objects::Service, filter: &ClassFilter) -> Option<Self> {
+        let fact = Arc::new(service(object, filter)?);
+        let none = BTreeMap::new();
+        let found = object.metadata.annotations.as_ref().unwrap_or(&none);
+        let ingress = &object.status.load_balancer.ingress;
+        Some(Self {
+            foreign_ingress: fact.assigned.len() != ingress.len(),
+            fact,
+            uid: object.metadata.uid.clone().unwrap_or_default(),
+            resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
+            deprecated: annotations::deprecated(found),
+            annotated: found.contains_key(annotations::ALLOCATED_FROM_POOL),
+        })
+    }
+}
+
+impl Tracked for ServiceRecord {
+    /// A new version with the same content does not matter.
+    fn differs(&self, previous: &Self) -> bool {
+        Self { resource_version: String::new(), ..self.clone() }
+            != Self { resource_version: String::new(), ..previous.clone() }
+    }
+}
+
+/// What the engines need to know of a Service.
+///
+/// `None` for Services that are none of our business: of another class, or not of type LoadBalancer
+/// and without a trace of us. One that is no load balancer any more but still carries our annotation
+/// is returned with [`Demand::None`], so that the annotation is taken away.
+pub fn service(object: &objects::Service, filter: &ClassFilter) -> Option<Service> {
+    let meta = &object.metadata;
+    let spec = &object.spec;
+    let none = BTreeMap::new();
+    let found = meta.annotations.as_ref().unwrap_or(&none);
+    let recorded = pools(found);
+    let load_balancer = spec.type_ == "LoadBalancer";
+    let ours =
+        if load_balancer { filter.admits(spec.load_balancer_class.as_deref()) } else { !recorded.is_empty() };
+    if !ours {
+        return None;
+    }
+    let key = ServiceKey::new(meta.namespace.as_deref()?, meta.name.as_deref()?);
+    let demand = if load_balancer { demand(spec, found) } else { Demand::None };
+    Some(Service {
+        key,
+        created: Created(meta.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_second())),
+        labels: super::labels(meta.labels.as_ref()),
+        demand,
+        ports: spec.ports.iter().filter_map(port).collect(),
+        sharing_key: annotations::get(found, annotations::ALLOW_SHARED_IP)
+            .filter(|key| !key.is_empty())
+            .map(SharingKey::new),
+        traffic_policy: match spec.external_traffic_policy.as_deref() {
+            Some("Local") => TrafficPolicy::Local,
+            _ => TrafficPolicy::Cluster,
+        },
+        backend: spec.selector.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Labels>(),
+        assigned: assigned(object),
+        recorded_pools: recorded,
+    })
+}
+
+fn assigned(object: &objects::Service) -> Vec<IpAddr> {
+    let ingress = &object.status.load_balancer.ingress;
+    // Entries without an address (host names) were written by someone else.
+    ingress.iter().filter_map(|entry| entry.ip.as_deref()?.parse().ok()).collect()
+}
+
+fn pools(found: &BTreeMap<String, String>) -> Vec<PoolName> {
+    let recorded = annotations::get(found, annotations::ALLOCATED_FROM_POOL).unwrap_or_default();
+    recorded.split(',').map(str::trim).filter(|name| !name.is_empty()).map(PoolName::new).collect()
+}
+
+fn demand(spec: &objects::ServiceSpec, found: &BTreeMap<String, String>) -> Demand {
+    match request(spec, found) {
+        Ok(Some(request)) => Demand::Addresses(request),
+        Ok(None) => Demand::None,
+        Err(error) => Demand::Invalid(error),
+    }
+}
+
+fn request(
+    spec: &objects::ServiceSpec,
+    found: &BTreeMap<String, String>,
+) -> Result<Option<Request>, RequestError> {
+    let listed = spec.cluster_ips.iter().map(String::as_str).chain(spec.cluster_ip.as_deref());
+    let mut families = Vec::new();
+    for text in listed.filter(|text| !text.is_empty() && *text != "None") {
+        let address: IpAddr =
+            text.parse().map_err(|_| RequestError::InvalidClusterIp { text: text.into() })?;
+        families.push(Family::of(address));
+    }
+    let Some(families) = RequestedFamilies::from_order(families) else { return Ok(None) };
+    let policy = match spec.ip_family_policy.as_deref() {
+        Some("PreferDualStack") => FamilyPolicy::PreferDual,
+        Some("RequireDualStack") => FamilyPolicy::RequireDual,
+        _ => FamilyPolicy::Single,
+    };
+    let wanted_pool = annotations::get(found, annotations::ADDRESS_POOL).filter(|name| !name.is_empty());
+    Request::new(families, policy, wanted(spec, found)?, wanted_pool.map(PoolName::new)).map(Some)
+}
+
+fn wanted(
+    spec: &objects::ServiceSpec,
+    found: &BTreeMap<String, String>,
+) -> Result<Vec<IpAddr>, RequestError> {
+    let annotated =
+        annotations::get(found, annotations::LOAD_BALANCER_IPS).filter(|text| !text.trim().is_empty());
+    let field = spec.load_balancer_ip.as_deref().filter(|text| !text.trim().is_empty());
+    let text = match (annotated, field) {
+        (Some(_), Some(_)) => return Err(RequestError::WantedTwice),
+        (Some(text), None) | (None, Some(text)) => text,
+        (None, None) => return Ok(Vec::new()),
+    };
+    text.split(',')
+        .map(str::trim)
+        .map(|text| text.parse().map_err(|_| RequestError::InvalidAddress { text: text.into() }))
+        .collect()
+}
+
+fn port(port: &objects::ServicePort) -> Option<Port> {
+    let protocol = match port.protocol.as_deref() {
+        None | Some("" | "TCP") => Protocol::Tcp,
+        Some("UDP") => Protocol::Udp,
+        Some("SCTP") => Protocol::Sctp,
+        // The API knows no other.
+        Some(_) => return None,
+    };
+    Some(Port::new(protocol, u16::try_from(port.port).ok()?))
+}

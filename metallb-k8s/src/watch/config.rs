@@ -1,0 +1,102 @@
+//! Watching configuration resources, where one bad object must not hide the others.
+
+use std::{fmt::Debug, sync::Arc};
+
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{ObjectKey, Options, Store, Tracked, spawn};
+use crate::crd::{self, Condition, DecodeError};
+
+/// A configuration object as it was last seen.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConfigObject<K> {
+    /// Name of the object.
+    pub name: String,
+    /// Identity of the object, for events about it.
+    pub uid: Option<String>,
+    /// Seconds since the Unix epoch at which it was created.
+    pub created: i64,
+    /// Generation of its spec, for the conditions written about it.
+    pub generation: Option<i64>,
+    /// The object without its status, or why it could not be read.
+    pub object: Result<Arc<K>, DecodeError>,
+    /// Its status as it stands in the cluster.
+    pub status: Value,
+}
+
+impl<K: DeserializeOwned> ConfigObject<K> {
+    /// Reads an object.
+    pub fn read(object: DynamicObject) -> Self {
+        let name = object.name_any();
+        let DynamicObject { types, metadata, mut data } = object;
+        let status = data.as_object_mut().and_then(|data| data.remove("status")).unwrap_or_default();
+        if let Value::Object(map) = &mut data {
+            if let Some(types) = types {
+                map.insert("apiVersion".to_owned(), types.api_version.into());
+                map.insert("kind".to_owned(), types.kind.into());
+            }
+            let needed = serde_json::json!({
+                "name": metadata.name,
+                "namespace": metadata.namespace,
+                "labels": metadata.labels,
+                "annotations": metadata.annotations,
+            });
+            map.insert("metadata".to_owned(), needed);
+        }
+        Self {
+            name,
+            uid: metadata.uid,
+            created: metadata.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_second()),
+            generation: metadata.generation,
+            object: crd::decode(data).map(Arc::new),
+            status,
+        }
+    }
+
+    /// The conditions in the status that have the usual form.
+    pub fn conditions(&self) -> Vec<Condition> {
+        let conditions = self.status.get("conditions").and_then(Value::as_array);
+        conditions
+            .into_iter()
+            .flatten()
+            // A condition of another form is not one of ours, and is never compared with anything.
+            .filter_map(|condition| serde_json::from_value(condition.clone()).ok())
+            .collect()
+    }
+}
+
+impl<K: PartialEq + Send + Sync + 'static> Tracked for ConfigObject<K> {
+    /// A change of the status alone does not matter: we write it ourselves.
+    fn differs(&self, previous: &Self) -> bool {
+        self.uid != previous.uid
+            || self.created != previous.created
+            || self.generation != previous.generation
+            || self.object != previous.object
+    }
+}
+
+/// Watches a kind of configuration resource in one namespace; see [`spawn`].
+///
+/// Objects are read one by one, so that one that cannot be read is kept as such while all others
+/// arrive as usual.
+pub fn spawn_config<K>(
+    client: Client,
+    namespace: &str,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<ConfigObject<K>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: DeserializeOwned + Debug + PartialEq + Send + Sync + 'static,
+{
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+    spawn(api, options, |object, _previous| Some(ConfigObject::read(object)), changed)
+}
