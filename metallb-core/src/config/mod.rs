@@ -4,11 +4,19 @@
 //! force, together with everything that is wrong. One bad object never takes down the rest: it is left out, or its last
 //! good version stays in force. Where two objects exclude each other the older one wins, the name breaks ties.
 
+mod advertisement;
+mod aliases;
+mod bfd;
+mod build;
+mod check;
 mod community;
 mod duration;
 mod error;
 mod input;
 mod model;
+mod peer;
+mod pool;
+mod resolve;
 
 pub use community::Community;
 pub use duration::{DurationError, parse as parse_duration};
@@ -69,8 +77,7 @@ impl Config {
     /// `previous` is the configuration that was in force before: an object that has become invalid stays as it was
     /// there. Give the empty configuration when there is none, as after a restart. The result depends on nothing else.
     pub fn build(input: &Input, previous: &Self) -> Built {
-        let _ = (input, previous);
-        Built::default()
+        build::build(input, previous)
     }
 
     /// The pools in force.

@@ -1,0 +1,163 @@
+//! Address pools: reading, and who wins where two overlap.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::check::Check;
+use super::error::Problem;
+use super::input::{PoolInput, ServiceAllocationInput};
+use super::model::{Pool, RejectedPool, ServiceAllocation};
+use super::resolve::{Candidate, Outcome};
+use crate::addr::AddressRange;
+use crate::keys::{Family, PoolName};
+
+/// The pool as far as it could be read.
+pub(super) fn read(input: &PoolInput, check: &mut Check) -> Pool {
+    let mut entries: Vec<(usize, AddressRange)> = Vec::with_capacity(input.addresses.len());
+    if input.addresses.is_empty() {
+        let remedy = "list at least one CIDR, range or address";
+        check.error("spec.addresses", Problem::Missing { remedy });
+    }
+    for (index, text) in input.addresses.iter().enumerate() {
+        match AddressRange::parse(text) {
+            Ok(range) => entries.push((index, range)),
+            Err(error) => check.error(field(index), Problem::Address(error)),
+        }
+    }
+    check_own_overlaps(&entries, input, check);
+    Pool {
+        name: input.meta.name.as_str().into(),
+        created: input.meta.created,
+        labels: input.labels.clone(),
+        entries: entries.into_iter().map(|(_, range)| range).collect(),
+        auto_assign: input.auto_assign,
+        avoid_buggy_ips: input.avoid_buggy_ips,
+        service_allocation: input
+            .service_allocation
+            .as_ref()
+            .map(|allocation| allocate_to(allocation, check)),
+    }
+}
+
+fn check_own_overlaps(entries: &[(usize, AddressRange)], input: &PoolInput, check: &mut Check) {
+    let mut ranges = Ranges::default();
+    for (index, range) in entries {
+        if let Some((_, other)) = ranges.overlapping(range).next() {
+            let other_text = input.addresses.get(*other).map(String::as_str).unwrap_or_default().into();
+            check.error(field(*index), Problem::OverlapInside { other: *other, other_text });
+        } else {
+            ranges.insert(range, *index);
+        }
+    }
+}
+
+fn allocate_to(input: &ServiceAllocationInput, check: &mut Check) -> ServiceAllocation {
+    let at = |name: &str| format!("spec.serviceAllocation.{name}");
+    if input.priority < 0 {
+        check.error(at("priority"), super::check::out_of_range(i64::from(input.priority), 0, i32::MAX));
+    }
+    ServiceAllocation {
+        priority: (input.priority != 0).then_some(input.priority),
+        namespaces: check.names(&at("namespaces"), &input.namespaces),
+        namespace_selectors: check.selectors(&at("namespaceSelectors"), &input.namespace_selectors),
+        service_selectors: check.selectors(&at("serviceSelectors"), &input.service_selectors),
+    }
+}
+
+/// The pools in force, and those that exist but are not in force as written.
+#[derive(Debug, Default)]
+pub(super) struct Pools {
+    pub(super) accepted: BTreeMap<PoolName, Arc<Pool>>,
+    pub(super) rejected: BTreeMap<PoolName, RejectedPool>,
+    ranges: Ranges<PoolName>,
+}
+
+impl Pools {
+    /// Decides about one pool; call in the order of age.
+    pub(super) fn settle(&mut self, candidate: Candidate<'_, PoolInput, Pool>) -> Outcome {
+        let mut check = candidate.check;
+        if let Some(input) = candidate.input {
+            self.report_overlaps(input, &mut check);
+        }
+        let name = PoolName::from(&*candidate.object.name);
+        let current = candidate.current.filter(|_| check.problems.is_empty());
+        if let Some(current) = current {
+            self.accept(
+                candidate
+                    .previous
+                    .filter(|previous| **previous == current)
+                    .unwrap_or_else(|| Arc::new(current)),
+            );
+            return Outcome::accepted(candidate.object, check);
+        }
+        let entries = candidate.input.map(readable_entries).unwrap_or_default();
+        self.rejected.insert(name.clone(), RejectedPool { name, entries });
+        let kept = candidate.previous.filter(|previous| self.is_free_for(previous));
+        let outcome = Outcome::rejected(candidate.object, check, kept.is_some());
+        if let Some(previous) = kept {
+            self.accept(previous);
+        }
+        outcome
+    }
+
+    fn accept(&mut self, pool: Arc<Pool>) {
+        for entry in &pool.entries {
+            self.ranges.insert(entry, pool.name.clone());
+        }
+        self.accepted.insert(pool.name.clone(), pool);
+    }
+
+    fn is_free_for(&self, pool: &Pool) -> bool {
+        pool.entries.iter().all(|entry| self.ranges.overlapping(entry).next().is_none())
+    }
+
+    fn report_overlaps(&self, input: &PoolInput, check: &mut Check) {
+        for (index, text) in input.addresses.iter().enumerate() {
+            let Ok(range) = AddressRange::parse(text) else { continue };
+            let mut reported: Vec<&PoolName> = Vec::new();
+            for (other, pool) in self.ranges.overlapping(&range) {
+                if !reported.contains(&pool) {
+                    reported.push(pool);
+                    let other_text = other.to_string().into();
+                    check.error(field(index), Problem::OverlapWithPool { pool: pool.clone(), other_text });
+                }
+            }
+        }
+    }
+}
+
+/// Disjoint ranges, each with an owner.
+#[derive(Debug)]
+struct Ranges<T> {
+    by_start: BTreeMap<(Family, u128), (AddressRange, T)>,
+}
+
+impl<T> Default for Ranges<T> {
+    fn default() -> Self {
+        Self { by_start: BTreeMap::new() }
+    }
+}
+
+impl<T> Ranges<T> {
+    fn insert(&mut self, range: &AddressRange, owner: T) {
+        self.by_start.insert((range.family(), range.bounds().0), (*range, owner));
+    }
+
+    /// Those that share an address with the range, highest first.
+    fn overlapping<'a>(&'a self, range: &'a AddressRange) -> impl Iterator<Item = (AddressRange, &'a T)> {
+        let family = range.family();
+        self.by_start
+            .range((family, 0)..=(family, range.bounds().1))
+            .rev()
+            .map(|(_, (other, owner))| (*other, owner))
+            .take_while(|(other, _)| other.overlaps(range))
+    }
+}
+
+fn readable_entries(input: &PoolInput) -> Vec<AddressRange> {
+    input.addresses.iter().filter_map(|text| AddressRange::parse(text).ok()).collect()
+}
+
+fn field(index: usize) -> String {
+    format!("spec.addresses[{index}]")
+}
