@@ -135,7 +135,7 @@ fn aggregation_problem(advertisement: &BgpAdvertisement, pool: &Pool, family: Fa
             pool: pool.name.clone(),
             least,
         })
-    }
+    })
 }
 
 fn local_pref_problem(
