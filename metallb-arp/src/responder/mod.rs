@@ -158,10 +158,15 @@ impl Responder {
     /// # Errors
     /// [`AnnounceError::NotUnicast`] when the address cannot belong to a machine.
     pub fn announce(&mut self, now: Instant, address: IpAddr, scope: Scope) -> Result<(), AnnounceError> {
-        let key = Key::from(validate(address)?);
+        self.set(now, Key::from(validate(address)?), scope);
+        Ok(())
+    }
+
+    /// [`Responder::announce`] for an address that has been checked.
+    pub(crate) fn set(&mut self, now: Instant, key: Key, scope: Scope) {
         let now = self.advance(now);
         match self.addresses.get_mut(key) {
-            Some(entry) if entry.scope == scope => return Ok(()),
+            Some(entry) if entry.scope == scope => return,
             Some(entry) => entry.scope = scope,
             None => self.addresses.insert(key, Entry::new(scope)),
         }
@@ -169,7 +174,6 @@ impl Responder {
         for interface in &interfaces {
             self.settle(now, key, interface);
         }
-        Ok(())
     }
 
     /// Stops answering for `address` and announcing it; also answers that wait in

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 use super::Error;
-use crate::responder::{AnnounceError, Counters, Interface, Reaction, Scope, Stats, validate};
+use crate::responder::{AnnounceError, Counters, Interface, Key, Reaction, Scope, Stats, validate};
 use crate::wire::MacAddr;
 
 /// The user's side of a running driver. Clones share one driver; it ends after [`Handle::shutdown`], or
@@ -30,9 +30,9 @@ impl Handle {
     /// # Errors
     /// [`AnnounceError::NotUnicast`] when the address cannot belong to a machine.
     pub fn announce(&self, address: IpAddr, scope: Scope) -> Result<(), AnnounceError> {
-        let address = validate(address)?;
+        let key = Key::from(validate(address)?);
         self.shared.update(|state| {
-            state.wanted.insert(address, Some(scope));
+            state.wanted.insert(key, Some(scope));
         });
         Ok(())
     }
@@ -40,7 +40,7 @@ impl Handle {
     /// Stops answering for `address`. An address that is not announced is no error.
     pub fn withdraw(&self, address: IpAddr) {
         self.shared.update(|state| {
-            state.wanted.insert(address.to_canonical(), None);
+            state.wanted.insert(Key::from(address), None);
         });
     }
 
@@ -152,7 +152,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Changes the driver has not seen yet; `None` withdraws.
-    pub(super) wanted: BTreeMap<IpAddr, Option<Scope>>,
+    pub(super) wanted: BTreeMap<Key, Option<Scope>>,
     pub(super) snapshots: Vec<oneshot::Sender<Snapshot>>,
     pub(super) shutdown: bool,
     ended: bool,

@@ -1,0 +1,414 @@
+//! The driver's thread: sockets and netlink in, frames out, the responder in between.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::handle::{Event, EventReceiver, Handle, Shared, Snapshot};
+use super::links::{Fact, Links};
+use super::netlink::{Netlink, News};
+use super::outbox::Outbox;
+use super::ports::{Ports, Source};
+use super::socket::open_unbound;
+use super::sys::ReceiveBuffer;
+use super::{Error, Operation};
+use crate::responder::{self, Effect, Interface, InterfaceIndex, Responder};
+
+/// Starts drivers; see [`Driver::start`].
+#[derive(Debug)]
+pub struct Driver;
+
+/// How a driver works.
+pub struct Options {
+    /// Names of interfaces on which nothing is ever announced.
+    pub exclude: Box<dyn Fn(&str) -> bool + Send>,
+    /// How it announces.
+    pub responder: responder::Options,
+}
+
+impl Default for Options {
+    /// No interface is excluded.
+    fn default() -> Self {
+        Self { exclude: Box::new(|_| false), responder: responder::Options::default() }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("responder", &self.responder).finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// Starts a driver in the network namespace of the calling thread. It runs on a thread of its own,
+    /// so that it needs no runtime and delays nobody, until [`Handle::shutdown`] or until the last
+    /// handle is dropped.
+    ///
+    /// # Errors
+    /// [`Error::MissingCapability`] without `CAP_NET_RAW`; [`Error::Io`] when the thread, its runtime or
+    /// its netlink socket cannot be made.
+    pub fn start(options: Options) -> Result<(Handle, EventReceiver), Error> {
+        drop(open_unbound()?);
+        let start = |error: io::Error| Error::io(Operation::Start, &error);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
+        let netlink = Netlink::open(&runtime)?;
+        let shared = Arc::new(Shared::default());
+        let handle = Handle::new(&shared);
+        let receiver = EventReceiver::new(&shared);
+        let engine = Engine::new(options, netlink, shared);
+        let body = move || runtime.block_on(engine.run());
+        thread::Builder::new().name(THREAD_NAME.into()).spawn(body).map_err(start)?;
+        Ok((handle, receiver))
+    }
+}
+
+struct Engine {
+    exclude: Box<dyn Fn(&str) -> bool + Send>,
+    responder: Responder,
+    netlink: Netlink,
+    links: Links,
+    /// The interfaces in use.
+    used: BTreeMap<InterfaceIndex, Interface>,
+    ports: Ports,
+    buffer: ReceiveBuffer,
+    outbox: Outbox,
+    /// When to list all interfaces again: after lost messages, or sockets that could not be opened.
+    list_at: Option<Instant>,
+    received_at: Option<Instant>,
+    shared: Ended,
+}
+
+impl Engine {
+    fn new(options: Options, netlink: Netlink, shared: Arc<Shared>) -> Self {
+        Self {
+            exclude: options.exclude,
+            responder: Responder::new(options.responder),
+            netlink,
+            links: Links::default(),
+            used: BTreeMap::new(),
+            ports: Ports::default(),
+            buffer: ReceiveBuffer::new(),
+            outbox: Outbox::new(),
+            list_at: None,
+            received_at: None,
+            shared: Ended(shared),
+        }
+    }
+
+    async fn run(mut self) {
+        self.list().await;
+        self.report_interfaces();
+        while !self.obey() {
+            let now = clock();
+            if self.list_at.is_some_and(|at| at <= now) {
+                self.list().await;
+            }
+            self.responder.handle_timeout(now);
+            let idle_until = if self.perform(now) { self.next_wake() } else { Some(now) };
+            tokio::select! {
+                () = self.shared.0.work.notified() => {}
+                news = self.netlink.next() => self.learn(news),
+                (source, result) = receive(&mut self.ports, &mut self.buffer) => self.receive(source, result),
+                () = sleep_until(idle_until) => {}
+            }
+        }
+    }
+
+    /// Does what the handles ask for; `true` to stop.
+    fn obey(&mut self) -> bool {
+        let now = clock();
+        let (wanted, snapshots, events_dropped) = {
+            let mut state = self.shared.0.lock();
+            if state.shutdown {
+                return true;
+            }
+            (std::mem::take(&mut state.wanted), std::mem::take(&mut state.snapshots), state.events_dropped)
+        };
+        for (address, scope) in wanted {
+            match scope {
+                Some(scope) => self.responder.set(now, address, scope),
+                None => self.responder.withdraw(now, address.into()),
+            }
+        }
+        for snapshot in snapshots {
+            let answer = Snapshot {
+                addresses: self.responder.addresses(),
+                interfaces: self.used.values().cloned().collect(),
+                frames: self.responder.stats(),
+                unsent: self.outbox.unsent,
+                events_dropped,
+            };
+            // Who asked may have gone away meanwhile.
+            drop(snapshot.send(answer));
+        }
+        false
+    }
+
+    /// Performs what the responder wants, a bounded part of it; `false` when there is more.
+    fn perform(&mut self, now: Instant) -> bool {
+        while let Some(event) = self.responder.poll_event() {
+            self.report(event);
+        }
+        let all_effects = self.perform_effects();
+        self.transmit(now) && all_effects
+    }
+
+    fn perform_effects(&mut self) -> bool {
+        for _ in 0..EFFECTS_PER_TURN {
+            let (interface, operation, result) = match self.responder.poll_effect() {
+                Some(Effect::Join { interface, group }) => {
+                    (interface, Operation::JoinGroup, self.ports.join(interface, group))
+                }
+                Some(Effect::Leave { interface, group }) => {
+                    (interface, Operation::LeaveGroup, self.ports.leave(interface, group))
+                }
+                None => return true,
+            };
+            if let Err(error) = result {
+                self.report_error(Some(interface), Error::io(operation, &error));
+            }
+        }
+        false
+    }
+
+    /// Sends frames until there are none (`true`), or the turn is over (`false`).
+    fn transmit(&mut self, now: Instant) -> bool {
+        if self.outbox.retry_at().is_some() && !self.outbox.flush(now, &self.ports) {
+            return true;
+        }
+        for _ in 0..FRAMES_PER_TURN {
+            let Some(room) = self.outbox.room() else {
+                if !self.outbox.flush(now, &self.ports) {
+                    return true;
+                }
+                continue;
+            };
+            match self.responder.poll_transmit(room) {
+                Some(interface) => self.outbox.keep(interface),
+                None => {
+                    self.outbox.flush(now, &self.ports);
+                    return true;
+                }
+            }
+        }
+        !self.outbox.flush(now, &self.ports)
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        match self.outbox.retry_at() {
+            // Nothing else is sent before the outbox is empty.
+            Some(retry) => Some(self.list_at.map_or(retry, |list| list.min(retry))),
+            None => self.responder.next_timeout().into_iter().chain(self.list_at).min(),
+        }
+    }
+
+    fn receive(&mut self, source: Source, result: io::Result<usize>) {
+        let now = clock();
+        match result {
+            Ok(count) => {
+                self.look_at(now, source, count);
+                let hurried =
+                    self.received_at.is_some_and(|last| now.saturating_duration_since(last) < HURRY);
+                self.received_at = Some(now);
+                if hurried {
+                    self.keep_receiving(now, source);
+                }
+            }
+            // Netlink tells what has become of the interface.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => {
+                self.report_error(Some(source.interface), Error::io(Operation::Receive, &error));
+                self.stop_using(now, source.interface);
+                self.list_at = now.checked_add(LIST_RETRY);
+            }
+        }
+    }
+
+    fn look_at(&mut self, now: Instant, source: Source, count: usize) {
+        for number in 0..count {
+            let outcome = self.responder.handle_frame(now, source.interface, self.buffer.frame(number));
+            tracing::trace!(interface = %source.interface, ?outcome, "frame");
+        }
+    }
+
+    /// While frames come in quick succession, going to sleep and being woken would cost more time than
+    /// the frames themselves: asks the socket again for a moment instead, within a bounded turn.
+    fn keep_receiving(&mut self, start: Instant, source: Source) {
+        let mut last = start;
+        let mut now = start;
+        self.transmit(now);
+        while now.saturating_duration_since(last) < LINGER
+            && now.saturating_duration_since(start) < LONGEST_TURN
+        {
+            let received = self.ports.try_receive(source, &mut self.buffer);
+            now = clock();
+            match received {
+                Ok(count) => {
+                    self.look_at(now, source, count);
+                    self.transmit(now);
+                    last = now;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+                // The next ordinary call reports it.
+                Err(_) => break,
+            }
+        }
+        self.received_at = Some(last);
+    }
+
+    fn learn(&mut self, news: News) {
+        let now = clock();
+        match news {
+            News::Facts(facts) => {
+                let mut changed = false;
+                for fact in facts {
+                    changed |= self.learn_fact(now, fact);
+                }
+                if changed {
+                    self.report_interfaces();
+                }
+            }
+            News::Overrun => {
+                tracing::debug!("netlink messages were lost, listing all interfaces");
+                self.list_at = Some(now);
+            }
+            News::Closed => {
+                self.report_error(
+                    None,
+                    Error::io(Operation::FollowInterfaces, &io::ErrorKind::BrokenPipe.into()),
+                );
+                self.shared.0.lock().shutdown = true;
+            }
+        }
+    }
+
+    /// One change at a time: an interface that went down and came up again has to be announced anew.
+    fn learn_fact(&mut self, now: Instant, fact: Fact) -> bool {
+        let index = fact.interface();
+        let gained = self.links.apply(fact);
+        let existed = self.used.contains_key(&index);
+        let changed = self.use_interface(now, index);
+        if let Some(gained) = gained.filter(|_| existed) {
+            self.responder.reannounce(now, gained);
+        }
+        changed
+    }
+
+    /// Brings one interface in line with what is known of it; `true` when that changed anything.
+    fn use_interface(&mut self, now: Instant, index: InterfaceIndex) -> bool {
+        let Some(interface) = self.links.usable(index, &self.exclude) else {
+            return self.stop_using(now, index);
+        };
+        if self.used.get(&index) == Some(&interface) {
+            return false;
+        }
+        if !self.ports.contains(index) {
+            if let Err(error) = self.ports.open(index) {
+                // One that has just been deleted: netlink will say so.
+                if !matches!(error, Error::Io { code: Some(libc::ENODEV | libc::ENXIO | libc::ENETDOWN), .. })
+                {
+                    self.shared.0.emit(Event::Error { interface: Some(interface.name), error });
+                    self.list_at = now.checked_add(LIST_RETRY);
+                }
+                return false;
+            }
+        }
+        self.responder.upsert_interface(now, interface.clone());
+        self.used.insert(index, interface);
+        true
+    }
+
+    fn stop_using(&mut self, now: Instant, index: InterfaceIndex) -> bool {
+        self.ports.close(index);
+        self.responder.remove_interface(now, index);
+        self.used.remove(&index).is_some()
+    }
+
+    /// Lists all interfaces and brings every one in line.
+    async fn list(&mut self) {
+        let listed = self.netlink.list().await;
+        let now = clock();
+        match listed {
+            Ok(links) => {
+                self.list_at = None;
+                self.links = links;
+                let known: Vec<InterfaceIndex> =
+                    self.links.indices().chain(self.used.keys().copied()).collect();
+                let changes = known.into_iter().filter(|index| self.use_interface(now, *index)).count();
+                if changes > 0 {
+                    self.report_interfaces();
+                }
+            }
+            Err(error) => {
+                self.list_at = now.checked_add(LIST_RETRY);
+                self.report_error(None, error);
+            }
+        }
+    }
+
+    fn report_interfaces(&self) {
+        self.shared.0.emit(Event::Interfaces(self.used.values().cloned().collect()));
+    }
+
+    fn report(&self, event: responder::Event) {
+        match event {
+            responder::Event::Conflict { address, interface, mac, reaction } => {
+                let interface = self.used.get(&interface).map(|used| used.name.clone()).unwrap_or_default();
+                self.shared.0.emit(Event::Conflict { address, interface, mac, reaction });
+            }
+        }
+    }
+
+    fn report_error(&self, interface: Option<InterfaceIndex>, error: Error) {
+        let name = interface.and_then(|index| self.used.get(&index)).map(|used| used.name.clone());
+        self.shared.0.emit(Event::Error { interface: name, error });
+    }
+}
+
+/// Tells everybody when the driver ends, however it ends.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+async fn receive(ports: &mut Ports, buffer: &mut ReceiveBuffer) -> (Source, io::Result<usize>) {
+    poll_fn(|cx| ports.poll_receive(cx, buffer)).await
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) if at > clock() => tokio::time::sleep_until(at.into()).await,
+        Some(_) => {}
+        None => std::future::pending().await,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver is what reads the clock for the responder")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO))
+}
+
+const THREAD_NAME: &str = "metallb-arp";
+/// How long to wait before listing again after something failed.
+const LIST_RETRY: Duration = Duration::from_secs(1);
+/// Group changes between two looks at the sockets: each takes the kernel's configuration lock.
+const EFFECTS_PER_TURN: usize = 64;
+/// Frames sent between two looks at the sockets.
+const FRAMES_PER_TURN: usize = 256;
+/// Frames this close to each other count as quick succession.
+const HURRY: Duration = Duration::from_micros(100);
+/// How long to ask the socket again without success.
+const LINGER: Duration = Duration::from_micros(50);
+/// The longest time one socket may keep the others waiting.
+const LONGEST_TURN: Duration = Duration::from_millis(1);

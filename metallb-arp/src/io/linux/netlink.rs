@@ -1,0 +1,162 @@
+//! Following the machine's interfaces by netlink: subscribe first, then list, and list again whenever
+//! the kernel had to drop messages.
+
+use std::io;
+use std::net::IpAddr;
+
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{StreamExt, TryStreamExt};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::link::{
+    InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
+use rtnetlink::sys::SocketAddr;
+use rtnetlink::{Handle, MulticastGroup};
+
+use super::links::{Fact, Link, Links};
+use super::{Error, Operation};
+use crate::responder::InterfaceIndex;
+use crate::wire::MacAddr;
+
+/// A subscription to link and address changes.
+#[derive(Debug)]
+pub(super) struct Netlink {
+    handle: Handle,
+    messages: UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
+}
+
+/// What netlink said.
+#[derive(Debug)]
+pub(super) enum News {
+    Facts(Vec<Fact>),
+    /// Messages were lost: list everything again.
+    Overrun,
+    /// The connection is gone.
+    Closed,
+}
+
+impl Netlink {
+    /// Subscribes; the connection runs on `runtime`.
+    pub(super) fn open(runtime: &tokio::runtime::Runtime) -> Result<Self, Error> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let _context = runtime.enter();
+        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)
+            .map_err(|error| Error::io(Operation::FollowInterfaces, &error))?;
+        runtime.spawn(connection);
+        Ok(Self { handle, messages })
+    }
+
+    /// Lists all interfaces and addresses.
+    pub(super) async fn list(&self) -> Result<Links, Error> {
+        let mut links = Links::default();
+        let mut messages = self.handle.link().get().execute();
+        while let Some(message) = messages.try_next().await.map_err(|error| failed(&error))? {
+            links.apply(link_fact(&message));
+        }
+        let mut messages = self.handle.address().get().execute();
+        while let Some(message) = messages.try_next().await.map_err(|error| failed(&error))? {
+            if let Some((index, address, usable)) = address_of(&message) {
+                links.apply(Fact::Address(index, address, usable));
+            }
+        }
+        Ok(links)
+    }
+
+    /// Waits for changes and returns all that have been reported, [`MAX_NEWS`] at most. Safe to cancel.
+    pub(super) async fn next(&mut self) -> News {
+        let Some((first, _)) = self.messages.next().await else { return News::Closed };
+        let mut facts = Vec::new();
+        let mut message = Some(first);
+        while let Some(current) = message.take() {
+            match current.payload {
+                NetlinkPayload::InnerMessage(inner) => facts.extend(fact(&inner)),
+                NetlinkPayload::Overrun(_) => return News::Overrun,
+                _ => {}
+            }
+            if facts.len() < MAX_NEWS {
+                message = self.messages.try_recv().ok().map(|(message, _)| message);
+            }
+        }
+        News::Facts(facts)
+    }
+}
+
+fn failed(error: &rtnetlink::Error) -> Error {
+    let code = match error {
+        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| -code.get()),
+        _ => None,
+    };
+    Error::Io { operation: Operation::FollowInterfaces, code, kind: io::ErrorKind::Other }
+}
+
+fn fact(message: &RouteNetlinkMessage) -> Option<Fact> {
+    match message {
+        RouteNetlinkMessage::NewLink(link) if is_bridge_port_report(link) => None,
+        RouteNetlinkMessage::NewLink(link) => Some(link_fact(link)),
+        RouteNetlinkMessage::DelLink(link) if is_bridge_port_report(link) => None,
+        RouteNetlinkMessage::DelLink(link) => Some(Fact::LinkGone(InterfaceIndex(link.header.index))),
+        RouteNetlinkMessage::NewAddress(address) => {
+            address_of(address).map(|(index, address, usable)| Fact::Address(index, address, usable))
+        }
+        RouteNetlinkMessage::DelAddress(address) => {
+            address_of(address).map(|(index, address, _)| Fact::AddressGone(index, address))
+        }
+        _ => None,
+    }
+}
+
+/// Bridges and IPv6 report about links too, in messages of their own families that say nothing of the
+/// link's existence.
+fn is_bridge_port_report(message: &LinkMessage) -> bool {
+    u8::from(message.header.interface_family) != FAMILY_UNSPECIFIED
+}
+
+fn link_fact(message: &LinkMessage) -> Fact {
+    let mut name = String::new();
+    let mut mac = None;
+    let mut has_master = false;
+    let mut in_vrf = false;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name.clone_from(text),
+            LinkAttribute::Address(octets) => {
+                mac = <[u8; 6]>::try_from(octets.as_slice()).ok().map(MacAddr::new)
+            }
+            LinkAttribute::Controller(index) => has_master = *index != 0,
+            LinkAttribute::LinkInfo(infos) => {
+                in_vrf = infos.iter().any(|info| matches!(info, LinkInfo::PortKind(InfoPortKind::Vrf)));
+            }
+            _ => {}
+        }
+    }
+    let flags = message.header.flags;
+    let running = flags.contains(LinkFlags::Up | LinkFlags::Running)
+        && !flags.intersects(LinkFlags::Loopback | LinkFlags::Noarp);
+    let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
+    let mac = mac.filter(|mac: &MacAddr| ethernet && mac.is_unicast());
+    let link = Link { name, mac, running, enslaved: has_master && !in_vrf };
+    Fact::Link(InterfaceIndex(message.header.index), link)
+}
+
+fn address_of(message: &AddressMessage) -> Option<(InterfaceIndex, IpAddr, bool)> {
+    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    let mut address = None;
+    let mut local = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
+    }
+    let usable = !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed);
+    Some((InterfaceIndex(message.header.index), local.or(address)?, usable))
+}
+
+/// Changes looked at before packets have their turn again.
+const MAX_NEWS: usize = 256;
+/// AF_UNSPEC.
+const FAMILY_UNSPECIFIED: u8 = 0;
