@@ -1,0 +1,3 @@
+//! Drivers: the parts with sockets.
+
+pub mod tokio;

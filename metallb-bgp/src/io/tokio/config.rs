@@ -1,0 +1,78 @@
+//! What the driver is told.
+
+use std::net::SocketAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::session::PeerConfig;
+use crate::types::RouterId;
+
+/// Everything about a [`Speaker`](super::Speaker) that is not about one peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpeakerConfig {
+    /// Addresses to listen on; empty is active only, as MetalLB. Default empty.
+    pub listen: Vec<SocketAddr>,
+    /// BGP identifier for sessions that have neither one configured nor an IPv4 address. MetalLB
+    /// takes a checksum of the node's name. Default 0.0.0.1.
+    pub fallback_router_id: RouterId,
+    /// How many events may wait for their receiver. When they do, received routes are left in the
+    /// sockets. Default 1024.
+    pub event_capacity: usize,
+}
+
+impl SpeakerConfig {
+    /// Active only, with this identifier as a last resort.
+    pub const fn new(fallback_router_id: RouterId) -> Self {
+        Self { listen: Vec::new(), fallback_router_id, event_capacity: 1024 }
+    }
+}
+
+/// Peers that are accepted by where they come from instead of by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenRange {
+    /// Source addresses that are accepted; peers that are configured come first.
+    pub prefix: IpNetwork,
+    /// What their sessions are like. The address of [`PeerConfig::remote`] is replaced by the
+    /// peer's own, and the session is passive.
+    pub template: PeerConfig,
+    /// The most sessions of this range at the same time; others are refused with Cease 6/5.
+    pub limit: usize,
+}
+
+impl ListenRange {
+    /// Peers from `prefix` as `template` says, at most 256.
+    pub const fn new(prefix: IpNetwork, template: PeerConfig) -> Self {
+        Self { prefix, template, limit: 256 }
+    }
+}
+
+/// How a speaker ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// For a restart of this program: peers with graceful restart keep the routes (the TCP
+    /// connection closes without NOTIFICATION, or with Cease when the N bit is agreed on); other
+    /// peers get Cease 6/2.
+    Graceful,
+    /// For good: everything is withdrawn, then Cease 6/2 with this text (RFC 9003; cut at 128
+    /// octets).
+    Cease {
+        /// Why, for the operator of the peer; may be empty.
+        text: String,
+    },
+}
+
+/// The driver could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A listening address could not be used.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address of [`SpeakerConfig::listen`].
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,233 @@
+//! What a session is told by its user.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::{Asn, HoldTime, RemoteAs, RouterId};
+
+/// The name a user gives to a peer; events, routes and snapshots carry it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(Arc<str>);
+
+impl PeerKey {
+    /// A key with this text.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for PeerKey {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl Borrow<str> for PeerKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The address families to offer in OPEN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OfferedFamilies {
+    /// Only the family of the session's own address.
+    #[default]
+    Own,
+    /// IPv4 unicast and IPv6 unicast.
+    Both,
+    /// IPv4 unicast only, whatever the transport.
+    Ipv4,
+    /// IPv6 unicast only, whatever the transport.
+    Ipv6,
+}
+
+/// TTL or hop limit of the session's packets (RFC 4271 does not say; RFC 5082 does).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TtlPolicy {
+    /// What the system uses by default (64 on Linux): what MetalLB's native speaker does.
+    #[default]
+    System,
+    /// This value: 1 for a directly connected peer.
+    Exact(u8),
+    /// A peer several hops away: packets leave with this value, usually 255.
+    Multihop(u8),
+    /// RFC 5082: packets leave with 255 and must arrive with at least 256 − `hops`.
+    Gtsm {
+        /// How many hops away the peer may be; 1 is directly connected.
+        hops: u8,
+    },
+}
+
+/// A TCP MD5 key (RFC 2385). Never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Md5Key(Arc<[u8]>);
+
+impl Md5Key {
+    /// The longest key the kernel takes.
+    pub const MAX_LEN: usize = 80;
+
+    /// A key with these octets.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when it is empty or longer than [`Md5Key::MAX_LEN`] octets.
+    pub fn new(key: impl AsRef<[u8]>) -> Result<Self, InvalidKey> {
+        let key = key.as_ref();
+        if key.is_empty() || key.len() > Self::MAX_LEN {
+            return Err(InvalidKey { len: key.len() });
+        }
+        Ok(Self(Arc::from(key)))
+    }
+
+    /// The octets, for the socket option.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Md5Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Md5Key(redacted)")
+    }
+}
+
+/// A TCP MD5 key of impossible length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a TCP MD5 key has 1 to 80 octets, not {len}")]
+pub struct InvalidKey {
+    /// Its length in octets.
+    pub len: usize,
+}
+
+/// Graceful restart as the restarting speaker (RFC 4724, RFC 8538).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// How long the peer keeps our routes while we are away; at most 4095 s. Default 120 s.
+    pub restart_time: Duration,
+    /// The F bit of every family: forwarding survived. For a speaker whose data plane is the
+    /// kernel this is true unless the node itself has just booted. Default true.
+    pub forwarding_preserved: bool,
+    /// The longest wait for [`AdvTable::complete`](crate::table::AdvTable::complete) before
+    /// End-of-RIB is sent regardless (RFC 4724 §4.1, Selection_Deferral_Timer). Default 360 s.
+    pub selection_deferral: Duration,
+}
+
+impl Default for GracefulRestart {
+    fn default() -> Self {
+        Self {
+            restart_time: Duration::from_secs(120),
+            forwarding_preserved: true,
+            selection_deferral: Duration::from_secs(360),
+        }
+    }
+}
+
+/// Next hops to send instead of the session's own addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NextHops {
+    /// For IPv4 prefixes.
+    pub v4: Option<Ipv4Addr>,
+    /// For IPv6 prefixes.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// Everything about one peer.
+///
+/// Built with [`PeerConfig::new`]; fields are then set as wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerConfig {
+    /// The peer's address and port. A link-local address carries its interface in the scope id.
+    pub remote: SocketAddr,
+    /// Source address of the session. Default: what the system chooses.
+    pub local_address: Option<IpAddr>,
+    /// The ASN we present; with local-as this is the local one, and nothing else appears in
+    /// AS_PATH.
+    pub local_asn: Asn,
+    /// Which ASN the peer must have.
+    pub remote_asn: RemoteAs,
+    /// BGP identifier. Default: the session's IPv4 address, else the first IPv4 address of its
+    /// interface, else the speaker's fallback.
+    pub router_id: Option<RouterId>,
+    /// Hold time to propose. Default 90 s. Takes effect at the next OPEN.
+    pub hold_time: HoldTime,
+    /// Keepalive interval; only ever lowers a third of the negotiated hold time.
+    pub keepalive_time: Option<Duration>,
+    /// Time between attempts. Default: 1 s, doubling up to 2 min.
+    pub connect_time: Option<Duration>,
+    /// Address families to offer.
+    pub families: OfferedFamilies,
+    /// Never dial; wait for the peer (needs a listener).
+    pub passive: bool,
+    /// DelayOpenTime (RFC 4271 §8.1.1): wait this long for the peer's OPEN before sending ours.
+    pub delay_open: Option<Duration>,
+    /// TCP MD5 key. A change restarts the session.
+    pub md5: Option<Md5Key>,
+    /// TTL of packets.
+    pub ttl: TtlPolicy,
+    /// Interface or VRF to bind to (`SO_BINDTODEVICE`).
+    pub bind_device: Option<String>,
+    /// Graceful restart; `None` offers only the helper's side (End-of-RIB markers).
+    pub graceful_restart: Option<GracefulRestart>,
+    /// Offer and use messages of up to 65535 octets (RFC 8654). Default true.
+    pub extended_messages: bool,
+    /// Send-hold time (RFC 9687). Default: the larger of 8 min and twice the hold time. Zero
+    /// switches it off.
+    pub send_hold_time: Option<Duration>,
+    /// Next hops instead of the session's addresses.
+    pub next_hops: NextHops,
+    /// Deliver received routes as events. They are counted and checked either way.
+    pub import: bool,
+    /// Close with Cease 6/1 when the peer has announced more prefixes than this. `None` counts no
+    /// prefixes; with [`import`](Self::import) a limit should be set.
+    pub max_prefixes: Option<u32>,
+    /// Close a session that is collided with even when it is established
+    /// (CollisionDetectEstablishedState, RFC 4271 §8.1.1).
+    pub collision_detect_established: bool,
+    /// Seed of the jitter (RFC 4271 §10) of this peer's timers.
+    pub seed: u64,
+}
+
+impl PeerConfig {
+    /// A peer at this address in this ASN, everything else by default.
+    pub const fn new(remote: SocketAddr, local_asn: Asn, remote_asn: RemoteAs) -> Self {
+        Self {
+            remote,
+            local_address: None,
+            local_asn,
+            remote_asn,
+            router_id: None,
+            hold_time: HoldTime::DEFAULT,
+            keepalive_time: None,
+            connect_time: None,
+            families: OfferedFamilies::Own,
+            passive: false,
+            delay_open: None,
+            md5: None,
+            ttl: TtlPolicy::System,
+            bind_device: None,
+            graceful_restart: None,
+            extended_messages: true,
+            send_hold_time: None,
+            next_hops: NextHops { v4: None, v6: None },
+            import: false,
+            max_prefixes: None,
+            collision_detect_established: false,
+            seed: 0,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! One TCP connection of a peer, or the attempt at one.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
+
+use crate::fsm::State;
+use crate::table::PeerSlot;
+use crate::types::{Families, RouterId};
+use crate::wire::header::Framer;
+use crate::wire::negotiate::Negotiated;
+use crate::wire::open::Open;
+
+/// Names one TCP connection, or the attempt at one, of one session; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub(super) u64);
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Outgoing,
+    Incoming,
+}
+
+impl Direction {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Outgoing => Self::Incoming,
+            Self::Incoming => Self::Outgoing,
+        }
+    }
+}
+
+/// The ends of an open connection, and what the driver knows about the interface below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Endpoints {
+    /// Our address and port.
+    pub local: SocketAddr,
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+    /// An IPv4 address of the interface that holds the local address: BGP identifier and next hop of IPv4
+    /// prefixes on an IPv6 session.
+    pub interface_v4: Option<Ipv4Addr>,
+    /// A global IPv6 address of that interface: next hop of IPv6 prefixes on an IPv4 session.
+    pub interface_v6: Option<Ipv6Addr>,
+    /// The link-local address of that interface, if the peer is on the same link (RFC 2545 §3).
+    pub link_local: Option<Ipv6Addr>,
+}
+
+impl Endpoints {
+    /// A connection about whose interface nothing is known.
+    pub const fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { local, remote, interface_v4: None, interface_v6: None, link_local: None }
+    }
+
+    /// The BGP identifier that follows from the addresses.
+    pub(super) fn router_id(&self) -> Option<RouterId> {
+        let v4 = match self.local.ip().to_canonical() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => self.interface_v4,
+        };
+        RouterId::new(v4?).ok()
+    }
+}
+
+/// A connection with its state machine, buffers and timers.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) direction: Direction,
+    pub(super) state: State,
+    /// The TCP connection or the attempt; `None` when there is none.
+    pub(super) id: Option<ConnectionId>,
+    /// Set while TCP is open.
+    pub(super) endpoints: Option<Endpoints>,
+    pub(super) framer: Framer,
+    /// Messages besides UPDATEs, waiting for the socket.
+    pub(super) out: Vec<u8>,
+    pub(super) sent_open: Option<Open>,
+    pub(super) received_open: Option<Open>,
+    pub(super) negotiated: Option<Negotiated>,
+    pub(super) timers: Timers,
+    /// Lengths of the messages the socket has not taken as a whole.
+    pub(super) in_flight: VecDeque<u32>,
+    pub(super) in_flight_octets: usize,
+    /// The place in the table, while established.
+    pub(super) slot: Option<PeerSlot>,
+    /// End-of-RIB need not wait for the table to be complete any more.
+    pub(super) deferral_over: bool,
+    /// Families the peer asked for again since the last look at the table.
+    pub(super) refresh: Families,
+}
+
+/// When each timer of a connection expires.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Timers {
+    pub(super) connect_retry: Option<Instant>,
+    /// The attempt to connect is given up.
+    pub(super) attempt: Option<Instant>,
+    pub(super) delay_open: Option<Instant>,
+    pub(super) hold: Option<Instant>,
+    pub(super) keepalive: Option<Instant>,
+    pub(super) send_hold: Option<Instant>,
+    /// End-of-RIB is sent even if the table is not complete.
+    pub(super) deferral: Option<Instant>,
+}
+
+impl Timers {
+    pub(super) fn next(&self) -> Option<Instant> {
+        [
+            self.connect_retry,
+            self.attempt,
+            self.delay_open,
+            self.hold,
+            self.keepalive,
+            self.send_hold,
+            self.deferral,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+impl Connection {
+    /// A connection that does not exist yet, in this state.
+    pub(super) fn new(direction: Direction, state: State) -> Self {
+        Self {
+            direction,
+            state,
+            id: None,
+            endpoints: None,
+            framer: Framer::new(),
+            out: Vec::new(),
+            sent_open: None,
+            received_open: None,
+            negotiated: None,
+            timers: Timers::default(),
+            in_flight: VecDeque::new(),
+            in_flight_octets: 0,
+            slot: None,
+            deferral_over: false,
+            refresh: Families::EMPTY,
+        }
+    }
+
+    /// Takes note that `octets` more of what was handed out are in the socket; returns whether a message became
+    /// whole.
+    pub(super) fn written(&mut self, octets: usize) -> bool {
+        self.in_flight_octets = self.in_flight_octets.saturating_sub(octets);
+        let mut left = octets;
+        let mut whole = false;
+        while let Some(first) = self.in_flight.front_mut() {
+            let length = *first as usize;
+            if length > left {
+                *first -= u32::try_from(left).unwrap_or(*first);
+                break;
+            }
+            left -= length;
+            self.in_flight.pop_front();
+            whole = true;
+        }
+        whole
+    }
+}

@@ -1,0 +1,384 @@
+//! Running the state machine: what its actions mean for a connection.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::connection::{Connection, Direction, Timers};
+use super::{CloseReason, Effect, Event, FIRST_BACKOFF, LONGEST_BACKOFF, Session, StopReason};
+use crate::fsm::{self, Action, Conditions, Notice, State, step};
+use crate::table::AdvTable;
+use crate::types::Families;
+use crate::wire::header::{MessageLimit, MessageType};
+use crate::wire::notification::Notification;
+use crate::wire::{iana, keepalive};
+
+/// What an event carries besides its kind.
+#[derive(Debug, Default)]
+pub(super) struct Detail {
+    /// The NOTIFICATION that the event calls for.
+    pub(super) notification: Option<Notification>,
+    /// The type of the message that is the event.
+    pub(super) message: Option<MessageType>,
+    /// Why the connection ends, where no NOTIFICATION is sent.
+    pub(super) reason: Option<CloseReason>,
+}
+
+impl Detail {
+    pub(super) fn because(reason: CloseReason) -> Self {
+        Self { reason: Some(reason), ..Self::default() }
+    }
+
+    pub(super) fn notify(notification: Notification) -> Self {
+        Self { notification: Some(notification), ..Self::default() }
+    }
+
+    pub(super) fn message(kind: MessageType) -> Self {
+        Self { message: Some(kind), ..Self::default() }
+    }
+}
+
+impl Session {
+    /// Puts an event through the state machine of a connection and does what it asks for.
+    pub(super) fn fire(&mut self, now: Instant, direction: Direction, event: fsm::Event, mut detail: Detail) {
+        let conditions = self.conditions(direction);
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let before = connection.state;
+        let transition = step(before, event, conditions);
+        connection.state = transition.next;
+        for action in transition.actions {
+            self.act(now, direction, *action, &mut detail);
+        }
+        if transition.next == State::Idle {
+            self.exit(now, direction, before);
+        } else if direction == Direction::Incoming && transition.next == State::Active {
+            // A connection the peer opened cannot be opened again from here: without TCP it is over.
+            if self.incoming.as_ref().is_some_and(|c| c.id.is_none()) {
+                self.exit(now, direction, before);
+            }
+        }
+        self.show(now, detail.reason);
+    }
+
+    fn conditions(&self, direction: Direction) -> Conditions {
+        let connection = self.connection(direction);
+        let graceful = connection.and_then(|c| c.negotiated.as_ref());
+        let graceful = graceful.and_then(|n| n.graceful_restart.as_ref());
+        Conditions {
+            delay_open: self.config.delay_open.is_some(),
+            delay_open_running: connection.is_some_and(|c| c.timers.delay_open.is_some()),
+            passive: self.config.passive,
+            peer_graceful_restart: graceful.is_some_and(|g| !g.families.is_empty()),
+        }
+    }
+
+    fn act(&mut self, now: Instant, direction: Direction, action: Action, detail: &mut Detail) {
+        match action {
+            Action::ClearRetryCounter => self.counters.connect_retry_counter = 0,
+            Action::CountRetry => {
+                self.counters.connect_retry_counter = self.counters.connect_retry_counter.saturating_add(1);
+            }
+            Action::StartConnectRetry => self.start_connect_retry(now, direction),
+            Action::StopConnectRetry => self.timers(direction, |t| t.connect_retry = None),
+            Action::StartDelayOpen => {
+                let at = self.config.delay_open.and_then(|wait| now.checked_add(wait));
+                self.timers(direction, |t| t.delay_open = at);
+            }
+            Action::StopDelayOpen => self.timers(direction, |t| t.delay_open = None),
+            Action::Connect => self.connect(now),
+            Action::SendOpen => self.send_open(direction),
+            Action::SendKeepalive => self.send_keepalive(direction),
+            Action::StartLargeHold => {
+                let at = now.checked_add(LARGE_HOLD);
+                self.timers(direction, |t| (t.hold, t.delay_open) = (at, None));
+            }
+            Action::StartNegotiatedTimers => {
+                self.restart_hold(now, direction);
+                self.restart_keepalive(now, direction);
+            }
+            Action::RestartHold => self.restart_hold(now, direction),
+            Action::RestartKeepalive => self.restart_keepalive(now, direction),
+            Action::StartSendHold => self.start_send_hold(now, direction),
+            Action::Notify(notice) => self.notify(direction, notice, detail),
+            Action::Drop => self.drop_tcp(direction),
+            Action::Establish => self.establish(now, direction),
+            Action::ReleaseRoutes => self.received.clear(),
+            // What these ask for is done where the event comes from: the connection was refused or is tracked
+            // already, the message is taken in after the timers.
+            Action::Refuse | Action::Track | Action::Process | Action::Refresh => {}
+        }
+    }
+
+    fn timers(&mut self, direction: Direction, change: impl FnOnce(&mut Timers)) {
+        if let Some(connection) = self.connection_mut(direction) {
+            change(&mut connection.timers);
+        }
+    }
+
+    /// The configured time between attempts, or the present backoff.
+    pub(super) fn retry_time(&mut self) -> Duration {
+        let base = self.config.connect_time.unwrap_or(self.backoff);
+        self.rng.jitter(base)
+    }
+
+    fn start_connect_retry(&mut self, now: Instant, direction: Direction) {
+        if direction == Direction::Incoming {
+            return;
+        }
+        let at = now.checked_add(self.retry_time());
+        self.outgoing.timers.connect_retry = at;
+    }
+
+    fn connect(&mut self, now: Instant) {
+        let id = self.new_id();
+        self.outgoing.id = Some(id);
+        self.outgoing.timers.attempt = now.checked_add(ATTEMPT_TIME);
+        self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
+        self.counters.connect_attempts += 1;
+        self.effects.push_back(Effect::Connect(id));
+    }
+
+    fn send_open(&mut self, direction: Direction) {
+        let Some(endpoints) = self.connection(direction).and_then(|c| c.endpoints) else { return };
+        let open = self.open_for(&endpoints);
+        let Some(connection) = self.connection_mut(direction) else { return };
+        // Our capabilities are a handful of small ones; an OPEN of them always fits.
+        let encoded = open.encode(&mut connection.out);
+        connection.sent_open = Some(open);
+        debug_assert_eq!(encoded, Ok(()), "our own OPEN fits into a message");
+        self.counters.opens_sent += 1;
+    }
+
+    pub(super) fn send_keepalive(&mut self, direction: Direction) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        keepalive::encode(&mut connection.out);
+        self.counters.keepalives_sent += 1;
+    }
+
+    pub(super) fn restart_hold(&mut self, now: Instant, direction: Direction) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let hold = connection.negotiated.as_ref().and_then(|n| n.hold_time.duration());
+        connection.timers.hold = hold.and_then(|hold| now.checked_add(hold));
+    }
+
+    pub(super) fn restart_keepalive(&mut self, now: Instant, direction: Direction) {
+        let configured = self.config.keepalive_time;
+        let negotiated = self.connection(direction).and_then(|c| c.negotiated.as_ref());
+        let interval = negotiated.and_then(|n| n.hold_time.keepalive(configured));
+        let at = interval.map(|interval| self.rng.jitter(interval));
+        let at = at.and_then(|wait| now.checked_add(wait));
+        self.timers(direction, |t| t.keepalive = at);
+    }
+
+    /// RFC 9687: off when it or the negotiated hold time is zero; otherwise longer than the hold time.
+    pub(super) fn start_send_hold(&mut self, now: Instant, direction: Direction) {
+        let negotiated = self.connection(direction).and_then(|c| c.negotiated.as_ref());
+        let hold = negotiated.and_then(|n| n.hold_time.duration());
+        let at = hold.and_then(|hold| {
+            let time = self.config.send_hold_time.unwrap_or_else(|| SEND_HOLD.max(hold * 2));
+            let time = if time <= hold { hold + Duration::from_secs(1) } else { time };
+            now.checked_add(time)
+        });
+        let off = self.config.send_hold_time.is_some_and(|time| time.is_zero());
+        self.timers(direction, |t| t.send_hold = at.filter(|_| !off));
+    }
+
+    fn notify(&mut self, direction: Direction, notice: Notice, detail: &mut Detail) {
+        let message = detail.message;
+        let unexpected = |subcode| match message {
+            Some(kind) => Notification::unexpected_message(subcode, kind),
+            None => Notification::new(iana::ERR_FSM, iana::SUB_UNSPECIFIC),
+        };
+        let notification = match notice {
+            Notice::Fsm => Notification::new(iana::ERR_FSM, iana::SUB_UNSPECIFIC),
+            Notice::FsmOpenSent => unexpected(iana::FSM_IN_OPEN_SENT),
+            Notice::FsmOpenConfirm => unexpected(iana::FSM_IN_OPEN_CONFIRM),
+            Notice::FsmEstablished => unexpected(iana::FSM_IN_ESTABLISHED),
+            Notice::HoldTimerExpired => Notification::new(iana::ERR_HOLD_TIMER, iana::SUB_UNSPECIFIC),
+            Notice::SendHoldTimerExpired => {
+                Notification::new(iana::ERR_SEND_HOLD_TIMER, iana::SUB_UNSPECIFIC)
+            }
+            Notice::Collision => Notification::cease(iana::CEASE_COLLISION),
+            Notice::Cease | Notice::OfMessage => {
+                detail.notification.take().unwrap_or_else(|| Notification::cease(iana::SUB_UNSPECIFIC))
+            }
+        };
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let limit = connection.negotiated.as_ref().map_or(MessageLimit::Standard, |n| n.send_limit);
+        notification.encode(limit, &mut connection.out);
+        self.counters.notifications_sent += 1;
+        self.counters.messages_sent += 1;
+        detail.reason = Some(CloseReason::Sent(notification));
+    }
+
+    /// Hands the TCP connection or the attempt to the driver for closing, with what is still to be said.
+    pub(super) fn drop_tcp(&mut self, direction: Direction) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let last = mem::take(&mut connection.out);
+        connection.endpoints = None;
+        if let Some(id) = connection.id.take() {
+            self.effects.push_back(Effect::Close { id, last });
+        }
+        self.clear(direction);
+    }
+
+    /// Forgets everything that belonged to a TCP connection.
+    fn clear(&mut self, direction: Direction) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let retry = connection.timers.connect_retry;
+        let fresh = Connection::new(connection.direction, connection.state);
+        let old = mem::replace(connection, fresh);
+        connection.timers.connect_retry = retry;
+        self.left.extend(old.slot);
+    }
+
+    fn establish(&mut self, now: Instant, direction: Direction) {
+        self.counters.established += 1;
+        self.backoff = FIRST_BACKOFF;
+        self.idle_hold = None;
+        self.received.clear();
+        let deferral = self.config.graceful_restart.unwrap_or_default().selection_deferral;
+        let deferral = now.checked_add(deferral);
+        self.timers(direction, |t| t.deferral = deferral);
+        if let Some(connection) = self.connection_mut(direction) {
+            connection.refresh = Families::EMPTY;
+        }
+        let other = direction.other();
+        if self.connection(other).is_some_and(|c| c.state != State::Idle) {
+            self.fire(now, other, fsm::Event::CollisionDump, Detail::default());
+        }
+    }
+
+    /// Leaving for Idle: nothing of the connection is held any more, and the next attempt is planned.
+    fn exit(&mut self, now: Instant, direction: Direction, before: State) {
+        self.drop_tcp(direction);
+        match direction {
+            Direction::Incoming => self.incoming = None,
+            Direction::Outgoing => self.outgoing = Connection::new(Direction::Outgoing, State::Idle),
+        }
+        let alone = self.incoming.is_none() && self.outgoing.state == State::Idle;
+        let left = before != State::Idle || direction == Direction::Incoming;
+        if self.running && alone && left && self.idle_hold.is_none() {
+            self.idle_hold = now.checked_add(self.retry_time());
+        }
+    }
+
+    /// Stops one connection for `reason`.
+    pub(super) fn stop_connection(
+        &mut self,
+        now: Instant,
+        direction: Direction,
+        reason: &StopReason,
+        table: &mut AdvTable,
+    ) {
+        let Some(connection) = self.connection(direction) else { return };
+        let negotiated = connection.negotiated.as_ref();
+        let peer = negotiated.and_then(|n| n.graceful_restart.as_ref());
+        let agreed = peer.is_some() && self.config.graceful_restart.is_some();
+        if *reason == StopReason::Restart && agreed && connection.state == State::Established {
+            self.fire(now, direction, fsm::Event::TcpFails, Detail::because(CloseReason::Stopped));
+            return;
+        }
+        let hard = reason.is_final() && agreed && peer.is_some_and(|peer| peer.notification);
+        if reason.is_final() && connection.state == State::Established {
+            self.withdraw_all(direction, table);
+        }
+        let notification = reason.notification();
+        let notification = if hard { notification.into_hard_reset() } else { notification };
+        let event = match reason {
+            StopReason::OutOfResources | StopReason::BfdDown => fsm::Event::AutomaticStop,
+            _ => fsm::Event::ManualStop,
+        };
+        let detail = Detail { notification: Some(notification), ..Detail::because(CloseReason::Stopped) };
+        self.fire(now, direction, event, detail);
+    }
+
+    /// Tells the user when the session's state is another than it was.
+    pub(super) fn show(&mut self, now: Instant, reason: Option<CloseReason>) {
+        let state = self.state();
+        if let Some(reason) = &reason {
+            self.last_error = Some((now, reason.clone()));
+        }
+        if state == self.shown {
+            return;
+        }
+        let reason = reason.filter(|_| state < self.shown);
+        self.shown = state;
+        self.since = Some(now);
+        self.events.push_back(Event::StateChanged { peer: self.key.clone(), state, reason });
+    }
+}
+
+/// The hold timer while the peer's OPEN is awaited (RFC 4271 §8.2.2 suggests 4 minutes).
+const LARGE_HOLD: Duration = Duration::from_secs(240);
+/// How long an attempt to connect may take.
+const ATTEMPT_TIME: Duration = Duration::from_secs(10);
+/// The shortest send-hold time by default (RFC 9687 §4).
+const SEND_HOLD: Duration = Duration::from_secs(480);
+
+impl Session {
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let incoming = self.incoming.as_ref().and_then(|c| c.timers.next());
+        [self.idle_hold, self.outgoing.timers.next(), incoming].into_iter().flatten().min()
+    }
+
+    /// Does what is due at `now`. Calls without anything due do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if self.idle_hold.is_some_and(|at| at <= now) {
+            self.idle_hold = None;
+            self.fire(now, Direction::Outgoing, fsm::Event::IdleHoldExpires, Detail::default());
+        }
+        for direction in [Direction::Outgoing, Direction::Incoming] {
+            self.connection_timeouts(now, direction);
+        }
+    }
+
+    /// Each timer of a connection that is due, once; a transition may stop those that follow.
+    fn connection_timeouts(&mut self, now: Instant, direction: Direction) {
+        if self.take_due(now, direction, |t| &mut t.attempt) {
+            let detail = Detail::because(CloseReason::ConnectTimeout);
+            self.fire(now, direction, fsm::Event::TcpFails, detail);
+        }
+        if self.take_due(now, direction, |t| &mut t.connect_retry) {
+            let timed_out = self.outgoing.state == State::Connect && self.outgoing.endpoints.is_none();
+            let reason = timed_out.then_some(CloseReason::ConnectTimeout);
+            let detail = Detail { reason, ..Detail::default() };
+            self.fire(now, direction, fsm::Event::ConnectRetryExpires, detail);
+        }
+        if self.take_due(now, direction, |t| &mut t.delay_open) {
+            self.fire(now, direction, fsm::Event::DelayOpenExpires, Detail::default());
+        }
+        if self.take_due(now, direction, |t| &mut t.hold) {
+            self.fire(now, direction, fsm::Event::HoldExpires, Detail::default());
+        }
+        if self.take_due(now, direction, |t| &mut t.send_hold) {
+            let detail = Detail::because(CloseReason::SendHoldExpired);
+            self.fire(now, direction, fsm::Event::SendHoldExpires, detail);
+        }
+        if self.take_due(now, direction, |t| &mut t.keepalive) {
+            self.fire(now, direction, fsm::Event::KeepaliveExpires, Detail::default());
+        }
+        if self.take_due(now, direction, |t| &mut t.deferral) {
+            if let Some(connection) = self.connection_mut(direction) {
+                connection.deferral_over = true;
+            }
+        }
+    }
+
+    fn take_due(
+        &mut self,
+        now: Instant,
+        direction: Direction,
+        timer: impl Fn(&mut Timers) -> &mut Option<Instant>,
+    ) -> bool {
+        let Some(connection) = self.connection_mut(direction) else { return false };
+        let timer = timer(&mut connection.timers);
+        let due = timer.is_some_and(|at| at <= now);
+        if due {
+            *timer = None;
+        }
+        due
+    }
+}

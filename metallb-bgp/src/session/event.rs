@@ -1,0 +1,115 @@
+//! What a session tells its user.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+use super::PeerKey;
+use crate::fsm::State;
+use crate::types::{Attributes, Family};
+use crate::wire::notification::Notification;
+
+/// Something a user may want to act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The session moved to another state.
+    StateChanged {
+        /// Whose session.
+        peer: PeerKey,
+        /// The state it is in now.
+        state: State,
+        /// Why, when it fell back: never set on the way up.
+        reason: Option<CloseReason>,
+    },
+    /// The peer sent routes; only with [`PeerConfig::import`](super::PeerConfig::import).
+    Received {
+        /// Who sent them.
+        peer: PeerKey,
+        /// Its address.
+        remote: SocketAddr,
+        /// The routes.
+        update: ReceivedUpdate,
+    },
+    /// The peer has sent all it has for a family (RFC 4724 §2).
+    EndOfRib {
+        /// Who sent it.
+        peer: PeerKey,
+        /// For which family.
+        family: Family,
+    },
+    /// The peer sent an UPDATE with errors (RFC 7606 §6).
+    Malformed {
+        /// Who sent it.
+        peer: PeerKey,
+        /// What was done about it, in words.
+        verdict: &'static str,
+        /// The beginning of the message as hexadecimal, for the log.
+        message: String,
+    },
+}
+
+impl Event {
+    /// The peer the event is about.
+    pub const fn peer(&self) -> &PeerKey {
+        match self {
+            Self::StateChanged { peer, .. }
+            | Self::Received { peer, .. }
+            | Self::EndOfRib { peer, .. }
+            | Self::Malformed { peer, .. } => peer,
+        }
+    }
+}
+
+/// The routes of one received UPDATE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReceivedUpdate {
+    /// Prefixes that are reachable now, with their attributes.
+    pub announced: Vec<(IpNetwork, Arc<Attributes>)>,
+    /// Prefixes that are not reachable any more.
+    pub withdrawn: Vec<IpNetwork>,
+}
+
+/// Why a session or a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// We sent this NOTIFICATION.
+    Sent(Notification),
+    /// The peer sent this NOTIFICATION.
+    Received(Notification),
+    /// The TCP connection could not be opened.
+    ConnectFailed(std::io::ErrorKind),
+    /// No answer to the attempt: an unreachable peer, a filter, or a TCP MD5 key that differs.
+    ConnectTimeout,
+    /// The peer closed the TCP connection without a NOTIFICATION.
+    ConnectionClosed,
+    /// The TCP connection failed.
+    ConnectionFailed(std::io::ErrorKind),
+    /// The peer did not read what we sent for the whole send-hold time (RFC 9687).
+    SendHoldExpired,
+    /// The peer opened a new connection after a restart (RFC 4724 §5).
+    ReplacedByPeer,
+    /// Stopped from our side without a NOTIFICATION.
+    Stopped,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sent(notification) => write!(f, "sent {notification}"),
+            Self::Received(notification) => write!(f, "received {notification}"),
+            Self::ConnectFailed(kind) => write!(f, "connecting failed: {kind}"),
+            Self::ConnectTimeout => {
+                f.write_str("connecting timed out (peer unreachable, filtered, or another TCP MD5 key)")
+            }
+            Self::ConnectionClosed => f.write_str("the peer closed the connection"),
+            Self::ConnectionFailed(kind) => write!(f, "the connection failed: {kind}"),
+            Self::SendHoldExpired => f.write_str("the peer stopped reading: send-hold time over"),
+            Self::ReplacedByPeer => f.write_str("replaced by a new connection of the peer"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}

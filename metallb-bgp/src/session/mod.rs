@@ -1,0 +1,289 @@
+//! One peer.
+//!
+//! A [`Session`] holds everything about a peer: the state machines of the connection it opens and of the one the
+//! peer opens, the choice between them (RFC 4271 §6.8), every timer, and what both sides agreed on. It does no
+//! input or output and knows no clock. A driver
+//!
+//! 1. tells it what happened: [`handle_connected`](Session::handle_connected),
+//!    [`handle_accepted`](Session::handle_accepted), [`handle_data`](Session::handle_data),
+//!    [`handle_written`](Session::handle_written), [`handle_closed`](Session::handle_closed),
+//!    [`handle_timeout`](Session::handle_timeout);
+//! 2. does what [`poll_effect`](Session::poll_effect) asks for until there is nothing more;
+//! 3. writes what [`poll_transmit`](Session::poll_transmit) gives for every open connection whose socket has
+//!    room;
+//! 4. hands on what [`poll_event`](Session::poll_event) returns;
+//! 5. waits for the next input, or until [`next_timeout`](Session::next_timeout).
+//!
+//! Any order of calls is safe. Time never goes backwards: an earlier `now` counts as the latest one seen.
+//! Calls for a connection that does not exist any more are ignored.
+
+mod config;
+mod connection;
+mod drive;
+mod event;
+mod import;
+mod offer;
+mod receive;
+mod reconfigure;
+mod rng;
+mod show;
+mod snapshot;
+mod stop;
+mod transmit;
+
+pub use config::{
+    GracefulRestart, InvalidKey, Md5Key, NextHops, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy,
+};
+pub use connection::{ConnectionId, Endpoints};
+pub use event::{CloseReason, Event, ReceivedUpdate};
+pub use reconfigure::Reconfigured;
+pub use snapshot::{Counters, NegotiatedSnapshot, PeerSnapshot};
+pub use stop::StopReason;
+pub use transmit::TRANSMIT_SIZE;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use ipnetwork::IpNetwork;
+
+use self::connection::{Connection, Direction};
+use self::drive::Detail;
+use self::rng::Pcg;
+use crate::fsm::{self, State};
+use crate::table::{AdvTable, PeerSlot};
+use crate::types::RouterId;
+
+/// A peer: see the [module](self).
+#[derive(Debug)]
+pub struct Session {
+    key: PeerKey,
+    config: PeerConfig,
+    fallback_id: RouterId,
+    router_id: Option<RouterId>,
+    rng: Pcg,
+    /// The latest time seen.
+    clock: Option<Instant>,
+    running: bool,
+    outgoing: Connection,
+    incoming: Option<Connection>,
+    next_id: u64,
+    idle_hold: Option<Instant>,
+    /// The wait after the next failure.
+    backoff: Duration,
+    /// No End-of-RIB has been sent since this program started: the R bit (RFC 4724 §4.2).
+    restarting: bool,
+    /// Places in the table of connections that are gone.
+    left: Vec<PeerSlot>,
+    events: VecDeque<Event>,
+    effects: VecDeque<Effect>,
+    shown: State,
+    since: Option<Instant>,
+    last_error: Option<(Instant, CloseReason)>,
+    counters: Counters,
+    /// What the peer has announced; kept only to enforce `max_prefixes`.
+    received: BTreeSet<IpNetwork>,
+}
+
+/// Something the driver is to do with a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Open a TCP connection to [`PeerConfig::remote`], then call
+    /// [`handle_connected`](Session::handle_connected) or [`handle_closed`](Session::handle_closed) with this id.
+    Connect(ConnectionId),
+    /// Write what is left of earlier output and then `last`; close when it has been delivered or after a second.
+    /// For an attempt that has not succeeded: give it up. The id is not used again.
+    Close {
+        /// Which connection.
+        id: ConnectionId,
+        /// The last messages, usually a NOTIFICATION; may be empty.
+        last: Vec<u8>,
+    },
+}
+
+impl Session {
+    /// A session that has not been started. `fallback_id` is the BGP identifier if none is configured and the
+    /// addresses give none.
+    pub fn new(key: PeerKey, config: PeerConfig, fallback_id: RouterId) -> Self {
+        Self {
+            rng: Pcg::new(config.seed),
+            key,
+            config,
+            fallback_id,
+            router_id: None,
+            clock: None,
+            running: false,
+            outgoing: Connection::new(Direction::Outgoing, State::Idle),
+            incoming: None,
+            next_id: 0,
+            idle_hold: None,
+            backoff: FIRST_BACKOFF,
+            restarting: true,
+            left: Vec::new(),
+            events: VecDeque::new(),
+            effects: VecDeque::new(),
+            shown: State::Idle,
+            since: None,
+            last_error: None,
+            counters: Counters::default(),
+            received: BTreeSet::new(),
+        }
+    }
+
+    /// Starts the session (ManualStart). A session that is started already goes on.
+    pub fn start(&mut self, now: Instant) {
+        let now = self.tick(now);
+        self.running = true;
+        self.since.get_or_insert(now);
+        self.idle_hold = None;
+        let start =
+            if self.config.passive { fsm::Event::ManualStartPassive } else { fsm::Event::ManualStart };
+        self.fire(now, Direction::Outgoing, start, Detail::default());
+    }
+
+    /// Ends the session and leaves it stopped, except for [`StopReason::Reset`] and
+    /// [`StopReason::ConfigChanged`], which start it again. Everything the peer holds is withdrawn first if the
+    /// reason is final.
+    pub fn stop(&mut self, now: Instant, reason: &StopReason, table: &mut AdvTable) {
+        let now = self.tick(now);
+        let again = matches!(reason, StopReason::Reset(_) | StopReason::ConfigChanged);
+        self.running = self.running && again;
+        self.idle_hold = None;
+        self.backoff = FIRST_BACKOFF;
+        for direction in [Direction::Incoming, Direction::Outgoing] {
+            self.stop_connection(now, direction, reason, table);
+        }
+        if self.running {
+            self.idle_hold = Some(now);
+        } else {
+            self.show(now, None);
+        }
+    }
+
+    /// The attempt of [`Effect::Connect`] succeeded.
+    pub fn handle_connected(&mut self, now: Instant, id: ConnectionId, endpoints: Endpoints) {
+        let now = self.tick(now);
+        if self.outgoing.id != Some(id) || self.outgoing.endpoints.is_some() {
+            return;
+        }
+        self.outgoing.endpoints = Some(endpoints);
+        self.outgoing.timers.attempt = None;
+        self.fire(now, Direction::Outgoing, fsm::Event::TcpAcked, Detail::default());
+    }
+
+    /// The peer opened a TCP connection. Returns its id, or `None` when it is to be closed at once: the session
+    /// is stopped, or the peer has a connection that is better.
+    pub fn handle_accepted(&mut self, now: Instant, endpoints: Endpoints) -> Option<ConnectionId> {
+        let now = self.tick(now);
+        if !self.running {
+            return None;
+        }
+        self.make_room(now)?;
+        let mut connection = Connection::new(Direction::Incoming, State::Active);
+        let id = self.new_id();
+        connection.id = Some(id);
+        connection.endpoints = Some(endpoints);
+        self.incoming = Some(connection);
+        self.fire(now, Direction::Incoming, fsm::Event::TcpConfirmed, Detail::default());
+        Some(id)
+    }
+
+    /// The connection is gone, or the attempt failed: `error` says how; `None` is an orderly close by the peer.
+    pub fn handle_closed(&mut self, now: Instant, id: ConnectionId, error: Option<ErrorKind>) {
+        let now = self.tick(now);
+        let Some(direction) = self.direction_of(id) else { return };
+        let open = self.connection(direction).is_some_and(|c| c.endpoints.is_some());
+        let reason = match (open, error) {
+            (false, Some(ErrorKind::TimedOut)) => CloseReason::ConnectTimeout,
+            (false, error) => CloseReason::ConnectFailed(error.unwrap_or(ErrorKind::ConnectionAborted)),
+            (true, Some(kind)) => CloseReason::ConnectionFailed(kind),
+            (true, None) => CloseReason::ConnectionClosed,
+        };
+        self.fire(now, direction, fsm::Event::TcpFails, Detail::because(reason));
+    }
+
+    /// The socket took `octets` of what [`poll_transmit`](Self::poll_transmit) gave for a connection.
+    pub fn handle_written(&mut self, now: Instant, id: ConnectionId, octets: usize) {
+        let now = self.tick(now);
+        let Some(direction) = self.direction_of(id) else { return };
+        self.counters.octets_sent += octets as u64;
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let whole = connection.written(octets);
+        if whole && connection.timers.send_hold.is_some() {
+            self.start_send_hold(now, direction);
+        }
+    }
+
+    /// What the peer configuration is now.
+    pub const fn config(&self) -> &PeerConfig {
+        &self.config
+    }
+
+    /// The name of the peer.
+    pub const fn key(&self) -> &PeerKey {
+        &self.key
+    }
+
+    /// The state of the connection that is furthest.
+    pub fn state(&self) -> State {
+        let incoming = self.incoming.as_ref().map_or(State::Idle, |c| c.state);
+        self.outgoing.state.max(incoming)
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has something: received routes should not be read on before it
+    /// has been taken.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next thing to do with a socket. Also brings the table up to date with connections that came or went.
+    pub fn poll_effect(&mut self, table: &mut AdvTable) -> Option<Effect> {
+        for slot in self.left.drain(..) {
+            table.detach(slot);
+        }
+        self.effects.pop_front()
+    }
+
+    fn new_id(&mut self) -> ConnectionId {
+        self.next_id += 1;
+        ConnectionId(self.next_id)
+    }
+
+    /// Clamps `now` to the latest time seen.
+    fn tick(&mut self, now: Instant) -> Instant {
+        let now = self.clock.map_or(now, |clock| clock.max(now));
+        self.clock = Some(now);
+        now
+    }
+
+    const fn connection(&self, direction: Direction) -> Option<&Connection> {
+        match direction {
+            Direction::Outgoing => Some(&self.outgoing),
+            Direction::Incoming => self.incoming.as_ref(),
+        }
+    }
+
+    const fn connection_mut(&mut self, direction: Direction) -> Option<&mut Connection> {
+        match direction {
+            Direction::Outgoing => Some(&mut self.outgoing),
+            Direction::Incoming => self.incoming.as_mut(),
+        }
+    }
+
+    fn direction_of(&self, id: ConnectionId) -> Option<Direction> {
+        [Direction::Outgoing, Direction::Incoming]
+            .into_iter()
+            .find(|direction| self.connection(*direction).is_some_and(|c| c.id == Some(id)))
+    }
+}
+
+/// The wait after the first failure; it doubles up to [`LONGEST_BACKOFF`].
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait between attempts.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(120);

@@ -1,0 +1,211 @@
+//! What the peer sends.
+
+use std::time::Instant;
+
+use super::connection::{ConnectionId, Direction};
+use super::drive::Detail;
+use super::import::Verdict;
+use super::{CloseReason, Session};
+use crate::fsm::{self, State};
+use crate::types::{Families, RouterId};
+use crate::wire::Message;
+use crate::wire::error::WireError;
+use crate::wire::header::{Frame, Framer, MessageType};
+use crate::wire::iana;
+use crate::wire::negotiate::Negotiated;
+use crate::wire::notification::Notification;
+use crate::wire::open::{Open, OpenPolicy};
+use crate::wire::refresh::{RefreshSubtype, RouteRefresh};
+
+impl Session {
+    /// Takes octets the peer sent, split in any way.
+    pub fn handle_data(&mut self, now: Instant, id: ConnectionId, data: &[u8]) {
+        let now = self.tick(now);
+        let Some(direction) = self.direction_of(id) else { return };
+        let Some(connection) = self.connection_mut(direction) else { return };
+        if connection.endpoints.is_none() {
+            return;
+        }
+        self.counters.octets_received += data.len() as u64;
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let mut framer = std::mem::replace(&mut connection.framer, Framer::new());
+        let mut rest = data;
+        // The connection may close on any message; then nothing more is read from it.
+        while self.direction_of(id).is_some() {
+            match framer.next_frame(&mut rest) {
+                Ok(Some(frame)) => self.handle_frame(now, direction, frame),
+                Ok(None) => break,
+                Err(error) => {
+                    let detail = Detail::notify(error.notification());
+                    self.fire(now, direction, fsm::Event::HeaderError, detail);
+                }
+            }
+            if let Some(negotiated) = self.connection(direction).and_then(|c| c.negotiated.as_ref()) {
+                framer.set_limit(negotiated.receive_limit);
+            }
+        }
+        if self.direction_of(id).is_some() {
+            if let Some(connection) = self.connection_mut(direction) {
+                connection.framer = framer;
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, now: Instant, direction: Direction, frame: Frame<'_>) {
+        self.count_received(frame.kind());
+        let state = self.connection(direction).map(|c| c.state);
+        if frame.kind() == MessageType::Update && state != Some(State::Established) {
+            // An UPDATE that comes too early is an error whatever it says.
+            let detail = Detail::message(frame.kind());
+            self.fire(now, direction, fsm::Event::Update, detail);
+            return;
+        }
+        match Message::parse(frame) {
+            Ok(Message::Open(open)) => self.handle_open(now, direction, open),
+            Ok(Message::Update(view)) => {
+                let event = match self.import(direction, &view) {
+                    Verdict::Taken => (fsm::Event::Update, Detail::message(frame.kind())),
+                    Verdict::Reset(notification) => (fsm::Event::UpdateError, Detail::notify(notification)),
+                    Verdict::TooMany(notification) => {
+                        (fsm::Event::AutomaticStop, Detail::notify(notification))
+                    }
+                };
+                self.fire(now, direction, event.0, event.1);
+            }
+            Ok(Message::Notification(notification)) => {
+                self.handle_notification(now, direction, notification);
+            }
+            Ok(Message::Keepalive) => {
+                self.fire(now, direction, fsm::Event::Keepalive, Detail::message(frame.kind()));
+            }
+            Ok(Message::RouteRefresh(refresh)) => self.handle_refresh(now, direction, refresh),
+            Err(error) => self.handle_malformed(now, direction, frame.kind(), &error),
+        }
+    }
+
+    fn handle_malformed(&mut self, now: Instant, direction: Direction, kind: MessageType, error: &WireError) {
+        let event = match error {
+            WireError::Header(_) => fsm::Event::HeaderError,
+            WireError::Open(_) => fsm::Event::OpenError,
+            WireError::Update(_) => fsm::Event::UpdateError,
+            WireError::Refresh(_) => fsm::Event::RouteRefreshError,
+        };
+        let detail = Detail {
+            notification: Some(error.notification()),
+            message: Some(kind),
+            reason: Some(CloseReason::Sent(error.notification())),
+        };
+        self.fire(now, direction, event, detail);
+    }
+
+    fn handle_notification(&mut self, now: Instant, direction: Direction, notification: Notification) {
+        let version =
+            notification.code == iana::ERR_OPEN && notification.subcode == iana::OPEN_UNSUPPORTED_VERSION;
+        let event = if version { fsm::Event::NotificationVersion } else { fsm::Event::Notification };
+        self.fire(now, direction, event, Detail::because(CloseReason::Received(notification)));
+    }
+
+    fn handle_refresh(&mut self, now: Instant, direction: Direction, refresh: RouteRefresh) {
+        if let Some(connection) = self.connection_mut(direction) {
+            let families = connection.negotiated.as_ref().map_or(Families::EMPTY, |n| n.families);
+            let family = refresh.family.family().filter(|family| families.contains(*family));
+            if let (Some(family), RefreshSubtype::Request) = (family, refresh.subtype) {
+                connection.refresh = connection.refresh.with(family);
+            }
+        }
+        self.fire(now, direction, fsm::Event::RouteRefresh, Detail::message(MessageType::RouteRefresh));
+    }
+
+    fn handle_open(&mut self, now: Instant, direction: Direction, open: Open) {
+        let Some(connection) = self.connection(direction) else { return };
+        if connection.received_open.is_some() {
+            self.fire(now, direction, fsm::Event::OpenReceived, Detail::message(MessageType::Open));
+            return;
+        }
+        let delayed = connection.timers.delay_open.is_some();
+        let sent = connection.sent_open.clone();
+        let Some(endpoints) = connection.endpoints else { return };
+        let sent = sent.unwrap_or_else(|| self.open_for(&endpoints));
+        let policy = OpenPolicy {
+            local_asn: sent.asn,
+            local_id: sent.router_id,
+            remote: self.config.remote_asn,
+            minimum_hold_time: None,
+            required: Vec::new(),
+        };
+        if let Err(error) = open.check(&policy) {
+            let detail = Detail::notify(error.notification());
+            self.fire(now, direction, fsm::Event::OpenError, detail);
+            return;
+        }
+        if !self.survives_collision(now, direction, &sent, &open) {
+            self.fire(now, direction, fsm::Event::CollisionDump, Detail::default());
+            return;
+        }
+        let Some(connection) = self.connection_mut(direction) else { return };
+        connection.negotiated = Some(Negotiated::new(&sent, &open));
+        connection.received_open = Some(open);
+        let event = if delayed { fsm::Event::OpenReceivedDelayed } else { fsm::Event::OpenReceived };
+        self.fire(now, direction, event, Detail::message(MessageType::Open));
+    }
+
+    /// Decides between two connections when the OPEN of one arrives (RFC 4271 §6.8); closes the other one if it
+    /// lost.
+    fn survives_collision(&mut self, now: Instant, direction: Direction, ours: &Open, theirs: &Open) -> bool {
+        let other = direction.other();
+        let Some(rival) = self.connection(other) else { return true };
+        match rival.state {
+            State::OpenConfirm => {}
+            State::Established if self.config.collision_detect_established => {}
+            State::Established => return false,
+            State::Idle | State::Connect | State::Active | State::OpenSent => return true,
+        }
+        let keep = kept(ours, theirs);
+        if keep == direction {
+            self.fire(now, other, fsm::Event::CollisionDump, Detail::default());
+        }
+        keep == direction
+    }
+
+    /// Decides whether a connection the peer opened is followed, and drops the one it replaces.
+    pub(super) fn make_room(&mut self, now: Instant) -> Option<()> {
+        for direction in [Direction::Incoming, Direction::Outgoing] {
+            let Some(connection) = self.connection(direction) else { continue };
+            if connection.state != State::Established {
+                continue;
+            }
+            let peer = connection.negotiated.as_ref().and_then(|n| n.graceful_restart.as_ref());
+            if peer.is_some_and(|peer| !peer.families.is_empty()) {
+                let detail = Detail::because(CloseReason::ReplacedByPeer);
+                self.fire(now, direction, fsm::Event::TcpConfirmed, detail);
+            } else if direction == Direction::Incoming {
+                return None;
+            }
+        }
+        if self.incoming.is_some() {
+            // The peer opens one connection at a time: it has given up the one before.
+            let detail = Detail::because(CloseReason::ReplacedByPeer);
+            self.fire(now, Direction::Incoming, fsm::Event::TcpFails, detail);
+        }
+        Some(())
+    }
+
+    const fn count_received(&mut self, kind: MessageType) {
+        let counters = &mut self.counters;
+        counters.messages_received += 1;
+        match kind {
+            MessageType::Open => counters.opens_received += 1,
+            MessageType::Update => counters.updates_received += 1,
+            MessageType::Notification => counters.notifications_received += 1,
+            MessageType::Keepalive => counters.keepalives_received += 1,
+            MessageType::RouteRefresh => counters.refreshes_received += 1,
+        }
+    }
+}
+
+/// The connection that stays: the one opened by the speaker with the higher identifier, compared as unsigned
+/// numbers; with equal ones, by the higher AS number (RFC 6286 §2.3).
+fn kept(ours: &Open, theirs: &Open) -> Direction {
+    let rank = |open: &Open| -> (RouterId, u32) { (open.router_id, open.asn.value()) };
+    if rank(ours) > rank(theirs) { Direction::Outgoing } else { Direction::Incoming }
+}

@@ -1,0 +1,108 @@
+//! Changing a peer while its session runs.
+
+use std::time::Instant;
+
+use super::connection::Direction;
+use super::{PeerConfig, Session, StopReason};
+use crate::fsm::State;
+use crate::table::AdvTable;
+use crate::types::Families;
+
+/// What a change of configuration meant for the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconfigured {
+    /// Nothing is different.
+    Unchanged,
+    /// It is in effect, or will be at the next establishment; the session goes on.
+    Live,
+    /// The session was ended with Cease 6/6 and starts again.
+    Reset,
+}
+
+impl Session {
+    /// Takes a new configuration. Only what is fixed by the TCP connection or by the OPENs resets the session:
+    /// addresses, AS numbers, TCP MD5 key, bound device, families and other capabilities. Hold time and BGP
+    /// identifier wait for the next establishment; the snapshot lists them as pending.
+    pub fn reconfigure(&mut self, now: Instant, config: PeerConfig, table: &mut AdvTable) -> Reconfigured {
+        if config == self.config {
+            return Reconfigured::Unchanged;
+        }
+        let now = self.tick(now);
+        let reset = self.needs_reset(&config);
+        let old = std::mem::replace(&mut self.config, config);
+        if reset {
+            self.router_id = None;
+            let running = self.running;
+            self.stop(now, &StopReason::ConfigChanged, table);
+            return if running { Reconfigured::Reset } else { Reconfigured::Live };
+        }
+        self.apply_live(now, &old);
+        Reconfigured::Live
+    }
+
+    fn needs_reset(&self, new: &PeerConfig) -> bool {
+        let old = &self.config;
+        let peer_asn = self.established().and_then(|c| c.negotiated.as_ref()).map(|n| n.remote_asn);
+        let other_as = match peer_asn {
+            Some(asn) => !new.remote_asn.accepts(new.local_asn, asn),
+            None => old.remote_asn != new.remote_asn,
+        };
+        other_as
+            || old.remote != new.remote
+            || old.local_address != new.local_address
+            || old.local_asn != new.local_asn
+            || old.md5 != new.md5
+            || old.bind_device != new.bind_device
+            || old.families != new.families
+            || old.extended_messages != new.extended_messages
+            || old.graceful_restart.is_some() != new.graceful_restart.is_some()
+    }
+
+    fn apply_live(&mut self, now: Instant, old: &PeerConfig) {
+        for direction in [Direction::Outgoing, Direction::Incoming] {
+            let Some(connection) = self.connection(direction) else { continue };
+            if connection.state == State::Established {
+                if old.keepalive_time != self.config.keepalive_time {
+                    self.restart_keepalive(now, direction);
+                }
+                if old.send_hold_time != self.config.send_hold_time {
+                    self.start_send_hold(now, direction);
+                }
+                if old.next_hops != self.config.next_hops {
+                    self.resend(direction);
+                }
+            }
+        }
+        if old.connect_time != self.config.connect_time {
+            if self.idle_hold.is_some() {
+                self.idle_hold = now.checked_add(self.retry_time());
+            }
+            if self.outgoing.timers.connect_retry.is_some() {
+                self.outgoing.timers.connect_retry = now.checked_add(self.retry_time());
+            }
+        }
+    }
+
+    /// The attributes of every route changed: send all families again.
+    fn resend(&mut self, direction: Direction) {
+        if let Some(connection) = self.connection_mut(direction) {
+            let families = connection.negotiated.as_ref().map_or(Families::EMPTY, |n| n.families);
+            connection.refresh = families;
+        }
+    }
+
+    /// Changes that apply at the next establishment, in words.
+    pub(super) fn pending(&self) -> Vec<&'static str> {
+        let Some(open) = self.established().and_then(|c| c.sent_open.as_ref()) else {
+            return Vec::new();
+        };
+        let mut pending = Vec::new();
+        if open.hold_time != self.config.hold_time {
+            pending.push("hold time");
+        }
+        if self.config.router_id.is_some_and(|id| id != open.router_id) {
+            pending.push("router ID");
+        }
+        pending
+    }
+}

@@ -1,0 +1,83 @@
+//! Taking a snapshot.
+
+use std::time::Duration;
+
+use super::connection::{Connection, Direction};
+use super::{NegotiatedSnapshot, PeerSnapshot, Session};
+use crate::fsm::State;
+use crate::table::{AdvTable, Advertised};
+
+impl Session {
+    /// The session as it is now.
+    pub fn snapshot(&self, table: &AdvTable) -> PeerSnapshot {
+        let established = self.established();
+        let slot = established.and_then(|c| c.slot);
+        let advertised = slot.map_or_else(Advertised::default, |slot| table.advertised(slot));
+        let furthest = established.or_else(|| self.furthest());
+        let endpoints = furthest.and_then(|c| c.endpoints);
+        let sent_open = furthest.and_then(|c| c.sent_open.as_ref());
+        PeerSnapshot {
+            peer: self.key.clone(),
+            remote: endpoints.map_or(self.config.remote, |e| e.remote),
+            local: endpoints.map(|e| e.local),
+            state: self.state(),
+            since: self.since,
+            local_asn: self.config.local_asn,
+            router_id: sent_open.map(|open| open.router_id).or(self.router_id),
+            negotiated: established.and_then(|c| self.negotiated_snapshot(c)),
+            last_error: self.last_error.as_ref().map(|(_, reason)| reason.clone()),
+            last_error_at: self.last_error.as_ref().map(|(at, _)| *at),
+            pending: self.pending(),
+            next_attempt: self.next_attempt(),
+            counters: self.counters,
+            advertised_v4: advertised.v4,
+            advertised_v6: advertised.v6,
+            unsendable: advertised.unsendable,
+            queued_changes: slot.map_or(0, |slot| table.behind(slot)),
+            queued_octets: furthest.map_or(0, |c| c.in_flight_octets + c.out.len()),
+            received_prefixes: self.received.len() as u64,
+        }
+    }
+
+    /// The established connection.
+    pub(super) fn established(&self) -> Option<&Connection> {
+        [Direction::Outgoing, Direction::Incoming]
+            .into_iter()
+            .filter_map(|direction| self.connection(direction))
+            .find(|connection| connection.state == State::Established)
+    }
+
+    fn furthest(&self) -> Option<&Connection> {
+        match &self.incoming {
+            Some(incoming) if incoming.state > self.outgoing.state => Some(incoming),
+            _ => Some(&self.outgoing),
+        }
+    }
+
+    const fn next_attempt(&self) -> Option<std::time::Instant> {
+        match self.outgoing.state {
+            State::Idle => self.idle_hold,
+            State::Active => self.outgoing.timers.connect_retry,
+            _ => None,
+        }
+    }
+
+    fn negotiated_snapshot(&self, connection: &Connection) -> Option<NegotiatedSnapshot> {
+        let negotiated = connection.negotiated.as_ref()?;
+        let open = connection.received_open.as_ref()?;
+        let keepalive = negotiated.hold_time.keepalive(self.config.keepalive_time);
+        Some(NegotiatedSnapshot {
+            remote_asn: negotiated.remote_asn,
+            remote_router_id: open.router_id,
+            hold_time: negotiated.hold_time.duration().unwrap_or(Duration::ZERO),
+            keepalive_time: keepalive.unwrap_or(Duration::ZERO),
+            families: negotiated.families.iter().collect(),
+            peer_capabilities: open.capabilities.iter().map(ToString::to_string).collect(),
+            extended_messages: negotiated.send_limit.octets() > 4096,
+            route_refresh: negotiated.route_refresh,
+            enhanced_route_refresh: negotiated.enhanced_refresh,
+            extended_next_hop: negotiated.extended_next_hop,
+            graceful_restart: self.config.graceful_restart.is_some() && negotiated.graceful_restart.is_some(),
+        })
+    }
+}

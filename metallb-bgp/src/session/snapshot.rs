@@ -1,0 +1,125 @@
+//! A session as it can be shown.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{CloseReason, PeerKey};
+use crate::fsm::State;
+use crate::types::{Asn, Family, RouterId};
+
+/// A session at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerSnapshot {
+    /// The peer's name.
+    pub peer: PeerKey,
+    /// The configured or, for a listening range, actual address of the peer.
+    pub remote: SocketAddr,
+    /// Our address, while connected.
+    pub local: Option<SocketAddr>,
+    /// State of the connection that is furthest.
+    pub state: State,
+    /// Since when; `None` before the session was started.
+    pub since: Option<Instant>,
+    /// The ASN we present.
+    pub local_asn: Asn,
+    /// Our identifier in the OPEN that was sent last.
+    pub router_id: Option<RouterId>,
+    /// What the two sides agreed on, while established.
+    pub negotiated: Option<NegotiatedSnapshot>,
+    /// Why the session last ended or an attempt last failed.
+    pub last_error: Option<CloseReason>,
+    /// When that was.
+    pub last_error_at: Option<Instant>,
+    /// Fields changed since the OPEN that apply at the next establishment, in words.
+    pub pending: Vec<&'static str>,
+    /// When the next attempt starts, while waiting for it.
+    pub next_attempt: Option<Instant>,
+    /// Numbers since the peer was added.
+    pub counters: Counters,
+    /// Prefixes the peer has been told and not untold, per family.
+    pub advertised_v4: u64,
+    /// As [`advertised_v4`](Self::advertised_v4), for IPv6.
+    pub advertised_v6: u64,
+    /// Prefixes that are to be announced but cannot be (no next hop, family not negotiated, or
+    /// attributes too large).
+    pub unsendable: u64,
+    /// Changes of the table this session has not written yet.
+    pub queued_changes: u64,
+    /// Octets written by the session and not yet taken by the socket.
+    pub queued_octets: usize,
+    /// Prefixes the peer has announced, with [`max_prefixes`](super::PeerConfig::max_prefixes).
+    pub received_prefixes: u64,
+}
+
+/// What the OPENs of both sides agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NegotiatedSnapshot {
+    /// The peer's ASN.
+    pub remote_asn: Asn,
+    /// The peer's identifier.
+    pub remote_router_id: RouterId,
+    /// Hold time in use; zero is none.
+    pub hold_time: Duration,
+    /// Keepalive interval in use; zero is none.
+    pub keepalive_time: Duration,
+    /// Families both sides offered.
+    pub families: Vec<Family>,
+    /// Capabilities of the peer, in words.
+    pub peer_capabilities: Vec<String>,
+    /// Messages above 4096 octets may be sent.
+    pub extended_messages: bool,
+    /// Route refresh, and enhanced route refresh.
+    pub route_refresh: bool,
+    /// Enhanced route refresh (RFC 7313).
+    pub enhanced_route_refresh: bool,
+    /// IPv4 prefixes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
+    /// The peer keeps our routes through a restart (RFC 4724).
+    pub graceful_restart: bool,
+}
+
+/// Numbers of one peer since it was added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Messages written, all kinds.
+    pub messages_sent: u64,
+    /// Octets taken by the socket.
+    pub octets_sent: u64,
+    /// UPDATE messages written.
+    pub updates_sent: u64,
+    /// OPEN messages written.
+    pub opens_sent: u64,
+    /// KEEPALIVE messages written.
+    pub keepalives_sent: u64,
+    /// NOTIFICATION messages written.
+    pub notifications_sent: u64,
+    /// ROUTE-REFRESH messages written.
+    pub refreshes_sent: u64,
+    /// Messages read, all kinds.
+    pub messages_received: u64,
+    /// Octets read.
+    pub octets_received: u64,
+    /// UPDATE messages read.
+    pub updates_received: u64,
+    /// OPEN messages read.
+    pub opens_received: u64,
+    /// KEEPALIVE messages read.
+    pub keepalives_received: u64,
+    /// NOTIFICATION messages read.
+    pub notifications_received: u64,
+    /// ROUTE-REFRESH messages read.
+    pub refreshes_received: u64,
+    /// Times the session was established.
+    pub established: u64,
+    /// Attempts to connect.
+    pub connect_attempts: u64,
+    /// ConnectRetryCounter (RFC 4271 §8): failures since it last was started by hand.
+    pub connect_retry_counter: u32,
+    /// UPDATEs with an attribute that was discarded (RFC 7606).
+    pub attributes_discarded: u64,
+    /// UPDATEs whose routes were treated as withdrawn (RFC 7606).
+    pub treated_as_withdraw: u64,
+}

@@ -1,0 +1,279 @@
+//! Octets for the socket: messages of the state machine, then what the table has.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
+
+use super::connection::{Connection, ConnectionId, Direction, Endpoints};
+use super::{NextHops, Session};
+use crate::fsm::State;
+use crate::table::{AdvTable, Mark, PeerSlot, Prefixes, RouteAttributes, Sink, Unsendable};
+use crate::types::{AsPath, Asn, Attributes, Family, NextHop, PeerKind};
+use crate::wire::header::{Header, MessageLimit, MessageType};
+use crate::wire::negotiate::Negotiated;
+use crate::wire::pack::{Announcements, AttributeBlock, WirePrefix, Withdrawals, encode_end_of_rib};
+use crate::wire::refresh::{RefreshSubtype, RouteRefresh};
+
+impl Session {
+    /// Appends what is to be written on a connection next, about [`TRANSMIT_SIZE`] octets at most at a time;
+    /// returns whether anything was appended. Call it when the socket has taken what was given before, so that a
+    /// slow peer gets the latest state of each route instead of its history.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        table: &mut AdvTable,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let now = self.tick(now);
+        let Some(direction) = self.direction_of(id) else { return false };
+        let start = out.len();
+        if let Some(connection) = self.connection_mut(direction) {
+            out.append(&mut connection.out);
+        }
+        self.pull(direction, table, out);
+        let written = out.get(start..).unwrap_or_default();
+        let updates = self.note_messages(direction, written);
+        if updates {
+            // RFC 4271 §8.2.2: the keepalive timer restarts with every UPDATE sent, too.
+            self.restart_keepalive(now, direction);
+        }
+        out.len() > start
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) would append something.
+    pub fn has_transmit(&self, id: ConnectionId, table: &AdvTable) -> bool {
+        let Some(connection) = self.direction_of(id).and_then(|d| self.connection(d)) else { return false };
+        let establishing = connection.state == State::Established && connection.slot.is_none();
+        let work = connection.slot.is_some_and(|slot| table.has_work(slot));
+        !connection.out.is_empty() || establishing || work || !connection.refresh.is_empty()
+    }
+
+    /// Takes routes from the table until there is enough for one write.
+    fn pull(&mut self, direction: Direction, table: &mut AdvTable, out: &mut Vec<u8>) {
+        let Some(slot) = self.attach(direction, table) else { return };
+        let Some(connection) = self.connection(direction) else { return };
+        let Some(export) = Export::new(connection, self.config.next_hops) else { return };
+        for family in export.negotiated.families.iter() {
+            let mut writer = Writer { export: &export, family, out };
+            while writer.out.len() < TRANSMIT_SIZE && table.pull(slot, family, &mut writer) {}
+        }
+        if self.restarting && !table.owes_end_of_rib(slot) {
+            self.restarting = false;
+        }
+    }
+
+    /// The connection's place in the table; taken when it is established.
+    fn attach(&mut self, direction: Direction, table: &mut AdvTable) -> Option<PeerSlot> {
+        let key = self.key.clone();
+        let connection = self.connection_mut(direction)?;
+        if connection.state != State::Established {
+            return None;
+        }
+        let negotiated = connection.negotiated.as_ref()?;
+        if connection.slot.is_none() {
+            connection.slot = table.attach(&key, negotiated.families, negotiated.enhanced_refresh);
+        }
+        let slot = connection.slot?;
+        for family in std::mem::take(&mut connection.refresh).iter() {
+            table.refresh(slot, family);
+        }
+        if connection.deferral_over {
+            table.release_end_of_rib(slot);
+        }
+        Some(slot)
+    }
+
+    /// Counts messages that were handed out and remembers their ends; returns whether there were UPDATEs.
+    fn note_messages(&mut self, direction: Direction, written: &[u8]) -> bool {
+        let mut rest = written;
+        let mut updates = 0;
+        let mut messages = 0;
+        let Some(connection) = self.connection_mut(direction) else { return false };
+        while let Some((length, kind)) = message(rest) {
+            messages += 1;
+            updates += u64::from(kind == MessageType::Update.code());
+            connection.in_flight.push_back(u32::from(length));
+            rest = rest.get(usize::from(length)..).unwrap_or_default();
+        }
+        connection.in_flight_octets += written.len();
+        self.counters.messages_sent += messages;
+        self.counters.updates_sent += updates;
+        updates > 0
+    }
+
+    /// Appends withdrawals of everything the peer holds to the connection's last words.
+    pub(super) fn withdraw_all(&mut self, direction: Direction, table: &mut AdvTable) {
+        let mut out = Vec::new();
+        let Some(connection) = self.connection(direction) else { return };
+        let Some(slot) = connection.slot else { return };
+        let Some(export) = Export::new(connection, self.config.next_hops) else { return };
+        for family in export.negotiated.families.iter() {
+            let mut writer = Writer { export: &export, family, out: &mut out };
+            table.withdraw_all(slot, family, &mut writer);
+        }
+        self.note_messages(direction, &out);
+        if let Some(connection) = self.connection_mut(direction) {
+            connection.out.append(&mut out);
+        }
+    }
+}
+
+/// Length and type of the message at the front.
+fn message(octets: &[u8]) -> Option<(u16, u8)> {
+    let header = octets.get(..Header::LEN)?;
+    let &[high, low, kind] = header.last_chunk()?;
+    let length = u16::from_be_bytes([high, low]);
+    (usize::from(length) >= Header::LEN).then_some((length, kind))
+}
+
+/// How routes look on one connection.
+struct Export {
+    negotiated: Negotiated,
+    local_asn: Asn,
+    next_hops: NextHops,
+    endpoints: Endpoints,
+}
+
+impl Export {
+    fn new(connection: &Connection, next_hops: NextHops) -> Option<Self> {
+        Some(Self {
+            negotiated: connection.negotiated.clone()?,
+            local_asn: connection.sent_open.as_ref()?.asn,
+            next_hops,
+            endpoints: connection.endpoints?,
+        })
+    }
+
+    /// The attributes of a route on the wire; `None` when there is no next hop for it.
+    fn attributes(&self, route: &RouteAttributes, family: Family) -> Option<Attributes> {
+        let mut attributes = Attributes::originate(self.next_hop(family)?);
+        match self.negotiated.peer {
+            PeerKind::Internal => {
+                attributes.local_pref = Some(route.local_pref().unwrap_or(DEFAULT_LOCAL_PREF));
+            }
+            PeerKind::External => attributes.as_path = AsPath::sequence([self.local_asn]),
+        }
+        attributes.med = route.med();
+        attributes.communities = route.communities().to_vec();
+        attributes.large_communities = route.large_communities().to_vec();
+        Some(attributes)
+    }
+
+    /// RFC 4271 §5.1.3, RFC 2545 §3, RFC 8950 §4: never the peer's own address.
+    fn next_hop(&self, family: Family) -> Option<NextHop> {
+        let hop = match family {
+            Family::Ipv4Unicast => match self.v4() {
+                Some(address) => NextHop::V4(address),
+                None if self.negotiated.extended_next_hop => self.v6()?,
+                None => return None,
+            },
+            Family::Ipv6Unicast => self.v6()?,
+        };
+        (hop.address() != self.endpoints.remote.ip().to_canonical()).then_some(hop)
+    }
+
+    fn v4(&self) -> Option<Ipv4Addr> {
+        let local = match self.endpoints.local.ip().to_canonical() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        };
+        self.next_hops.v4.or(local).or(self.endpoints.interface_v4)
+    }
+
+    fn v6(&self) -> Option<NextHop> {
+        let local = match self.endpoints.local.ip().to_canonical() {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        };
+        let link_local = local.filter(Ipv6Addr::is_unicast_link_local).or(self.endpoints.link_local);
+        let global = local.filter(|address| !address.is_unicast_link_local());
+        let global = self.next_hops.v6.or(global).or(self.endpoints.interface_v6);
+        match (global, link_local) {
+            (Some(global), _) if self.next_hops.v6.is_some() => {
+                Some(NextHop::V6 { global, link_local: None })
+            }
+            (Some(global), link_local) => Some(NextHop::V6 { global, link_local }),
+            (None, Some(_)) => Some(NextHop::V6 { global: Ipv6Addr::UNSPECIFIED, link_local }),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Writes one family's messages.
+struct Writer<'a> {
+    export: &'a Export,
+    family: Family,
+    out: &'a mut Vec<u8>,
+}
+
+impl Writer<'_> {
+    const fn limit(&self) -> MessageLimit {
+        self.export.negotiated.send_limit
+    }
+
+    fn announce_as<P: WirePrefix>(
+        &mut self,
+        block: &AttributeBlock,
+        prefixes: &[P],
+        more: bool,
+    ) -> Result<usize, Unsendable> {
+        let mut messages = Announcements::new(block, prefixes, self.limit());
+        let mut total = 0;
+        loop {
+            let start = self.out.len();
+            let count = messages.write_next(self.out).map_err(|_| Unsendable)?;
+            if count == 0 {
+                return Ok(total);
+            }
+            if more && total + count == prefixes.len() {
+                self.out.truncate(start);
+                return Ok(total);
+            }
+            total += count;
+        }
+    }
+
+    fn withdraw_as<P: WirePrefix>(&mut self, prefixes: &[P]) {
+        let mut messages = Withdrawals::new(self.family, prefixes, self.limit());
+        // The table keeps families apart, so the only error there is cannot occur.
+        while messages.write_next(self.out).is_ok_and(|count| count > 0) {}
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn announce(
+        &mut self,
+        attributes: &RouteAttributes,
+        prefixes: Prefixes<'_>,
+        more: bool,
+    ) -> Result<usize, Unsendable> {
+        let attributes = self.export.attributes(attributes, self.family).ok_or(Unsendable)?;
+        let encoding = self.export.negotiated.encoding();
+        let block = AttributeBlock::encode(&attributes, self.family, encoding).map_err(|_| Unsendable)?;
+        match prefixes {
+            Prefixes::V4(prefixes) => self.announce_as(&block, prefixes, more),
+            Prefixes::V6(prefixes) => self.announce_as(&block, prefixes, more),
+        }
+    }
+
+    fn withdraw(&mut self, prefixes: Prefixes<'_>) {
+        match prefixes {
+            Prefixes::V4(prefixes) => self.withdraw_as(prefixes),
+            Prefixes::V6(prefixes) => self.withdraw_as(prefixes),
+        }
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        let subtype = match mark {
+            Mark::EndOfRib => return encode_end_of_rib(self.family, self.out),
+            Mark::BeginRefresh => RefreshSubtype::Begin,
+            Mark::EndRefresh => RefreshSubtype::End,
+        };
+        RouteRefresh { family: self.family.afi_safi(), subtype }.encode(self.out);
+    }
+}
+
+/// How much [`Session::poll_transmit`] gives at a time; one message or one batch of changes may go beyond.
+pub const TRANSMIT_SIZE: usize = 1 << 16;
+/// LOCAL_PREF where the user gives none (RFC 4271 leaves it open; FRR and BIRD use the same).
+const DEFAULT_LOCAL_PREF: u32 = 100;

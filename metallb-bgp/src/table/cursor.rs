@@ -1,0 +1,75 @@
+//! How far one session has come in one family.
+
+use std::collections::BTreeSet;
+
+use super::rib::GroupId;
+
+/// A session's place in one family's routes.
+#[derive(Debug)]
+pub(super) struct Cursor<N> {
+    /// Changes up to this version are done.
+    pub(super) seen: u64,
+    /// The walk over the whole family that is under way.
+    pub(super) dump: Option<Dump<N>>,
+    /// End-of-RIB is still to be sent.
+    pub(super) end_of_rib_owed: bool,
+    /// End-of-RIB need not wait for the table to be complete any more.
+    pub(super) end_of_rib_released: bool,
+    /// The peer asked for everything again.
+    pub(super) refresh_wanted: bool,
+    /// A refresh has been walked and its end is still to be marked.
+    pub(super) refresh_running: bool,
+    /// The peer understands the marks around a refresh (RFC 7313).
+    pub(super) enhanced: bool,
+    /// Groups that cannot be sent to this peer.
+    pub(super) rejected: BTreeSet<GroupId>,
+    /// Prefixes the peer holds.
+    pub(super) advertised: u64,
+}
+
+/// A walk in the order of groups and prefixes.
+#[derive(Debug)]
+pub(super) struct Dump<N> {
+    /// The last route that was sent.
+    pub(super) after: Option<(GroupId, N)>,
+    /// The first walk of a session: what it has not reached, the peer does not hold.
+    pub(super) initial: bool,
+}
+
+impl<N: Copy + Ord> Cursor<N> {
+    /// The place of a session that has just been established.
+    pub(super) const fn new(version: u64, enhanced: bool) -> Self {
+        Self {
+            seen: version,
+            dump: Some(Dump { after: None, initial: true }),
+            end_of_rib_owed: true,
+            end_of_rib_released: false,
+            refresh_wanted: false,
+            refresh_running: false,
+            enhanced,
+            rejected: BTreeSet::new(),
+            advertised: 0,
+        }
+    }
+
+    /// Whether an unchanged route of `group` has been sent.
+    pub(super) fn has_sent(&self, group: GroupId, prefix: N) -> bool {
+        if self.rejected.contains(&group) {
+            return false;
+        }
+        match &self.dump {
+            Some(Dump { initial: true, after }) => *after >= Some((group, prefix)),
+            _ => true,
+        }
+    }
+
+    /// Whether a refresh may begin: not before the family's End-of-RIB if it is marked (RFC 7313 §4).
+    pub(super) const fn may_refresh(&self) -> bool {
+        self.refresh_wanted && !self.refresh_running && !(self.enhanced && self.end_of_rib_owed)
+    }
+
+    /// Whether End-of-RIB may be sent now.
+    pub(super) const fn may_end(&self, complete: bool) -> bool {
+        self.end_of_rib_owed && (complete || self.end_of_rib_released)
+    }
+}

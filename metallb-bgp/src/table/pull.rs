@@ -1,0 +1,300 @@
+//! What a session takes out of the table: a walk over everything, then the changes.
+
+use std::collections::Bound;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use ipnetwork::{Ipv4Network, Ipv6Network};
+
+use super::RouteAttributes;
+use super::cursor::{Cursor, Dump};
+use super::interner::Interner;
+use super::peers::{PeerSet, PeerSlot};
+use super::rib::{GroupId, Rib};
+
+/// Prefixes of one family.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Prefixes<'a> {
+    V4(&'a [Ipv4Network]),
+    V6(&'a [Ipv6Network]),
+}
+
+/// A prefix type of one family.
+pub(super) trait Prefix: Copy + Ord + Debug {
+    fn wrap(list: &[Self]) -> Prefixes<'_>;
+}
+
+impl Prefix for Ipv4Network {
+    fn wrap(list: &[Self]) -> Prefixes<'_> {
+        Prefixes::V4(list)
+    }
+}
+
+impl Prefix for Ipv6Network {
+    fn wrap(list: &[Self]) -> Prefixes<'_> {
+        Prefixes::V6(list)
+    }
+}
+
+/// What surrounds routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// End-of-RIB.
+    EndOfRib,
+    /// BoRR: a refresh begins.
+    BeginRefresh,
+    /// EoRR: a refresh is over.
+    EndRefresh,
+}
+
+/// Routes that cannot be sent to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsendable;
+
+/// Where a session writes what it takes.
+pub(crate) trait Sink {
+    /// Writes routes; returns how many. With `more`, a last message that is not full may be left out,
+    /// because others with the same attributes follow.
+    fn announce(
+        &mut self,
+        attributes: &RouteAttributes,
+        prefixes: Prefixes<'_>,
+        more: bool,
+    ) -> Result<usize, Unsendable>;
+    /// Writes withdrawals.
+    fn withdraw(&mut self, prefixes: Prefixes<'_>);
+    /// Writes a mark.
+    fn mark(&mut self, mark: Mark);
+}
+
+/// The table besides the family's routes.
+pub(super) struct Shared<'a> {
+    pub(super) attributes: &'a Interner<RouteAttributes>,
+    pub(super) sets: &'a Interner<PeerSet>,
+    pub(super) complete: bool,
+}
+
+impl<N: Prefix> Rib<N> {
+    /// Whether [`pull`](Self::pull) would write something.
+    pub(super) fn has_work(&self, slot: PeerSlot, complete: bool) -> bool {
+        self.cursors.get(&slot).is_some_and(|cursor| {
+            cursor.dump.is_some()
+                || self.version > cursor.seen
+                || cursor.may_end(complete)
+                || cursor.may_refresh()
+                || cursor.refresh_running
+        })
+    }
+
+    /// How many changes the session has not taken.
+    pub(super) fn behind(&self, slot: PeerSlot) -> u64 {
+        let Some(cursor) = self.cursors.get(&slot) else { return 0 };
+        let log = self.log.range((Bound::Excluded(cursor.seen), Bound::Unbounded)).count();
+        u64::try_from(log).unwrap_or(u64::MAX)
+    }
+
+    /// Writes one piece of bounded size; returns whether there was anything to do.
+    pub(super) fn pull(&mut self, slot: PeerSlot, shared: &Shared<'_>, sink: &mut dyn Sink) -> bool {
+        let Some(mut cursor) = self.cursors.remove(&slot) else { return false };
+        let worked = if cursor.dump.is_some() {
+            self.dump(slot, &mut cursor, shared, sink);
+            true
+        } else if cursor.seen < self.version {
+            self.changes(slot, &mut cursor, shared, sink);
+            true
+        } else {
+            Self::marks(&mut cursor, shared, sink)
+        };
+        self.cursors.insert(slot, cursor);
+        self.forget_seen();
+        worked
+    }
+
+    /// Withdraws everything the session's peer holds.
+    pub(super) fn withdraw_all(&self, slot: PeerSlot, shared: &Shared<'_>, sink: &mut dyn Sink) {
+        let Some(cursor) = self.cursors.get(&slot) else { return };
+        let older = self.pending.iter().filter(|(_, p)| p.held.contains(slot) || p.same.contains(slot));
+        let mut held: Vec<N> = older.map(|(prefix, _)| *prefix).collect();
+        for (group, members) in &self.groups {
+            if !shared.sets.value(group.1).is_some_and(|set| set.contains(slot)) {
+                continue;
+            }
+            let sent = |prefix: &&N| {
+                cursor.has_sent(*group, **prefix)
+                    && self.routes.get(prefix).is_some_and(|entry| entry.version <= cursor.seen)
+            };
+            held.extend(members.iter().filter(sent));
+        }
+        held.sort_unstable();
+        held.dedup();
+        if !held.is_empty() {
+            sink.withdraw(N::wrap(&held));
+        }
+    }
+
+    /// Everything is written: what comes between the walks.
+    fn marks(cursor: &mut Cursor<N>, shared: &Shared<'_>, sink: &mut dyn Sink) -> bool {
+        if cursor.refresh_running {
+            cursor.refresh_running = false;
+            if cursor.enhanced {
+                sink.mark(Mark::EndRefresh);
+            }
+            return true;
+        }
+        if cursor.may_end(shared.complete) {
+            cursor.end_of_rib_owed = false;
+            sink.mark(Mark::EndOfRib);
+            return true;
+        }
+        if cursor.may_refresh() {
+            cursor.refresh_wanted = false;
+            cursor.refresh_running = true;
+            cursor.dump = Some(Dump { after: None, initial: false });
+            if cursor.enhanced {
+                sink.mark(Mark::BeginRefresh);
+            }
+            return true;
+        }
+        false
+    }
+
+    /// A piece of the walk: routes with the same attributes.
+    fn dump(&self, slot: PeerSlot, cursor: &mut Cursor<N>, shared: &Shared<'_>, sink: &mut dyn Sink) {
+        let Some(&Dump { after, initial }) = cursor.dump.as_ref() else { return };
+        let chunk = self.chunk(slot, cursor, after, shared);
+        let Some(attributes) = chunk.attributes.and_then(|id| shared.attributes.value(id)) else {
+            cursor.dump = None;
+            return;
+        };
+        let more = chunk.prefixes.len() == CHUNK;
+        let attributes = Arc::clone(attributes);
+        let written = match sink.announce(&attributes, N::wrap(&chunk.prefixes), more) {
+            Ok(0) => sink.announce(&attributes, N::wrap(&chunk.prefixes), false),
+            result => result,
+        };
+        let after = chunk.position(written.unwrap_or(chunk.prefixes.len()));
+        if let Ok(count) = written {
+            if initial {
+                cursor.advertised += u64::try_from(count).unwrap_or(u64::MAX);
+            }
+        } else {
+            cursor.rejected.extend(chunk.groups.iter().map(|(group, _)| *group));
+        }
+        cursor.dump = after.map(|after| Dump { after: Some(after), initial });
+    }
+
+    /// The next routes of the walk, all with the same attributes.
+    fn chunk(
+        &self,
+        slot: PeerSlot,
+        cursor: &Cursor<N>,
+        after: Option<(GroupId, N)>,
+        shared: &Shared<'_>,
+    ) -> Chunk<N> {
+        let mut chunk = Chunk { attributes: None, prefixes: Vec::new(), groups: Vec::new() };
+        let unchanged = self.version == cursor.seen;
+        let start = after.map_or((0, 0), |(group, _)| group);
+        for (group, members) in self.groups.range(start..) {
+            if chunk.attributes.is_some_and(|id| id != group.0) || chunk.prefixes.len() == CHUNK {
+                break;
+            }
+            let theirs = shared.sets.value(group.1).is_some_and(|set| set.contains(slot));
+            if !theirs || cursor.rejected.contains(group) {
+                continue;
+            }
+            let from = match after {
+                Some((last, prefix)) if last == *group => Bound::Excluded(prefix),
+                _ => Bound::Unbounded,
+            };
+            let room = CHUNK - chunk.prefixes.len();
+            let old = |prefix: &&N| {
+                unchanged || self.routes.get(prefix).is_some_and(|entry| entry.version <= cursor.seen)
+            };
+            let members = members.range((from, Bound::Unbounded));
+            chunk.prefixes.extend(members.filter(old).take(room).copied());
+            let end = chunk.prefixes.len();
+            if chunk.groups.last().map_or(0, |(_, end)| *end) < end {
+                chunk.groups.push((*group, end));
+                chunk.attributes = Some(group.0);
+            }
+        }
+        chunk
+    }
+
+    /// A piece of the log.
+    fn changes(&mut self, slot: PeerSlot, cursor: &mut Cursor<N>, shared: &Shared<'_>, sink: &mut dyn Sink) {
+        let mut withdrawn = Vec::new();
+        let mut announced = Vec::new();
+        let news = self.log.range((Bound::Excluded(cursor.seen), Bound::Unbounded)).take(BATCH);
+        let mut last = self.version;
+        let mut count = 0;
+        for (version, prefix) in news {
+            (last, count) = (*version, count + 1);
+            let (held, same) = self
+                .pending
+                .get_mut(prefix)
+                .map_or((false, false), |p| (p.held.remove(slot), p.same.remove(slot)));
+            let groups = self.routes.get(prefix).map_or(&[][..], |entry| entry.group_list());
+            match Self::group_for(groups, slot, shared.sets) {
+                _ if same => {}
+                Some(group) => announced.push((group, *prefix, held)),
+                None if held => withdrawn.push(*prefix),
+                None => {}
+            }
+        }
+        cursor.seen = if count < BATCH { self.version } else { last };
+        announced.sort_unstable();
+        let unsendable = Self::announce_batch(&announced, cursor, shared, sink);
+        withdrawn.extend(unsendable);
+        cursor.advertised = cursor.advertised.saturating_sub(withdrawn.len() as u64);
+        if !withdrawn.is_empty() {
+            sink.withdraw(N::wrap(&withdrawn));
+        }
+    }
+
+    /// Writes changed routes; returns those the peer holds in an older form and cannot be told the new one of.
+    fn announce_batch(
+        announced: &[(GroupId, N, bool)],
+        cursor: &mut Cursor<N>,
+        shared: &Shared<'_>,
+        sink: &mut dyn Sink,
+    ) -> Vec<N> {
+        let mut unsendable = Vec::new();
+        for run in announced.chunk_by(|a, b| a.0.0 == b.0.0) {
+            let Some((first, ..)) = run.first() else { continue };
+            let Some(attributes) = shared.attributes.value(first.0) else { continue };
+            let prefixes: Vec<N> = run.iter().map(|(_, prefix, _)| *prefix).collect();
+            if sink.announce(attributes, N::wrap(&prefixes), false).is_ok() {
+                let new = run.iter().filter(|(.., held)| !held).count();
+                cursor.advertised += new as u64;
+            } else {
+                cursor.rejected.extend(run.iter().map(|(group, ..)| *group));
+                unsendable.extend(run.iter().filter(|(.., held)| *held).map(|(_, prefix, _)| *prefix));
+            }
+        }
+        unsendable
+    }
+}
+
+/// Routes of a walk.
+struct Chunk<N> {
+    attributes: Option<u32>,
+    prefixes: Vec<N>,
+    /// Where each group ends among the prefixes.
+    groups: Vec<(GroupId, usize)>,
+}
+
+impl<N: Copy> Chunk<N> {
+    /// The place after the first `count` routes.
+    fn position(&self, count: usize) -> Option<(GroupId, N)> {
+        let last = count.checked_sub(1)?;
+        let prefix = self.prefixes.get(last)?;
+        let (group, _) = self.groups.iter().find(|(_, end)| *end > last)?;
+        Some((*group, *prefix))
+    }
+}
+
+/// Most routes of one piece of a walk: more than the longest message holds, so that messages are full.
+const CHUNK: usize = 1 << 14;
+/// Most changes of one piece of the log.
+const BATCH: usize = 1 << 12;

@@ -1,0 +1,185 @@
+//! One family's routes: who gets what, and what changed since whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use super::cursor::Cursor;
+use super::interner::Interner;
+use super::peers::{PeerSet, PeerSlot};
+
+/// Routes with the same attributes for the same peers: ids of the attributes and of the set.
+pub(super) type GroupId = (u32, u32);
+
+/// The routes of one family.
+#[derive(Debug)]
+pub(super) struct Rib<N> {
+    pub(super) routes: BTreeMap<N, Entry>,
+    pub(super) groups: BTreeMap<GroupId, BTreeSet<N>>,
+    /// What changed, for the sessions that have not seen it yet; one entry per prefix.
+    pub(super) log: BTreeMap<u64, N>,
+    /// For the prefixes of the log: what sessions hold of them.
+    pub(super) pending: BTreeMap<N, Pending>,
+    pub(super) cursors: BTreeMap<PeerSlot, Cursor<N>>,
+    pub(super) version: u64,
+}
+
+/// One prefix.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) version: u64,
+    groups: Groups,
+}
+
+impl Entry {
+    pub(super) fn group_list(&self) -> &[GroupId] {
+        self.groups.as_slice()
+    }
+}
+
+/// Almost every prefix has one route.
+#[derive(Debug, PartialEq, Eq)]
+enum Groups {
+    None,
+    One(GroupId),
+    Several(Box<[GroupId]>),
+}
+
+impl Groups {
+    fn from_list(list: &[GroupId]) -> Self {
+        match list {
+            [] => Self::None,
+            [one] => Self::One(*one),
+            several => Self::Several(several.into()),
+        }
+    }
+
+    fn as_slice(&self) -> &[GroupId] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        }
+    }
+}
+
+/// What sessions that have not seen the last change of a prefix hold of it.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// They hold an older route.
+    pub(super) held: PeerSet,
+    /// They hold exactly the present route: the change was not about them.
+    pub(super) same: PeerSet,
+}
+
+impl<N: Copy + Ord + Debug> Rib<N> {
+    pub(super) const fn new() -> Self {
+        Self {
+            routes: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            log: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            version: 0,
+        }
+    }
+
+    /// The groups of a prefix.
+    pub(super) fn groups_of(&self, prefix: &N) -> &[GroupId] {
+        self.routes.get(prefix).map_or(&[], |entry| entry.groups.as_slice())
+    }
+
+    /// Gives `prefix` these routes and no others; returns whether that changed anything.
+    pub(super) fn set(&mut self, prefix: N, groups: &[GroupId], sets: &Interner<PeerSet>) -> bool {
+        let old = self.groups_of(&prefix).to_vec();
+        if old == groups {
+            return false;
+        }
+        self.note_holders(prefix, &old, groups, sets);
+        for group in old.iter().filter(|group| !groups.contains(group)) {
+            self.leave(*group, prefix);
+        }
+        for group in groups {
+            self.groups.entry(*group).or_default().insert(prefix);
+        }
+        self.version += 1;
+        let entry = Entry { version: self.version, groups: Groups::from_list(groups) };
+        if let Some(before) = self.routes.insert(prefix, entry) {
+            self.log.remove(&before.version);
+        }
+        self.log.insert(self.version, prefix);
+        self.forget_seen();
+        true
+    }
+
+    /// The group of `prefix` that is for this peer.
+    pub(super) fn group_for(groups: &[GroupId], slot: PeerSlot, sets: &Interner<PeerSet>) -> Option<GroupId> {
+        groups.iter().copied().find(|group| sets.value(group.1).is_some_and(|set| set.contains(slot)))
+    }
+
+    /// Prefixes of these groups.
+    pub(super) fn members(&self, groups: &BTreeSet<GroupId>) -> u64 {
+        let count = |group| self.groups.get(group).map_or(0, BTreeSet::len);
+        groups.iter().map(count).sum::<usize>() as u64
+    }
+
+    /// Drops from the log what every session has seen.
+    pub(super) fn forget_seen(&mut self) {
+        let seen = self.cursors.values().map(|cursor| cursor.seen).min().unwrap_or(self.version);
+        while let Some(first) = self.log.first_entry() {
+            if *first.key() > seen {
+                break;
+            }
+            let prefix = first.remove();
+            self.pending.remove(&prefix);
+            if self.routes.get(&prefix).is_some_and(|entry| entry.groups == Groups::None) {
+                self.routes.remove(&prefix);
+            }
+        }
+    }
+
+    /// Ends a session's place; what it held is forgotten.
+    pub(super) fn detach(&mut self, slot: PeerSlot) {
+        if self.cursors.remove(&slot).is_none() {
+            return;
+        }
+        for pending in self.pending.values_mut() {
+            pending.held.remove(slot);
+            pending.same.remove(slot);
+        }
+        self.forget_seen();
+    }
+
+    /// Before a change: writes down which sessions hold something, and whether the change is about them.
+    fn note_holders(&mut self, prefix: N, old: &[GroupId], new: &[GroupId], sets: &Interner<PeerSet>) {
+        let version = self.routes.get(&prefix).map_or(0, |entry| entry.version);
+        let mut pending = self.pending.remove(&prefix).unwrap_or_default();
+        for (slot, cursor) in &self.cursors {
+            let before = Self::group_for(old, *slot, sets);
+            let sent = |group| version <= cursor.seen && cursor.has_sent(group, prefix);
+            let current = pending.same.remove(*slot) || before.is_some_and(sent);
+            if !current {
+                continue;
+            }
+            let after = Self::group_for(new, *slot, sets);
+            if before.map(|group| group.0) == after.map(|group| group.0) {
+                pending.same.insert(*slot);
+            } else {
+                pending.held.insert(*slot);
+            }
+        }
+        if !pending.held.is_empty() || !pending.same.is_empty() {
+            self.pending.insert(prefix, pending);
+        }
+    }
+
+    fn leave(&mut self, group: GroupId, prefix: N) {
+        let Some(members) = self.groups.get_mut(&group) else { return };
+        members.remove(&prefix);
+        if members.is_empty() {
+            self.groups.remove(&group);
+            for cursor in self.cursors.values_mut() {
+                cursor.rejected.remove(&group);
+            }
+        }
+    }
+}
