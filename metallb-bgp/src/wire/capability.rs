@@ -218,8 +218,9 @@ impl Capability {
             Self::RouteRefresh | Self::ExtendedMessage | Self::EnhancedRouteRefresh => {}
             Self::ExtendedNextHop(entries) => {
                 for entry in entries {
-                    let fields = [entry.afi, entry.safi, entry.next_hop_afi];
-                    fields.iter().for_each(|field| out.extend_from_slice(&field.to_be_bytes()));
+                    for field in [entry.afi, entry.safi, entry.next_hop_afi] {
+                        out.extend_from_slice(&field.to_be_bytes());
+                    }
                 }
             }
             Self::Role(role) => out.push(*role),

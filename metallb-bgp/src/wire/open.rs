@@ -259,14 +259,14 @@ fn encode_parameters(capabilities: &[u8]) -> Result<Parameters, EncodeError> {
     let too_large = |_| EncodeError::TooLarge { size: capabilities.len(), limit: usize::from(u16::MAX) };
     let inner = u16::try_from(capabilities.len()).map_err(too_large)?;
     let parameter = u16::try_from(capabilities.len().saturating_add(2)).map_err(too_large)?;
-    let (short_len, mut bytes) = match (u8::try_from(parameter), u8::try_from(inner)) {
-        (Ok(short_len), Ok(inner)) => (short_len, vec![iana::PARAM_CAPABILITIES, inner]),
-        _ => {
-            let [high, low] = inner.saturating_add(3).to_be_bytes();
-            let [inner_high, inner_low] = inner.to_be_bytes();
-            let long = iana::PARAM_EXTENDED_LENGTH;
-            (u8::MAX, vec![long, high, low, iana::PARAM_CAPABILITIES, inner_high, inner_low])
-        }
+    let short = u8::try_from(parameter).ok().zip(u8::try_from(inner).ok());
+    let (short_len, mut bytes) = if let Some((parameter, inner)) = short {
+        (parameter, vec![iana::PARAM_CAPABILITIES, inner])
+    } else {
+        let [high, low] = inner.saturating_add(3).to_be_bytes();
+        let [inner_high, inner_low] = inner.to_be_bytes();
+        let long = iana::PARAM_EXTENDED_LENGTH;
+        (u8::MAX, vec![long, high, low, iana::PARAM_CAPABILITIES, inner_high, inner_low])
     };
     bytes.extend_from_slice(capabilities);
     Ok(Parameters { short_len, bytes })

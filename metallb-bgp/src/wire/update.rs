@@ -1,8 +1,17 @@
 //! UPDATE: the borrowed view of a received message and its judgement (RFC 4271 §4.3, §6.3, RFC 7606).
 
+mod attribute;
+mod classified;
 mod fault;
+mod judge;
+mod multiprotocol;
+mod nlri;
+mod path;
 
+pub use attribute::{AttributeOverrun, RawAttribute, RawAttributes};
+pub use classified::{Classified, Reach};
 pub use fault::{Action, Fault, UpdateError};
+pub use nlri::Prefixes;
 
 use super::header::Frame;
 use super::reader::{Reader, Short};
@@ -36,6 +45,16 @@ impl<'a> UpdateView<'a> {
         Ok(Self { message: frame.octets(), withdrawn, attributes, nlri: reader.rest() })
     }
 
+    /// The attributes as they stand, not judged.
+    pub const fn attributes(&self) -> RawAttributes<'a> {
+        RawAttributes::new(self.attributes)
+    }
+
+    /// Judges the message by RFC 7606. Total: every message gets an answer, and none allocates.
+    pub fn classify(&self, context: &UpdateContext) -> Classified<'a> {
+        judge::judge(self, context)
+    }
+
     /// The whole message, for a log.
     pub const fn message(&self) -> &'a [u8] {
         self.message
@@ -62,9 +81,8 @@ pub struct UpdateContext {
     pub enforce_first_as: bool,
     /// Routes with an AS_SET or AS_CONFED_SET are treated as withdrawn (RFC 9774 §3); off by default.
     pub refuse_as_sets: bool,
-    /// An unreadable MP_REACH_NLRI or MP_UNREACH_NLRI disables its family instead of resetting the session
-    /// (RFC 7606 §2 "AFI/SAFI disable"); off by default.
-    pub disable_family: bool,
+    /// What an unreadable MP_REACH_NLRI or MP_UNREACH_NLRI leads to; a reset by default.
+    pub unreadable: OnUnreadable,
 }
 
 impl UpdateContext {
@@ -79,7 +97,17 @@ impl UpdateContext {
             add_path: Families::EMPTY,
             enforce_first_as: true,
             refuse_as_sets: false,
-            disable_family: false,
+            unreadable: OnUnreadable::ResetSession,
         }
     }
+}
+
+/// The two ways RFC 7606 §7.11 leaves open when multiprotocol routes cannot be located.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnUnreadable {
+    /// End the session.
+    #[default]
+    ResetSession,
+    /// Ignore the family from now on ("AFI/SAFI disable") if it can be told.
+    DisableFamily,
 }

@@ -1,6 +1,6 @@
 //! Path attributes as octets.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::PathEncoding;
 use super::template::{self, ATTRIBUTES_LEN_AT, Place, Template};
@@ -162,7 +162,7 @@ fn encode_reflection(attributes: &Attributes, section: &mut Section<'_>) -> Resu
     if attributes.cluster_list.is_empty() {
         return Ok(());
     }
-    let octets: Vec<u8> = attributes.cluster_list.iter().flat_map(|id| id.octets()).collect();
+    let octets: Vec<u8> = attributes.cluster_list.iter().flat_map(Ipv4Addr::octets).collect();
     section.put(iana::FLAG_OPTIONAL, iana::ATTR_CLUSTER_LIST, &octets)
 }
 
@@ -255,7 +255,9 @@ fn path_octets(path: &AsPath, width: AsnWidth) -> Vec<u8> {
         };
         for asns in segment.asns.chunks(MAX_SEGMENT) {
             octets.extend_from_slice(&[kind, u8::try_from(asns.len()).unwrap_or(u8::MAX)]);
-            asns.iter().for_each(|asn| put_asn(*asn, width, &mut octets));
+            for asn in asns {
+                put_asn(*asn, width, &mut octets);
+            }
         }
     }
     octets

@@ -64,22 +64,19 @@ impl Template<'_> {
     fn finish_multiprotocol(&self, out: &mut Vec<u8>, start: usize, nlri: usize) {
         let value = self.head.len().saturating_sub(VALUE_AT).saturating_add(nlri);
         let at = |offset: usize| start.saturating_add(offset);
-        let header = match u8::try_from(value) {
-            Ok(length) => {
-                if let Some(flags) = out.get_mut(at(FLAGS_AT)) {
-                    *flags &= !iana::FLAG_EXTENDED_LENGTH;
-                }
-                if let Some(field) = out.get_mut(at(VALUE_LEN_AT)) {
-                    *field = length;
-                }
-                out.copy_within(at(VALUE_AT).., at(VALUE_AT).saturating_sub(1));
-                out.truncate(out.len().saturating_sub(1));
-                3
+        let header = if let Ok(length) = u8::try_from(value) {
+            if let Some(flags) = out.get_mut(at(FLAGS_AT)) {
+                *flags &= !iana::FLAG_EXTENDED_LENGTH;
             }
-            Err(_) => {
-                put_u16(out, start, VALUE_LEN_AT, value);
-                4
+            if let Some(field) = out.get_mut(at(VALUE_LEN_AT)) {
+                *field = length;
             }
+            out.copy_within(at(VALUE_AT).., at(VALUE_AT).saturating_sub(1));
+            out.truncate(out.len().saturating_sub(1));
+            SHORT_HEADER
+        } else {
+            put_u16(out, start, VALUE_LEN_AT, value);
+            EXTENDED_HEADER
         };
         let section = value.saturating_add(header).saturating_add(self.tail.len());
         put_u16(out, start, ATTRIBUTES_LEN_AT, section);
@@ -124,6 +121,8 @@ const FLAGS_AT: usize = Header::LEN + 4;
 const VALUE_LEN_AT: usize = FLAGS_AT + 2;
 const VALUE_AT: usize = VALUE_LEN_AT + 2;
 const SHORT_FORM_MAX: usize = 255;
+const SHORT_HEADER: usize = 3;
+const EXTENDED_HEADER: usize = 4;
 
 const F: u8 = 0xff;
 const U: u8 = iana::MSG_UPDATE;

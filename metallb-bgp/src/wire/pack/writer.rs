@@ -147,7 +147,7 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
     ) -> Result<bool, EncodeError> {
         let mut slot = [0; SLOT];
         let octets = prefix.put(self.family, &mut slot).ok_or(EncodeError::WrongFamily(self.family))?;
-        let rest = self.template.room(self.limit).and(left.checked_sub(octets));
+        let rest = self.template.room(self.limit).and_then(|_| left.checked_sub(octets));
         let Some(rest) = rest else {
             self.pending = Some(prefix);
             return Ok(false);
