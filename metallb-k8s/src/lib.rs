@@ -6,6 +6,7 @@ pub mod client;
 pub mod convert;
 pub mod crd;
 pub mod facts;
+pub mod lease;
 pub mod queue;
 pub mod watch;
 pub mod write;

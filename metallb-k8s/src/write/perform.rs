@@ -1,0 +1,194 @@
+//! One write, carried out once.
+
+use k8s_openapi::api::core::v1::Event as CoreEvent;
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    core::{ApiResource, GroupVersionKind, NamespaceResourceScope},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Options, Reconsidered, ServiceWrite, Write,
+    events::EventWrite,
+    status::{self, NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind},
+};
+use crate::{
+    crd::{self, ConfigurationState, ServiceBGPStatus, ServiceL2Status},
+    facts::{ServiceRecord, objects},
+};
+
+/// What became of one attempt that reached the server.
+#[derive(Debug, PartialEq)]
+pub(super) enum Attempt {
+    /// Written, or found to be written already.
+    Done,
+    /// The object is gone, or was made anew, or the decision is out of date: give up this write.
+    Moot,
+    /// The object was newer than thought, but this still holds: write this instead.
+    Again(Box<Write>),
+}
+
+/// Tries to carry out a write.
+pub(super) async fn attempt(
+    client: &Client,
+    options: &Options,
+    write: &Write,
+) -> Result<Attempt, kube::Error> {
+    let namespace = options.namespace.as_str();
+    match write {
+        Write::Service(write) => service(client, options, write).await,
+        Write::ObjectStatus { kind, name, uid, status } => {
+            let (plural, version) = status::resource(*kind);
+            let gvk = GroupVersionKind::gvk(crd::GROUP, version, &kind.to_string());
+            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+            let mut patch = json!({ "status": status });
+            if let (Some(uid), Some(patch)) = (uid, patch.as_object_mut()) {
+                patch.insert("metadata".to_owned(), json!({ "uid": uid }));
+            }
+            let result = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+            moot_when_gone(result)
+        }
+        Write::ServiceStatus(status) => match status.content.kind() {
+            StatusKind::Layer2 => {
+                let api: Api<ServiceL2Status> = Api::namespaced(client.clone(), namespace);
+                service_status(&api, options, status).await?;
+                remove_other_owners(&api, status).await
+            }
+            StatusKind::Bgp => {
+                let api: Api<ServiceBGPStatus> = Api::namespaced(client.clone(), namespace);
+                service_status(&api, options, status).await
+            }
+        },
+        Write::RemoveServiceStatus { kind, name } => match kind {
+            StatusKind::Layer2 => {
+                remove(&Api::<ServiceL2Status>::namespaced(client.clone(), namespace), name).await
+            }
+            StatusKind::Bgp => {
+                remove(&Api::<ServiceBGPStatus>::namespaced(client.clone(), namespace), name).await
+            }
+        },
+        Write::ConfigurationState { component, status } => {
+            let api: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
+            apply(&api, options, &component.state_name(), component.labels(), &json!(status)).await
+        }
+        Write::Event(event) => write_event(client, event).await,
+    }
+}
+
+async fn service(client: &Client, options: &Options, write: &ServiceWrite) -> Result<Attempt, kube::Error> {
+    let api: Api<objects::Service> = Api::namespaced(client.clone(), write.key.namespace());
+    let name = write.key.name();
+    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(write.patch())).await {
+        Ok(_) => Ok(Attempt::Done),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Attempt::Moot),
+        Err(kube::Error::Api(status)) if status.is_conflict() => {
+            let current = api.get_opt(name).await?;
+            let current = current.and_then(|current| ServiceRecord::cut(&current, &options.class));
+            Ok(match write.reconsider(current.as_ref()) {
+                Reconsidered::Done => Attempt::Done,
+                Reconsidered::Retry(write) => Attempt::Again(Box::new(Write::Service(write))),
+                Reconsidered::Outdated => Attempt::Moot,
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn service_status<K: Own>(
+    api: &Api<K>,
+    options: &Options,
+    status: &ServiceStatus,
+) -> Result<Attempt, kube::Error> {
+    apply(api, options, &status.object_name(), status.labels(), &status.status()).await
+}
+
+/// The node that answered before may be dead and cannot take its own status away.
+async fn remove_other_owners(
+    api: &Api<ServiceL2Status>,
+    status: &ServiceStatus,
+) -> Result<Attempt, kube::Error> {
+    let selector = format!(
+        "{SERVICE_NAME_LABEL}={},{SERVICE_NAMESPACE_LABEL}={},{NODE_LABEL}!={}",
+        status.service.name(),
+        status.service.namespace(),
+        status::label_value(status.node.as_str())
+    );
+    for other in api.list_metadata(&ListParams::default().labels(&selector)).await? {
+        if let Some(name) = &other.metadata.name {
+            remove(api, name).await?;
+        }
+    }
+    Ok(Attempt::Done)
+}
+
+/// A kind of which we alone make the objects.
+trait Own:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + std::fmt::Debug
+    + serde::de::DeserializeOwned
+{
+}
+impl Own for ServiceL2Status {}
+impl Own for ServiceBGPStatus {}
+impl Own for ConfigurationState {}
+
+/// Makes the object and its status what they shall be, by server-side apply.
+async fn apply<K: Own>(
+    api: &Api<K>,
+    options: &Options,
+    name: &str,
+    labels: Value,
+    status: &Value,
+) -> Result<Attempt, kube::Error> {
+    let (version, kind) = (K::api_version(&()), K::kind(&()));
+    let owners: Vec<_> = options.owner.iter().collect();
+    let object = json!({
+        "apiVersion": version, "kind": kind,
+        "metadata": { "name": name, "labels": labels, "ownerReferences": owners },
+        "spec": {},
+    });
+    let params = PatchParams::apply(&options.manager).force();
+    api.patch(name, &params, &Patch::Apply(&object)).await?;
+    let object = json!({ "apiVersion": version, "kind": kind, "status": status });
+    api.patch_status(name, &params, &Patch::Apply(&object)).await?;
+    Ok(Attempt::Done)
+}
+
+async fn remove<K: Own>(api: &Api<K>, name: &str) -> Result<Attempt, kube::Error> {
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Attempt::Done),
+        other => other.map(|_| Attempt::Done),
+    }
+}
+
+async fn write_event(client: &Client, write: &EventWrite) -> Result<Attempt, kube::Error> {
+    let namespace = write.event.metadata.namespace.as_deref().unwrap_or("default");
+    let api: Api<CoreEvent> = Api::namespaced(client.clone(), namespace);
+    if write.repeated {
+        let patch = json!({ "count": write.event.count, "lastTimestamp": write.event.last_timestamp });
+        match api.patch(write.name(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+            // The server keeps events for an hour only.
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            other => return other.map(|_| Attempt::Done),
+        }
+    }
+    match api.create(&PostParams::default(), &write.event).await {
+        Ok(_) => Ok(Attempt::Done),
+        // Written by an attempt whose answer was lost.
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Attempt::Done),
+        // The namespace is being deleted or is gone, and the object with it.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_forbidden() => Ok(Attempt::Moot),
+        Err(error) => Err(error),
+    }
+}
+
+fn moot_when_gone<K>(result: Result<K, kube::Error>) -> Result<Attempt, kube::Error> {
+    match result {
+        Ok(_) => Ok(Attempt::Done),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(Attempt::Moot),
+        Err(error) => Err(error),
+    }
+}

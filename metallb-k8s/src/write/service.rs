@@ -1,0 +1,128 @@
+//! Addresses in the status of Services.
+
+use std::{net::IpAddr, sync::Arc};
+
+use metallb_core::{
+    facts::{Demand, Service},
+    keys::{PoolName, ServiceKey},
+};
+use serde_json::{Value, json};
+
+use crate::facts::{ServiceRecord, annotations};
+
+/// Gives a Service its addresses, or takes them away: the status and the annotation that tells the
+/// pools, in one patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceWrite {
+    /// The Service.
+    pub key: ServiceKey,
+    /// Its addresses in order; empty takes them away.
+    pub addresses: Vec<IpAddr>,
+    /// The pools that they came from.
+    pub pools: Vec<PoolName>,
+    /// What the decision was based on.
+    pub based_on: Arc<Service>,
+    /// Identity of the object that the decision was about.
+    pub uid: String,
+    /// Version of the object that the patch applies to.
+    pub resource_version: String,
+}
+
+impl ServiceWrite {
+    /// Gives the Service in `record` these addresses.
+    pub fn assign(record: &ServiceRecord, addresses: Vec<IpAddr>, pools: Vec<PoolName>) -> Self {
+        Self {
+            key: record.fact.key.clone(),
+            addresses,
+            pools,
+            based_on: Arc::clone(&record.fact),
+            uid: record.uid.clone(),
+            resource_version: record.resource_version.clone(),
+        }
+    }
+
+    /// Takes all addresses from the Service in `record`.
+    pub fn clear(record: &ServiceRecord) -> Self {
+        Self::assign(record, Vec::new(), Vec::new())
+    }
+
+    /// The JSON merge patch for the subresource `status`.
+    pub fn patch(&self) -> Value {
+        let pools = self.pools.iter().map(PoolName::as_str).collect::<Vec<_>>().join(",");
+        let pools = if pools.is_empty() { Value::Null } else { pools.into() };
+        let ingress = if self.addresses.is_empty() {
+            Value::Null
+        } else {
+            self.addresses.iter().map(|address| json!({ "ip": address })).collect()
+        };
+        let old = annotations::ALLOCATED_FROM_POOL.replacen(annotations::PREFIX, annotations::OLD_PREFIX, 1);
+        json!({
+            "metadata": {
+                "resourceVersion": self.resource_version,
+                "annotations": { annotations::ALLOCATED_FROM_POOL: pools, old: null },
+            },
+            "status": { "loadBalancer": { "ingress": ingress } },
+        })
+    }
+
+    /// What to do after the object turned out to be newer than thought: `current` is how it stands,
+    /// `None` if it is gone or no business of ours any more.
+    pub fn reconsider(&self, current: Option<&ServiceRecord>) -> Reconsidered {
+        let Some(current) = current.filter(|current| current.uid == self.uid) else {
+            return Reconsidered::Outdated;
+        };
+        let recorded = current.annotated || self.pools.is_empty();
+        if current.fact.assigned == self.addresses
+            && current.fact.recorded_pools == self.pools
+            && recorded
+            && !current.foreign_ingress
+        {
+            return Reconsidered::Done;
+        }
+        if same_question(&current.fact, &self.based_on) {
+            Reconsidered::Retry(Self { resource_version: current.resource_version.clone(), ..self.clone() })
+        } else {
+            Reconsidered::Outdated
+        }
+    }
+}
+
+/// The outcome of [`ServiceWrite::reconsider`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the caller must handle each")]
+pub enum Reconsidered {
+    /// The Service is already as it shall be.
+    Done,
+    /// Nothing that the decision rests on changed: write this.
+    Retry(ServiceWrite),
+    /// The decision must be made anew.
+    Outdated,
+}
+
+/// Whether nothing changed that a decision about addresses rests on.
+fn same_question(current: &Service, before: &Service) -> bool {
+    // Spelled out, so that a new field has to be thought about here.
+    let Service {
+        key,
+        created,
+        labels,
+        demand,
+        ports,
+        sharing_key,
+        traffic_policy,
+        backend,
+        assigned,
+        recorded_pools,
+    } = current;
+    *key == before.key
+        && *created == before.created
+        && *labels == before.labels
+        && *demand == before.demand
+        && *ports == before.ports
+        && *sharing_key == before.sharing_key
+        && *traffic_policy == before.traffic_policy
+        && *backend == before.backend
+        && *assigned == before.assigned
+        && (*recorded_pools == before.recorded_pools || *demand == Demand::None)
+}

@@ -1,0 +1,310 @@
+//! Status of MetalLB's own resources.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use metallb_core::{
+    config::Kind,
+    ipam::Usage,
+    keys::{InterfaceName, NodeName, PeerName, ServiceKey},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Write,
+    conditions::{self, Verdict},
+};
+use crate::{
+    crd::{
+        ConditionStatus, ConfigurationResult, ConfigurationStateStatus, IPAddressPoolStatus, InterfaceInfo,
+        ServiceBGPStatus, ServiceBGPStatusStatus, ServiceL2Status, ServiceL2StatusStatus,
+    },
+    watch::{ConfigObject, Tracked},
+};
+
+/// Label with the node that a status resource is about.
+pub const NODE_LABEL: &str = "metallb.io/node";
+/// Label with the name of the Service that a status resource is about.
+pub const SERVICE_NAME_LABEL: &str = "metallb.io/service-name";
+/// Label with the namespace of the Service that a status resource is about.
+pub const SERVICE_NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
+/// Label with the component that a `ConfigurationState` is about.
+pub const COMPONENT_LABEL: &str = "metallb.io/component-type";
+/// Label with the node of the speaker that a `ConfigurationState` is about.
+pub const NODE_NAME_LABEL: &str = "metallb.io/node-name";
+
+/// The status of a pool, or `None` when it already stands in the cluster.
+pub fn pool_status<K: serde::de::DeserializeOwned>(
+    current: &ConfigObject<K>,
+    usage: Usage,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Option<Value> {
+    let before = current.conditions();
+    let merged = conditions::merged(&before, std::slice::from_ref(verdict), current.generation, now);
+    // Numbers that do not fit become the largest.
+    let fit = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
+    let status = json!(IPAddressPoolStatus {
+        assigned_ipv4: fit(usage.assigned_v4),
+        assigned_ipv6: fit(usage.assigned_v6),
+        available_ipv4: fit(usage.available_v4),
+        available_ipv6: fit(usage.available_v6),
+        conditions: merged.unwrap_or(before),
+    });
+    (status != current.status).then_some(status)
+}
+
+/// The status of another configuration object, or `None` when it already stands in the cluster.
+pub fn object_status<K: serde::de::DeserializeOwned>(
+    current: &ConfigObject<K>,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Option<Value> {
+    let merged =
+        conditions::merged(&current.conditions(), std::slice::from_ref(verdict), current.generation, now)?;
+    Some(json!({ "conditions": merged }))
+}
+
+/// Plural name and API version of a kind of configuration object.
+pub fn resource(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Pool => ("ipaddresspools", "v1beta1"),
+        Kind::L2Advertisement => ("l2advertisements", "v1beta1"),
+        Kind::BgpAdvertisement => ("bgpadvertisements", "v1beta1"),
+        Kind::Peer => ("bgppeers", "v1beta2"),
+        Kind::Community => ("communities", "v1beta1"),
+        Kind::BfdProfile => ("bfdprofiles", "v1beta1"),
+    }
+}
+
+/// Which component a `ConfigurationState` is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are two components")]
+pub enum Component {
+    /// The controller.
+    Controller,
+    /// The speaker on a node.
+    Speaker(NodeName),
+}
+
+impl Component {
+    /// Name of the `ConfigurationState`.
+    pub fn state_name(&self) -> String {
+        match self {
+            Self::Controller => "controller".to_owned(),
+            Self::Speaker(node) => format!("speaker-{node}"),
+        }
+    }
+
+    /// Type of the condition that the component writes.
+    pub const fn condition(&self) -> &'static str {
+        match self {
+            Self::Controller => "poolReconcilerValid",
+            Self::Speaker(_) => "configReconcilerValid",
+        }
+    }
+
+    pub(super) fn labels(&self) -> Value {
+        match self {
+            Self::Controller => json!({ COMPONENT_LABEL: "controller" }),
+            Self::Speaker(node) => {
+                json!({ COMPONENT_LABEL: "speaker", NODE_NAME_LABEL: label_value(node.as_str()) })
+            }
+        }
+    }
+}
+
+/// The content of a `ConfigurationState`, given what is wrong with the configuration (nothing, when
+/// `errors` is empty). `before` is what was written last; its time is kept where nothing changed.
+pub fn configuration_state(
+    component: &Component,
+    errors: &[String],
+    before: Option<&ConfigurationStateStatus>,
+    now: Timestamp,
+) -> ConfigurationStateStatus {
+    let summary = errors.join("\n");
+    let (result, status, reason) = if errors.is_empty() {
+        (ConfigurationResult::Valid, ConditionStatus::True, "Reconciled")
+    } else {
+        (ConfigurationResult::Invalid, ConditionStatus::False, "ConfigurationError")
+    };
+    let verdict = Verdict::new(component.condition(), status, reason, &summary);
+    let known = before.map(|before| before.conditions.clone()).unwrap_or_default();
+    let merged = conditions::merged(&known, &[verdict], None, now);
+    ConfigurationStateStatus {
+        result: Some(result),
+        error_summary: summary,
+        conditions: merged.unwrap_or(known),
+    }
+}
+
+/// A `ServiceL2Status` or `ServiceBGPStatus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceStatus {
+    /// The Service it is about.
+    pub service: ServiceKey,
+    /// The node it is about.
+    pub node: NodeName,
+    /// What it says.
+    pub content: ServiceStatusContent,
+}
+
+/// What a [`ServiceStatus`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are two kinds")]
+pub enum ServiceStatusContent {
+    /// The interfaces that the node answers on.
+    Layer2(BTreeSet<InterfaceName>),
+    /// The peers that the node advertises to.
+    Bgp(BTreeSet<PeerName>),
+}
+
+impl ServiceStatus {
+    /// A `ServiceL2Status`: the node answers for the Service on these interfaces.
+    pub fn layer2(service: ServiceKey, node: NodeName, interfaces: BTreeSet<InterfaceName>) -> Self {
+        Self { service, node, content: ServiceStatusContent::Layer2(interfaces) }
+    }
+
+    /// A `ServiceBGPStatus`: the node advertises the Service to these peers.
+    pub fn bgp(service: ServiceKey, node: NodeName, peers: BTreeSet<PeerName>) -> Self {
+        Self { service, node, content: ServiceStatusContent::Bgp(peers) }
+    }
+
+    /// Name of the object; the same for the same Service and node.
+    pub fn object_name(&self) -> String {
+        status_name(self.content.prefix(), &self.service, &self.node)
+    }
+
+    pub(super) fn labels(&self) -> Value {
+        json!({
+            NODE_LABEL: label_value(self.node.as_str()),
+            SERVICE_NAME_LABEL: self.service.name(),
+            SERVICE_NAMESPACE_LABEL: self.service.namespace(),
+        })
+    }
+
+    pub(super) fn status(&self) -> Value {
+        let (node, name) = (self.node.to_string(), self.service.name().to_owned());
+        let namespace = self.service.namespace().to_owned();
+        match &self.content {
+            ServiceStatusContent::Layer2(interfaces) => json!(ServiceL2StatusStatus {
+                node,
+                service_name: name,
+                service_namespace: namespace,
+                interfaces: interfaces
+                    .iter()
+                    .map(|interface| InterfaceInfo { name: interface.to_string() })
+                    .collect(),
+            }),
+            ServiceStatusContent::Bgp(peers) => json!(ServiceBGPStatusStatus {
+                node,
+                service_name: name,
+                service_namespace: namespace,
+                peers: peers.iter().map(ToString::to_string).collect(),
+            }),
+        }
+    }
+}
+
+impl ServiceStatusContent {
+    pub(super) const fn kind(&self) -> StatusKind {
+        match self {
+            Self::Layer2(_) => StatusKind::Layer2,
+            Self::Bgp(_) => StatusKind::Bgp,
+        }
+    }
+
+    const fn prefix(&self) -> &'static str {
+        match self {
+            Self::Layer2(_) => "l2",
+            Self::Bgp(_) => "bgp",
+        }
+    }
+}
+
+/// Names by hash: Services and nodes may have names that are too long to join.
+fn status_name(prefix: &str, service: &ServiceKey, node: &NodeName) -> String {
+    format!("{prefix}-{}", short_hash(&format!("{service}#{node}"), 10))
+}
+
+/// A node's name as the value of a label, which must not be longer than 63 characters.
+pub fn label_value(node: &str) -> String {
+    if node.len() <= 63 {
+        return node.to_owned();
+    }
+    let head: String = node.chars().take(42).collect();
+    format!("{}-{}", head.trim_end_matches(['-', '.', '_']), short_hash(node, 10))
+}
+
+fn short_hash(text: &str, bytes: usize) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An owner reference without blocking deletion: what it owns goes when the owner goes.
+pub fn owner_reference(api_version: &str, kind: &str, name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        ..OwnerReference::default()
+    }
+}
+
+/// What stands in a `ServiceL2Status` or `ServiceBGPStatus` in the cluster.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ServiceStatusRecord {
+    labels: Value,
+    status: Value,
+}
+
+impl ServiceStatusRecord {
+    /// What a `ServiceL2Status` says.
+    pub fn layer2(object: &ServiceL2Status) -> Self {
+        Self { labels: json!(object.metadata.labels), status: json!(object.status) }
+    }
+
+    /// What a `ServiceBGPStatus` says.
+    pub fn bgp(object: &ServiceBGPStatus) -> Self {
+        Self { labels: json!(object.metadata.labels), status: json!(object.status) }
+    }
+}
+
+impl Tracked for ServiceStatusRecord {
+    fn differs(&self, previous: &Self) -> bool {
+        self != previous
+    }
+}
+
+/// What to write so that the status resource `name` says what it shall: nothing when it does already.
+///
+/// `wanted` is `None` for one that shall not exist, `found` is `None` for one that does not exist.
+pub fn plan_service_status(
+    name: &str,
+    kind: StatusKind,
+    wanted: Option<&ServiceStatus>,
+    found: Option<&ServiceStatusRecord>,
+) -> Option<Write> {
+    match (wanted, found) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Write::RemoveServiceStatus { kind, name: name.to_owned() }),
+        (Some(wanted), Some(found)) if wanted.labels() == found.labels && wanted.status() == found.status => {
+            None
+        }
+        (Some(wanted), _) => Some(Write::ServiceStatus(wanted.clone())),
+    }
+}
+
+/// Which of the two status resources of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "there are two kinds")]
+pub enum StatusKind {
+    /// `ServiceL2Status`.
+    Layer2,
+    /// `ServiceBGPStatus`.
+    Bgp,
+}
