@@ -20,6 +20,7 @@ mod advertisement;
 mod objects;
 mod peer;
 mod selector;
+pub mod versions;
 
 pub use peer::{PasswordRecord, warnings};
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{ObjectKey, Options, Store, Tracked, spawn};
-use crate::crd::{self, Condition, DecodeError};
+use crate::crd::{self, DecodeError};
 
 /// A configuration object as it was last seen.
 #[derive(Clone, Debug)]
@@ -58,17 +58,6 @@ impl<K: DeserializeOwned> ConfigObject<K> {
             object: crd::decode(data).map(Arc::new),
             status,
         }
-    }
-
-    /// The conditions in the status that have the usual form.
-    pub fn conditions(&self) -> Vec<Condition> {
-        let conditions = self.status.get("conditions").and_then(Value::as_array);
-        conditions
-            .into_iter()
-            .flatten()
-            // A condition of another form is not one of ours, and is never compared with anything.
-            .filter_map(|condition| serde_json::from_value(condition.clone()).ok())
-            .collect()
     }
 }
 

@@ -19,11 +19,16 @@ use crate::write::Stats;
 mod backoff;
 mod config;
 mod key;
+mod sources;
 mod store;
 
 pub use backoff::Backoff;
 pub use config::{ConfigObject, spawn_config};
 pub use key::ObjectKey;
+pub use sources::{
+    Configuration, StatusTarget, bgp_statuses, endpoint_slices, layer2_statuses, namespaces, nodes, services,
+    speaker_pods,
+};
 pub use store::{Store, Tracked};
 
 use store::Index;

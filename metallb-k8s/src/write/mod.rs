@@ -29,8 +29,7 @@ use status::{Component, ServiceStatus, StatusKind};
 pub enum Write {
     /// Addresses of a Service.
     Service(ServiceWrite),
-    /// The status of a configuration object, from [`status::pool_status`] or
-    /// [`status::object_status`].
+    /// The status of a configuration object, from [`status::plan_object_status`].
     ObjectStatus {
         /// Kind of the object.
         kind: Kind,

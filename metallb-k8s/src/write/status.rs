@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     crd::{
-        ConditionStatus, ConfigurationResult, ConfigurationStateStatus, IPAddressPoolStatus, InterfaceInfo,
-        ServiceBGPStatus, ServiceBGPStatusStatus, ServiceL2Status, ServiceL2StatusStatus,
+        Condition, ConditionStatus, ConfigurationResult, ConfigurationStateStatus, IPAddressPoolStatus,
+        InterfaceInfo, ServiceBGPStatus, ServiceBGPStatusStatus, ServiceL2Status, ServiceL2StatusStatus,
     },
-    watch::{ConfigObject, Tracked},
+    watch::{StatusTarget, Tracked},
 };
 
 /// Label with the node that a status resource is about.
@@ -35,36 +35,49 @@ pub const COMPONENT_LABEL: &str = "metallb.io/component-type";
 /// Label with the node of the speaker that a `ConfigurationState` is about.
 pub const NODE_NAME_LABEL: &str = "metallb.io/node-name";
 
-/// The status of a pool, or `None` when it already stands in the cluster.
-pub fn pool_status<K: serde::de::DeserializeOwned>(
-    current: &ConfigObject<K>,
-    usage: Usage,
+/// What to write so that the status of a configuration object tells the verdict: nothing when it
+/// does already. A pool's `usage` must be given, and no other object's: its schema wants the counters
+/// in every write.
+pub fn plan_object_status(
+    target: &StatusTarget,
     verdict: &Verdict,
+    usage: Option<Usage>,
     now: Timestamp,
-) -> Option<Value> {
-    let before = current.conditions();
-    let merged = conditions::merged(&before, std::slice::from_ref(verdict), current.generation, now);
-    // Numbers that do not fit become the largest.
+) -> Option<Write> {
+    let before = conditions_of(&target.status);
+    let merged = conditions::merged(&before, std::slice::from_ref(verdict), target.generation, now);
+    let status = match usage {
+        Some(usage) => json!(pool_status(usage, merged.unwrap_or(before))),
+        None => json!({ "conditions": merged? }),
+    };
+    (status != target.status).then(|| Write::ObjectStatus {
+        kind: target.kind,
+        name: target.name.clone(),
+        uid: target.uid.clone(),
+        status,
+    })
+}
+
+/// Numbers that do not fit become the largest.
+fn pool_status(usage: Usage, conditions: Vec<Condition>) -> IPAddressPoolStatus {
     let fit = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
-    let status = json!(IPAddressPoolStatus {
+    IPAddressPoolStatus {
         assigned_ipv4: fit(usage.assigned_v4),
         assigned_ipv6: fit(usage.assigned_v6),
         available_ipv4: fit(usage.available_v4),
         available_ipv6: fit(usage.available_v6),
-        conditions: merged.unwrap_or(before),
-    });
-    (status != current.status).then_some(status)
+        conditions,
+    }
 }
 
-/// The status of another configuration object, or `None` when it already stands in the cluster.
-pub fn object_status<K: serde::de::DeserializeOwned>(
-    current: &ConfigObject<K>,
-    verdict: &Verdict,
-    now: Timestamp,
-) -> Option<Value> {
-    let merged =
-        conditions::merged(&current.conditions(), std::slice::from_ref(verdict), current.generation, now)?;
-    Some(json!({ "conditions": merged }))
+fn conditions_of(status: &Value) -> Vec<Condition> {
+    let conditions = status.get("conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        // A condition of another form is not one of ours.
+        .filter_map(|condition| serde_json::from_value(condition.clone()).ok())
+        .collect()
 }
 
 /// Plural name and API version of a kind of configuration object.
