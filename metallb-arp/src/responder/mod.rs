@@ -110,14 +110,15 @@ impl Responder {
     pub fn upsert_interface(&mut self, now: Instant, interface: Interface) {
         let now = self.advance(now);
         let index = interface.index;
-        let moved = match self.interfaces.insert(index, interface.clone()) {
-            Some(old) if old == interface => return,
-            Some(old) => old.mac != interface.mac,
-            None => false,
-        };
+        let old = self.interfaces.get(&index);
+        if old == Some(&interface) {
+            return;
+        }
+        let moved = old.is_some_and(|old| old.mac != interface.mac);
         for key in self.addresses.keys() {
             self.settle(now, key, &interface);
         }
+        self.interfaces.insert(index, interface);
         if moved {
             self.reannounce(now, index);
         }

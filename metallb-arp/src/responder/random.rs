@@ -28,9 +28,12 @@ impl Random {
     }
 
     pub(super) fn octets(&mut self) -> [u8; 6] {
-        let [a, b, c, d] = self.next().to_be_bytes();
-        let [e, f, ..] = self.next().to_be_bytes();
-        [a, b, c, d, e, f]
+        let mut octets = [0; 6];
+        let words = [self.next(), self.next()].map(u32::to_be_bytes);
+        for (octet, random) in octets.iter_mut().zip(words.into_iter().flatten()) {
+            *octet = random;
+        }
+        octets
     }
 }
 

@@ -209,6 +209,7 @@ impl Responder {
 }
 
 /// A question for an address.
+#[derive(Clone, Copy)]
 struct Asked {
     index: InterfaceIndex,
     address: IpAddr,

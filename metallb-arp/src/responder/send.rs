@@ -105,15 +105,12 @@ impl Responder {
                 (0, Some((Class::Urgent, now)))
             }
             Phase::Announcing { left } => {
-                let next = match left.checked_sub(1) {
-                    Some(left) => {
-                        presence.phase = Phase::Announcing { left };
-                        now.checked_add(REPEAT_INTERVAL).map(|at| (Class::Repeat, at))
-                    }
-                    None => {
-                        presence.phase = Phase::Steady;
-                        first_refresh(presence, now, self.options.refresh)
-                    }
+                let next = if let Some(left) = left.checked_sub(1) {
+                    presence.phase = Phase::Announcing { left };
+                    now.checked_add(REPEAT_INTERVAL).map(|at| (Class::Repeat, at))
+                } else {
+                    presence.phase = Phase::Steady;
+                    first_refresh(presence, now, self.options.refresh)
                 };
                 (announce(&mut self.ready, place), next)
             }

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use metallb_arp::io::linux::{Driver, Event, EventReceiver, Handle, Options};
-use metallb_arp::responder::Interface;
+use metallb_arp::io::linux::{Driver, Event, EventReceiver, Filter, Handle, Options, PacketSocket};
+use metallb_arp::responder::{Interface, InterfaceIndex};
 
 /// Runs `body` in a child process with a network namespace of its own.
 pub(crate) fn in_namespace(test: &str, body: impl FnOnce()) {
@@ -106,9 +106,18 @@ impl Space {
         other.sh(&format!("ip link set {others} up"));
     }
 
-    /// The namespace as `ip link set … netns` takes it.
-    pub(crate) fn id(&self) -> i32 {
-        self.tid
+    /// Watches an interface and speaks on it.
+    pub(crate) fn observe(&self, interface: &str) -> Observer {
+        let index = self.sh(&format!("ip -o link show {interface}"));
+        let digits: String = index.trim().chars().take_while(char::is_ascii_digit).collect();
+        let index = InterfaceIndex(digits.parse().unwrap());
+        self.run(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let context = runtime.enter();
+            let socket = PacketSocket::open(index, Filter::Observe).unwrap();
+            drop(context);
+            Observer { runtime, socket }
+        })
     }
 
     /// Sends a datagram, so that the kernel has to resolve the address.
@@ -153,6 +162,42 @@ impl Space {
     }
 }
 
+/// Sees the ARP and neighbor discovery of an interface, and sends frames there.
+pub(crate) struct Observer {
+    runtime: tokio::runtime::Runtime,
+    socket: PacketSocket,
+}
+
+impl Observer {
+    /// Waits for a frame that `pick` wants, for so long; errors of a link that is down are waited out.
+    pub(crate) fn within<T>(&self, time: Duration, mut pick: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
+        let wait = async {
+            let mut room = [0; 2048];
+            loop {
+                match self.socket.recv(&mut room).await {
+                    Ok(length) => {
+                        if let Some(found) = pick(&room[..length]) {
+                            return found;
+                        }
+                    }
+                    Err(error) => assert_eq!(error.raw_os_error(), Some(100), "{error}"),
+                }
+            }
+        };
+        self.runtime.block_on(async { tokio::time::timeout(time, wait).await }).ok()
+    }
+
+    /// Waits for a frame that has to come.
+    pub(crate) fn wait<T>(&self, what: &str, pick: impl FnMut(&[u8]) -> Option<T>) -> T {
+        self.within(PATIENCE, pick).unwrap_or_else(|| panic!("never seen: {what}"))
+    }
+
+    /// Sends a whole frame.
+    pub(crate) fn send(&self, frame: &[u8]) {
+        self.runtime.block_on(self.socket.send(frame)).unwrap();
+    }
+}
+
 /// A running driver and what it says.
 pub(crate) struct Speaker {
     pub(crate) handle: Handle,
@@ -179,7 +224,9 @@ impl Speaker {
     /// Waits until an interface can be used, with a link-local address.
     pub(crate) fn ready(&mut self, name: &str) -> Interface {
         self.wait(&format!("{name} is usable"), |event| match event {
-            Event::Interfaces(all) => all.into_iter().find(|one| one.name == name && one.link_local.is_some()),
+            Event::Interfaces(all) => {
+                all.into_iter().find(|one| one.name == name && one.link_local.is_some())
+            }
             _ => None,
         })
     }

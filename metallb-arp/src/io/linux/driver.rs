@@ -151,7 +151,7 @@ impl Engine {
     /// Performs what the responder wants, a bounded part of it; `false` when there is more.
     fn perform(&mut self, now: Instant) -> bool {
         while let Some(event) = self.responder.poll_event() {
-            self.report(event);
+            self.report(&event);
         }
         let all_effects = self.perform_effects();
         self.transmit(now) && all_effects
@@ -187,13 +187,11 @@ impl Engine {
                 }
                 continue;
             };
-            match self.responder.poll_transmit(room) {
-                Some(interface) => self.outbox.keep(interface),
-                None => {
-                    self.outbox.flush(now, &self.ports);
-                    return true;
-                }
-            }
+            let Some(interface) = self.responder.poll_transmit(room) else {
+                self.outbox.flush(now, &self.ports);
+                return true;
+            };
+            self.outbox.keep(interface);
         }
         !self.outbox.flush(now, &self.ports)
     }
@@ -218,10 +216,13 @@ impl Engine {
                     self.keep_receiving(now, source);
                 }
             }
-            // Netlink tells what has become of the interface.
-            Err(error) if is_gone(&error) => {}
             Err(error) => {
-                self.report_error(Some(source.interface), Error::io(Operation::Receive, &error));
+                let error = Error::io(Operation::Receive, &error);
+                // Netlink tells what has become of the interface.
+                if error.is_gone() {
+                    return;
+                }
+                self.report_error(Some(source.interface), error);
                 self.stop_using(now, source.interface);
                 self.list_at = now.checked_add(LIST_RETRY);
             }
@@ -306,16 +307,13 @@ impl Engine {
         if self.used.get(&index) == Some(&interface) {
             return false;
         }
-        if !self.ports.contains(index) {
-            if let Err(error) = self.ports.open(index) {
-                // One that has just been deleted: netlink will say so.
-                if !matches!(error, Error::Io { code: Some(libc::ENODEV | libc::ENXIO | libc::ENETDOWN), .. })
-                {
-                    self.shared.0.emit(Event::Error { interface: Some(interface.name), error });
-                    self.list_at = now.checked_add(LIST_RETRY);
-                }
-                return false;
+        if let Err(error) = self.ports.open(index) {
+            // One that has just been deleted or went down: netlink will say so.
+            if !error.is_gone() {
+                self.shared.0.emit(Event::Error { interface: Some(interface.name), error });
+                self.list_at = now.checked_add(LIST_RETRY);
             }
+            return false;
         }
         self.responder.upsert_interface(now, interface.clone());
         self.used.insert(index, interface);
@@ -354,9 +352,9 @@ impl Engine {
         self.shared.0.emit(Event::Interfaces(self.used.values().cloned().collect()));
     }
 
-    fn report(&self, event: responder::Event) {
+    fn report(&self, event: &responder::Event) {
         match event {
-            responder::Event::Conflict { address, interface, mac, reaction } => {
+            &responder::Event::Conflict { address, interface, mac, reaction } => {
                 let interface = self.used.get(&interface).map(|used| used.name.clone()).unwrap_or_default();
                 self.shared.0.emit(Event::Conflict { address, interface, mac, reaction });
             }
@@ -393,10 +391,6 @@ async fn sleep_until(at: Option<Instant>) {
 #[expect(clippy::disallowed_methods, reason = "the driver is what reads the clock for the responder")]
 fn clock() -> Instant {
     Instant::now()
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO))
 }
 
 const THREAD_NAME: &str = "metallb-arp";

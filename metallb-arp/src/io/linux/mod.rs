@@ -55,6 +55,11 @@ impl Error {
     fn io(operation: Operation, error: &io::Error) -> Self {
         Self::Io { operation, code: error.raw_os_error(), kind: error.kind() }
     }
+
+    /// Whether the interface is down or has been deleted.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { code: Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO), .. })
+    }
 }
 
 fn reason(code: Option<i32>, kind: io::ErrorKind) -> String {

@@ -122,7 +122,7 @@ fn link_fact(message: &LinkMessage) -> Fact {
         match attribute {
             LinkAttribute::IfName(text) => name.clone_from(text),
             LinkAttribute::Address(octets) => {
-                mac = <[u8; 6]>::try_from(octets.as_slice()).ok().map(MacAddr::new)
+                mac = <[u8; 6]>::try_from(octets.as_slice()).ok().map(MacAddr::new);
             }
             LinkAttribute::Controller(index) => has_master = *index != 0,
             LinkAttribute::LinkInfo(infos) => {

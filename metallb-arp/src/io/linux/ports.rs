@@ -37,12 +37,11 @@ pub(super) struct Source {
 }
 
 impl Ports {
-    pub(super) fn contains(&self, interface: InterfaceIndex) -> bool {
-        self.ports.contains_key(&interface)
-    }
-
-    /// Opens the sockets of an interface.
+    /// Opens the sockets of an interface, unless they are open.
     pub(super) fn open(&mut self, interface: InterfaceIndex) -> Result<(), Error> {
+        if self.ports.contains_key(&interface) {
+            return Ok(());
+        }
         let arp = PacketSocket::open(interface, Filter::Arp)?;
         let ndp = PacketSocket::open(interface, Filter::Ndp)?;
         self.ports.insert(interface, Port { arp, ndp, groups: Groups::new(interface) });

@@ -41,29 +41,30 @@ pub(super) fn link_layer_address(protocol: u16, index: u32) -> io::Result<SockAd
 /// Room for one batch of received frames.
 #[derive(Debug)]
 pub(super) struct ReceiveBuffer {
-    room: Box<[[u8; FRAME_ROOM]; BATCH]>,
+    room: Vec<[u8; FRAME_ROOM]>,
     lengths: [usize; BATCH],
 }
 
 impl ReceiveBuffer {
     pub(super) fn new() -> Self {
-        Self { room: Box::new([[0; FRAME_ROOM]; BATCH]), lengths: [0; BATCH] }
+        Self { room: vec![[0; FRAME_ROOM]; BATCH], lengths: [0; BATCH] }
     }
 
     /// Receives the frames that are there, without waiting; at least one, or an error.
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        let mut parts: [iovec; BATCH] = self
-            .room
-            .each_mut()
-            .map(|room| iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() });
-        let mut headers = parts.each_mut().map(|part| header(part));
-        // SAFETY: every header points to one element of `parts`, which points to one element of `room`
+        let mut parts = NO_PARTS;
+        for (part, room) in parts.iter_mut().zip(&mut self.room) {
+            *part = iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+        }
+        let mut headers = parts.each_mut().map(header);
+        let count = c_uint::try_from(self.room.len().min(BATCH)).unwrap_or(0);
+        // SAFETY: the first `count` headers are used. Every header points to one element of `parts`, which points to one element of `room`
         // with its true length; all of them outlive the call. No name, control data or timeout is given.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 headers.as_mut_ptr(),
-                BATCH_LEN,
+                count,
                 libc::MSG_DONTWAIT,
                 ptr::null_mut(),
             )
@@ -89,11 +90,11 @@ pub(super) fn send_batch(socket: BorrowedFd<'_>, frames: &[Vec<u8>]) -> io::Resu
     if let [frame] = frames {
         return send(socket, frame).map(|()| 1);
     }
-    let mut parts = [const { iovec { iov_base: ptr::null_mut(), iov_len: 0 } }; BATCH];
+    let mut parts = NO_PARTS;
     for (part, frame) in parts.iter_mut().zip(frames) {
         *part = iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
     }
-    let mut headers = parts.each_mut().map(|part| header(part));
+    let mut headers = parts.each_mut().map(header);
     let count = c_uint::try_from(frames.len().min(BATCH)).unwrap_or(0);
     // SAFETY: the first `count` headers point to elements of `parts` that describe `frames`, which the
     // kernel only reads; all of them outlive the call.
@@ -116,5 +117,4 @@ fn header(part: &mut iovec) -> mmsghdr {
     header
 }
 
-const BATCH_LEN: c_uint = 32;
-const _: () = assert!(BATCH_LEN as usize == BATCH, "one constant in two types");
+const NO_PARTS: [iovec; BATCH] = [iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH];

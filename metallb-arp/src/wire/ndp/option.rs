@@ -172,7 +172,7 @@ impl PrefixInformation {
             reserved: U32::ZERO,
             prefix: self.prefix.octets(),
         };
-        emit(OptionKind::PREFIX_INFORMATION, raw, out);
+        emit(OptionKind::PREFIX_INFORMATION, &raw, out);
     }
 }
 
@@ -182,20 +182,20 @@ pub struct Nonce(pub [u8; 6]);
 
 impl Nonce {
     pub(super) fn emit(self, out: &mut Vec<u8>) {
-        emit(OptionKind::NONCE, self.0, out);
+        emit(OptionKind::NONCE, &self.0, out);
     }
 }
 
 pub(super) fn emit_mac(kind: OptionKind, mac: MacAddr, out: &mut Vec<u8>) {
-    emit(kind, mac, out);
+    emit(kind, &mac, out);
 }
 
 pub(super) fn emit_mtu(mtu: u32, out: &mut Vec<u8>) {
-    emit(OptionKind::MTU, RawMtu { reserved: U16::ZERO, mtu: U32::new(mtu) }, out);
+    emit(OptionKind::MTU, &RawMtu { reserved: U16::ZERO, mtu: U32::new(mtu) }, out);
 }
 
 /// Appends an option whose length is known to the compiler.
-fn emit<T: IntoBytes + Immutable>(kind: OptionKind, body: T, out: &mut Vec<u8>) {
+fn emit<T: IntoBytes + Immutable>(kind: OptionKind, body: &T, out: &mut Vec<u8>) {
     const {
         assert!(
             (size_of::<Head>() + size_of::<T>()).is_multiple_of(UNIT),
