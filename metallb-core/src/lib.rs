@@ -6,6 +6,9 @@
 //! - [`facts`]: what the engines are told about services, nodes, endpoints and namespaces
 //! - [`config`]: from what people write to what is valid
 //! - [`ipam`]: who gets which address
+//! - [`announce`]: who announces which address, by Layer 2 and by BGP
+//! - [`election`]: the order among nodes that decides it
+//! - `membership` (feature `membership`): which speakers live
 //!
 //! Nothing here reads a clock, a file or a socket, and equal inputs give equal results.
 
@@ -13,8 +16,12 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod announce;
 pub mod config;
+pub mod election;
 pub mod facts;
 pub mod ipam;
 pub mod keys;
+#[cfg(feature = "membership")]
+pub mod membership;
 pub mod select;

@@ -1,0 +1,300 @@
+//! Which prefixes this node advertises, with which attributes, to which peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+use crate::config::{BgpAdvertisement, Community, Config, Peer};
+use crate::keys::{AdvertisementName, Created, Family, NodeName, PeerName, ServiceKey};
+
+use super::change::{Route, RouteAttributes};
+use super::coverage::AdId;
+use super::reasons::{AnnounceProblem, Rejection};
+use super::world::World;
+
+/// What this node advertises.
+#[derive(Debug, Default)]
+pub(super) struct Bgp {
+    /// Why this node advertises nothing at all.
+    pub(super) rejection: Option<Rejection>,
+    /// The sessions of this node.
+    pub(super) peers: BTreeMap<PeerName, Arc<Peer>>,
+    /// Peers that select this node but lose against another one.
+    pub(super) shadowed: BTreeMap<PeerName, PeerName>,
+    /// The advertisements that select this node and reach a peer of it.
+    ads: BTreeMap<AdId, Reach>,
+    services: BTreeMap<ServiceKey, Offers>,
+    prefixes: BTreeMap<IpNetwork, Prefix>,
+}
+
+/// An advertisement on this node.
+#[derive(Debug, PartialEq, Eq)]
+struct Reach {
+    ad: Arc<BgpAdvertisement>,
+    peers: BTreeSet<PeerName>,
+}
+
+/// What one service wants to advertise here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Offers {
+    created: Created,
+    prefixes: BTreeMap<IpNetwork, BTreeSet<AdId>>,
+}
+
+/// A prefix with the services under it.
+#[derive(Debug, Default)]
+struct Prefix {
+    services: BTreeSet<(Created, ServiceKey)>,
+    routes: Vec<Route>,
+    /// The peers told on behalf of each service.
+    told: BTreeMap<ServiceKey, BTreeSet<PeerName>>,
+    conflicts: BTreeMap<ServiceKey, AnnounceProblem>,
+}
+
+/// What one peer is told about a prefix, while the offers are merged.
+#[derive(Clone, Debug)]
+struct Told {
+    local_pref: Option<u32>,
+    communities: BTreeSet<Community>,
+    ad: AdvertisementName,
+    service: ServiceKey,
+}
+
+impl Bgp {
+    /// Follows a change of the configuration or of this node. `true` when every service has to be looked at.
+    pub(super) fn set_node(&mut self, this: &NodeName, config: &Config, world: &World) -> bool {
+        let fact = world.nodes.fact(this);
+        let on_node = fact.map(|node| config.peers_on(&node.labels)).unwrap_or_default();
+        self.peers = on_node.peers;
+        self.shadowed = on_node.shadowed;
+        let mut ads = BTreeMap::new();
+        for (id, ad) in world.coverage.all_bgp() {
+            if !fact.is_some_and(|node| ad.selects_node(&node.labels)) {
+                continue;
+            }
+            let peers: BTreeSet<PeerName> =
+                self.peers.keys().filter(|peer| ad.selects_peer(peer)).cloned().collect();
+            if !peers.is_empty() {
+                ads.insert(id, Reach { ad: Arc::clone(ad), peers });
+            }
+        }
+        let rejection = world.nodes.bgp_rejection(this);
+        let changed = ads != self.ads || rejection != self.rejection;
+        self.ads = ads;
+        self.rejection = rejection;
+        changed
+    }
+
+    /// Looks at services again; returns the prefixes whose offers have changed.
+    pub(super) fn offer(
+        &mut self,
+        services: &BTreeSet<ServiceKey>,
+        this: &NodeName,
+        world: &World,
+    ) -> BTreeSet<IpNetwork> {
+        let mut dirty = BTreeSet::new();
+        for key in services {
+            let new = self.offers(key, this, world);
+            let old = match &new {
+                Some(new) => self.services.insert(key.clone(), new.clone()),
+                None => self.services.remove(key),
+            };
+            if old == new {
+                continue;
+            }
+            for (old, prefix) in
+                old.iter().flat_map(|old| old.prefixes.keys().map(move |prefix| (old, prefix)))
+            {
+                if let Some(entry) = self.prefixes.get_mut(prefix) {
+                    entry.services.remove(&(old.created, key.clone()));
+                }
+                dirty.insert(*prefix);
+            }
+            for (new, prefix) in
+                new.iter().flat_map(|new| new.prefixes.keys().map(move |prefix| (new, prefix)))
+            {
+                let entry = self.prefixes.entry(*prefix).or_default();
+                entry.services.insert((new.created, key.clone()));
+                dirty.insert(*prefix);
+            }
+        }
+        dirty
+    }
+
+    /// Every prefix with an offer, as after a change of the advertisements themselves.
+    pub(super) fn all_prefixes(&self) -> BTreeSet<IpNetwork> {
+        self.prefixes.keys().copied().collect()
+    }
+
+    /// Merges the offers of prefixes anew; returns the services concerned.
+    pub(super) fn merge(&mut self, dirty: &BTreeSet<IpNetwork>) -> BTreeSet<ServiceKey> {
+        let mut concerned = BTreeSet::new();
+        for prefix in dirty {
+            let Some(mut entry) = self.prefixes.remove(prefix) else { continue };
+            let told = std::mem::take(&mut entry.told);
+            let conflicts = std::mem::take(&mut entry.conflicts);
+            self.merge_prefix(*prefix, &mut entry);
+            differing(&told, &entry.told, &mut concerned);
+            differing(&conflicts, &entry.conflicts, &mut concerned);
+            if !entry.services.is_empty() {
+                self.prefixes.insert(*prefix, entry);
+            }
+        }
+        concerned
+    }
+
+    /// The routes of a prefix; none when it is not advertised.
+    pub(super) fn routes(&self, prefix: &IpNetwork) -> &[Route] {
+        self.prefixes.get(prefix).map_or(&[], |entry| &entry.routes)
+    }
+
+    /// The peers that are told about a service.
+    pub(super) fn peers_of(&self, key: &ServiceKey) -> BTreeSet<PeerName> {
+        let told = self.entries_of(key).filter_map(|(_, entry)| entry.told.get(key));
+        told.flatten().cloned().collect()
+    }
+
+    /// The first conflict of a service, by prefix.
+    pub(super) fn conflict_of(&self, key: &ServiceKey) -> Option<&AnnounceProblem> {
+        self.entries_of(key).find_map(|(_, entry)| entry.conflicts.get(key))
+    }
+
+    /// The prefixes that are advertised for a service, with the peers that are told.
+    pub(super) fn prefixes_of(&self, key: &ServiceKey) -> BTreeMap<IpNetwork, BTreeSet<PeerName>> {
+        let told =
+            self.entries_of(key).filter_map(|(prefix, entry)| Some((*prefix, entry.told.get(key)?.clone())));
+        told.filter(|(_, peers)| !peers.is_empty()).collect()
+    }
+
+    /// Whether an address of a service is under a prefix that is advertised for it.
+    pub(super) fn advertises(&self, key: &ServiceKey, address: IpAddr) -> bool {
+        let told = |entry: &Prefix| entry.told.get(key).is_some_and(|peers| !peers.is_empty());
+        self.entries_of(key).any(|(prefix, entry)| prefix.contains(address) && told(entry))
+    }
+
+    fn entries_of<'a>(&'a self, key: &ServiceKey) -> impl Iterator<Item = (&'a IpNetwork, &'a Prefix)> {
+        let prefixes = self.services.get(key).into_iter().flat_map(|offers| offers.prefixes.keys());
+        prefixes.filter_map(|prefix| self.prefixes.get_key_value(prefix))
+    }
+
+    fn offers(&self, key: &ServiceKey, this: &NodeName, world: &World) -> Option<Offers> {
+        let entry = world.service(key)?;
+        if self.rejection.is_some() || !world.is_ready_on(key, this) {
+            return None;
+        }
+        let mut prefixes: BTreeMap<IpNetwork, BTreeSet<AdId>> = BTreeMap::new();
+        for (address, ads) in &entry.matched.bgp {
+            for (id, reach) in ads.iter().filter_map(|id| Some((*id, self.ads.get(id)?))) {
+                let prefix = aggregate(*address, reach.ad.prefix_length(Family::of(*address)));
+                prefixes.entry(prefix).or_default().insert(id);
+            }
+        }
+        (!prefixes.is_empty()).then_some(Offers { created: entry.fact.created, prefixes })
+    }
+
+    /// Older services first: the offer of a younger one that contradicts is left out and reported.
+    fn merge_prefix(&self, prefix: IpNetwork, entry: &mut Prefix) {
+        let mut merged: BTreeMap<PeerName, Told> = BTreeMap::new();
+        for (_, key) in &entry.services {
+            let offered = self.services.get(key).and_then(|offers| offers.prefixes.get(&prefix));
+            let mut ads: Vec<&Reach> =
+                offered.into_iter().flatten().filter_map(|id| self.ads.get(id)).collect();
+            ads.sort_by(|a, b| a.ad.name.cmp(&b.ad.name));
+            match offer_to_peers(prefix, key, &ads, &merged) {
+                Ok(told) => {
+                    entry.told.insert(key.clone(), told.keys().cloned().collect());
+                    merged.extend(told);
+                }
+                Err(problem) => {
+                    entry.conflicts.insert(key.clone(), problem);
+                }
+            }
+        }
+        entry.routes = routes(merged);
+    }
+}
+
+/// What the peers are told when a service's advertisements are added to what older services said.
+fn offer_to_peers(
+    prefix: IpNetwork,
+    service: &ServiceKey,
+    ads: &[&Reach],
+    merged: &BTreeMap<PeerName, Told>,
+) -> Result<BTreeMap<PeerName, Told>, AnnounceProblem> {
+    let mut told: BTreeMap<PeerName, Told> = BTreeMap::new();
+    for reach in ads {
+        let ad = &reach.ad;
+        for peer in &reach.peers {
+            let Some(known) = told.get(peer).or_else(|| merged.get(peer)) else {
+                let new = Told {
+                    local_pref: ad.local_pref,
+                    communities: ad.communities.clone(),
+                    ad: ad.name.clone(),
+                    service: service.clone(),
+                };
+                told.insert(peer.clone(), new);
+                continue;
+            };
+            if known.local_pref.unwrap_or(DEFAULT_LOCAL_PREF) != ad.local_pref.unwrap_or(DEFAULT_LOCAL_PREF) {
+                return Err(AnnounceProblem::LocalPrefConflict {
+                    prefix,
+                    peer: peer.clone(),
+                    first: known.ad.clone(),
+                    second: ad.name.clone(),
+                    other_service: (known.service != *service).then(|| known.service.clone()),
+                });
+            }
+            let mut both = known.clone();
+            both.local_pref = both.local_pref.or(ad.local_pref);
+            both.communities.extend(ad.communities.iter().copied());
+            told.insert(peer.clone(), both);
+        }
+    }
+    Ok(told)
+}
+
+/// Peers that are told the same share a route.
+fn routes(merged: BTreeMap<PeerName, Told>) -> Vec<Route> {
+    let mut by_attributes: BTreeMap<RouteAttributes, BTreeSet<PeerName>> = BTreeMap::new();
+    for (peer, told) in merged {
+        let communities = told.communities.into_iter().collect();
+        let attributes = RouteAttributes { local_pref: told.local_pref, communities };
+        by_attributes.entry(attributes).or_default().insert(peer);
+    }
+    by_attributes.into_iter().map(|(attributes, peers)| Route { peers, attributes }).collect()
+}
+
+/// Adds the keys whose values differ.
+fn differing<V: PartialEq>(
+    a: &BTreeMap<ServiceKey, V>,
+    b: &BTreeMap<ServiceKey, V>,
+    out: &mut BTreeSet<ServiceKey>,
+) {
+    out.extend(a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).cloned());
+}
+
+/// The address masked to a length.
+fn aggregate(address: IpAddr, length: u8) -> IpNetwork {
+    let host = IpNetwork::from(address);
+    let network = IpNetwork::new(address, length).unwrap_or(host);
+    IpNetwork::new(network.network(), length).unwrap_or(host)
+}
+
+/// RFC 4271 leaves it to the speaker; 100 is what routers use.
+const DEFAULT_LOCAL_PREF: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_masked_to_the_aggregation_length() {
+        let masked = |address: &str, length| aggregate(address.parse().unwrap(), length).to_string();
+        assert_eq!(masked("192.0.2.77", 24), "192.0.2.0/24");
+        assert_eq!(masked("192.0.2.77", 32), "192.0.2.77/32");
+        assert_eq!(masked("2001:db8::7:1", 112), "2001:db8::7:0/112");
+        assert_eq!(masked("192.0.2.77", 1), "128.0.0.0/1");
+    }
+}

@@ -1,0 +1,347 @@
+//! The election: who announces a group by Layer 2.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::election::{ElectionKey, Rank};
+use crate::facts::TrafficPolicy;
+use crate::keys::{NodeName, ServiceKey};
+
+use super::groups::{Group, GroupId, Groups, Outcome, Requirement};
+use super::nodes::NodeState;
+use super::reasons::{Decision, Rejection};
+use super::world::World;
+
+/// Whether the owner of a group changes as soon as a better candidate comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "consumers must handle each")]
+pub enum Ownership {
+    /// The best candidate owns the group, as in MetalLB.
+    #[default]
+    Hash,
+    /// The current owner keeps the group as long as it is a candidate.
+    Sticky,
+}
+
+/// Groups with their owners.
+#[derive(Debug)]
+pub(super) struct Layer2 {
+    ownership: Ownership,
+    pub(super) groups: Groups,
+    profiles: BTreeMap<Requirement, Profile>,
+    /// Who says that it announces an address.
+    claims: BTreeMap<IpAddr, BTreeSet<NodeName>>,
+}
+
+/// What each node makes of one requirement, with the groups that have it.
+#[derive(Debug, Default)]
+struct Profile {
+    groups: BTreeSet<GroupId>,
+    nodes: BTreeMap<NodeName, Result<u64, Rejection>>,
+}
+
+/// What the endpoints of a group ask of a node.
+#[derive(Debug)]
+struct Readiness<'a> {
+    /// Some service takes traffic anywhere and is ready.
+    anywhere: bool,
+    /// Some service has a ready endpoint somewhere.
+    somewhere: bool,
+    /// Ready endpoints of services that take traffic only where they are: how many services by node.
+    local: BTreeMap<&'a NodeName, usize>,
+    /// The group has several services.
+    shared: bool,
+}
+
+/// One node in the election of one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) node: NodeName,
+    pub(super) result: Result<Rank, Rejection>,
+}
+
+impl Layer2 {
+    pub(super) fn new(ownership: Ownership) -> Self {
+        Self { ownership, groups: Groups::default(), profiles: BTreeMap::new(), claims: BTreeMap::new() }
+    }
+
+    /// Takes what a node claims and returns the groups for which that may matter.
+    pub(super) fn claim(
+        &mut self,
+        node: &NodeName,
+        added: &BTreeSet<IpAddr>,
+        removed: &BTreeSet<IpAddr>,
+    ) -> BTreeSet<GroupId> {
+        for address in removed {
+            if let Some(claimants) = self.claims.get_mut(address) {
+                claimants.remove(node);
+                if claimants.is_empty() {
+                    self.claims.remove(address);
+                }
+            }
+        }
+        for address in added {
+            self.claims.entry(*address).or_default().insert(node.clone());
+        }
+        if self.ownership == Ownership::Hash {
+            return BTreeSet::new();
+        }
+        added.iter().chain(removed).filter_map(|address| self.groups.id_of(*address)).collect()
+    }
+
+    /// Forms groups anew around addresses, elects their owners and returns all addresses concerned.
+    pub(super) fn regroup(&mut self, touched: BTreeSet<IpAddr>, world: &World) -> BTreeSet<IpAddr> {
+        let mut concerned = touched.clone();
+        let (gone, formed) = self.groups.regroup(touched, world);
+        for (id, group) in gone {
+            concerned.extend(&group.addresses);
+            self.leave_profile(id, &group.requirement);
+        }
+        for id in formed {
+            let Some(group) = self.groups.get(id) else { continue };
+            concerned.extend(&group.addresses);
+            let requirement = group.requirement.clone();
+            let profile = self.profiles.entry(requirement).or_insert_with_key(|requirement| {
+                let states = world.nodes.states().iter();
+                let nodes = states.map(|(node, state)| (node.clone(), judge(state, requirement))).collect();
+                Profile { groups: BTreeSet::new(), nodes }
+            });
+            profile.groups.insert(id);
+            self.elect(id, world);
+        }
+        concerned
+    }
+
+    /// Elects the owner of a group from scratch; `true` when something is different afterwards.
+    pub(super) fn elect(&mut self, id: GroupId, world: &World) -> bool {
+        let Some(group) = self.groups.get(id) else { return false };
+        let outcome = self.outcome(group, world);
+        match self.groups.get_mut(id) {
+            Some(group) if group.outcome != outcome => {
+                group.outcome = outcome;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Follows a change of nodes; returns the groups for which something is different afterwards, or may be
+    /// on one of these nodes itself.
+    pub(super) fn reconsider(
+        &mut self,
+        nodes: &BTreeSet<NodeName>,
+        this: &NodeName,
+        world: &World,
+    ) -> BTreeSet<GroupId> {
+        let mut concerned = BTreeSet::new();
+        let mut affected: Vec<(GroupId, NodeName)> = Vec::new();
+        for (requirement, profile) in &mut self.profiles {
+            for node in nodes {
+                let entry = world.nodes.states().get(node).map(|state| judge(state, requirement));
+                // An unknown node may still be live, and then speak for groups that nobody can announce.
+                let unknown = entry == Some(Err(Rejection::UnknownNode));
+                if unknown || entry != profile.nodes.get(node).copied() {
+                    affected.extend(profile.groups.iter().map(|id| (*id, node.clone())));
+                }
+                match entry {
+                    Some(entry) => profile.nodes.insert(node.clone(), entry),
+                    None => profile.nodes.remove(node),
+                };
+            }
+        }
+        for (id, node) in affected {
+            if self.reconsider_group(id, &node, this, world) {
+                concerned.insert(id);
+            }
+        }
+        concerned
+    }
+
+    /// Looks at one group after the standing of one node has changed, with as little work as possible: the
+    /// others' ranks are as before.
+    fn reconsider_group(&mut self, id: GroupId, node: &NodeName, this: &NodeName, world: &World) -> bool {
+        let Some(group) = self.groups.get(id) else { return false };
+        match &group.outcome {
+            Outcome::Owner { node: owner, .. } if owner == node => self.elect(id, world),
+            Outcome::Owner { node: owner, rank } => {
+                let readiness = readiness(group, world);
+                let challenger = self.rank(group, node, &readiness);
+                let rank = Rank { claims: self.is_claimed_by(group, owner), ..*rank };
+                let better = challenger.ok().filter(|challenger| challenger.beats(&rank));
+                let Some(rank) = better else { return false };
+                let Some(group) = self.groups.get_mut(id) else { return false };
+                group.outcome = Outcome::Owner { node: node.clone(), rank };
+                true
+            }
+            Outcome::Unowned { spokesman } => {
+                let speaks_here = spokesman.as_ref() == Some(this);
+                self.elect(id, world) || speaks_here
+            }
+        }
+    }
+
+    /// Every node's verdict for a group, best candidates first, then the others by name.
+    pub(super) fn verdicts(&self, group: &Group, world: &World) -> Vec<Verdict> {
+        let readiness = readiness(group, world);
+        let nodes =
+            self.profiles.get(&group.requirement).into_iter().flat_map(|profile| profile.nodes.keys());
+        let mut verdicts: Vec<Verdict> = nodes
+            .map(|node| Verdict { node: node.clone(), result: self.rank(group, node, &readiness) })
+            .collect();
+        verdicts.sort_by(|a, b| match (&a.result, &b.result) {
+            (Ok(a), Ok(b)) if a.beats(b) => std::cmp::Ordering::Less,
+            (Ok(a), Ok(b)) if b.beats(a) => std::cmp::Ordering::Greater,
+            (Ok(_), Err(_)) => std::cmp::Ordering::Less,
+            (Err(_), Ok(_)) => std::cmp::Ordering::Greater,
+            _ => a.node.cmp(&b.node),
+        });
+        verdicts
+    }
+
+    /// The rule by which the node that came closest was removed; `None` when there is a candidate.
+    pub(super) fn closest_rejection(&self, group: &Group, world: &World) -> Option<(usize, Rejection)> {
+        let readiness = readiness(group, world);
+        let profile = self.profiles.get(&group.requirement)?;
+        let mut closest = None;
+        for (node, entry) in &profile.nodes {
+            let rejection = entry.and_then(|_| readiness.check(node)).err()?;
+            closest = closest.max(Some(rejection));
+        }
+        Some((profile.nodes.len(), closest?))
+    }
+
+    /// Looks for the best candidate. Hashes are computed only for those that are equal in everything else.
+    fn outcome(&self, group: &Group, world: &World) -> Outcome {
+        let readiness = readiness(group, world);
+        let profile = self.profiles.get(&group.requirement);
+        let nodes = profile.into_iter().flat_map(|profile| &profile.nodes);
+        let mut best: Option<(bool, u64, usize)> = None;
+        let mut equals: Vec<&NodeName> = Vec::new();
+        for (node, entry) in nodes {
+            let (Ok(score), Ok(())) = (entry, readiness.check(node)) else { continue };
+            let standing = (self.is_claimed_by(group, node), *score, readiness.services_on(node));
+            if best.is_none_or(|best| standing > best) {
+                best = Some(standing);
+                equals.clear();
+            }
+            if best == Some(standing) {
+                equals.push(node);
+            }
+        }
+        let first = equals.into_iter().map(|node| (group.key.place(node), node)).min();
+        match (best, first) {
+            (Some((claims, score, local)), Some((place, node))) => {
+                Outcome::Owner { node: node.clone(), rank: Rank::new(claims, score, local, place) }
+            }
+            _ => Outcome::Unowned { spokesman: first_live(&group.key, world) },
+        }
+    }
+
+    fn rank(&self, group: &Group, node: &NodeName, readiness: &Readiness<'_>) -> Result<Rank, Rejection> {
+        let profile = self.profiles.get(&group.requirement);
+        let entry = profile.and_then(|profile| profile.nodes.get(node)).copied();
+        let score = entry.unwrap_or(Err(Rejection::UnknownNode))?;
+        readiness.check(node)?;
+        let claims = self.is_claimed_by(group, node);
+        Ok(Rank::new(claims, score, readiness.services_on(node), group.key.place(node)))
+    }
+
+    fn is_claimed_by(&self, group: &Group, node: &NodeName) -> bool {
+        self.ownership == Ownership::Sticky
+            && group
+                .addresses
+                .iter()
+                .any(|address| self.claims.get(address).is_some_and(|claimants| claimants.contains(node)))
+    }
+
+    fn leave_profile(&mut self, id: GroupId, requirement: &Requirement) {
+        let Some(profile) = self.profiles.get_mut(requirement) else { return };
+        profile.groups.remove(&id);
+        if profile.groups.is_empty() {
+            self.profiles.remove(requirement);
+        }
+    }
+}
+
+impl Readiness<'_> {
+    fn check(&self, node: &NodeName) -> Result<(), Rejection> {
+        if self.anywhere || self.local.contains_key(node) {
+            return Ok(());
+        }
+        Err(if self.somewhere { Rejection::NoLocalEndpoint } else { Rejection::NoReadyEndpoint })
+    }
+
+    fn services_on(&self, node: &NodeName) -> usize {
+        if self.shared { self.local.get(node).copied().unwrap_or(0) } else { 0 }
+    }
+}
+
+/// Why the first of two candidates won.
+pub(super) fn decision(winner: &Rank, second: Option<&Rank>) -> Decision {
+    match second {
+        None => Decision::OnlyCandidate,
+        Some(second) if winner.claims != second.claims => Decision::Sticky,
+        Some(second) if winner.score != second.score => Decision::Preference,
+        Some(second) if winner.local_services != second.local_services => Decision::LocalEndpoints,
+        Some(_) => Decision::Hash,
+    }
+}
+
+/// The first live speaker in hash order: it speaks for what nobody can announce.
+pub(super) fn first_live(key: &ElectionKey, world: &World) -> Option<NodeName> {
+    let live = world.nodes.states().iter().filter(|(_, state)| state.live).map(|(node, _)| node);
+    live.map(|node| (key.place(node), node)).min().map(|(_, node)| node.clone())
+}
+
+fn readiness<'a>(group: &Group, world: &'a World) -> Readiness<'a> {
+    let mut readiness = Readiness {
+        anywhere: false,
+        somewhere: false,
+        local: BTreeMap::new(),
+        shared: group.services.len() > 1,
+    };
+    for key in &group.services {
+        let policy = world.service(key).map(|entry| entry.fact.traffic_policy);
+        let Some((policy, endpoints)) = policy.zip(ready_endpoints(key, world)) else { continue };
+        readiness.somewhere = true;
+        match policy {
+            TrafficPolicy::Cluster => readiness.anywhere = true,
+            TrafficPolicy::Local => {
+                for node in &endpoints.nodes {
+                    *readiness.local.entry(node).or_default() += 1;
+                }
+            }
+        }
+    }
+    readiness
+}
+
+fn ready_endpoints<'a>(key: &ServiceKey, world: &'a World) -> Option<&'a crate::facts::Endpoints> {
+    world.endpoints.get(key).filter(|endpoints| endpoints.any_ready())
+}
+
+/// What a node makes of a requirement: its preference score, or why it is no candidate.
+fn judge(state: &NodeState, requirement: &Requirement) -> Result<u64, Rejection> {
+    if let Some(rejection) = state.base {
+        return Err(rejection);
+    }
+    let mut all = BTreeSet::new();
+    let mut worst = None;
+    for ads in &requirement.any_of {
+        if ads.is_empty() {
+            return Err(Rejection::ServiceNotSelected);
+        }
+        let on_node = ads.iter().filter_map(|id| state.ads.get(id));
+        let rejections = on_node.map(|ad| ad.rejection);
+        // `None` (allowed) is the least, so the best of the set is found by looking for it first.
+        let verdict = rejections.reduce(|a, b| if a.is_none() || b.is_none() { None } else { a.max(b) });
+        if let Some(rejection) = verdict.unwrap_or(Some(Rejection::NodeNotSelected)) {
+            worst = worst.min(Some(rejection)).or(Some(rejection));
+        }
+        all.extend(ads.iter().copied());
+    }
+    match worst {
+        Some(rejection) => Err(rejection),
+        None => Ok(all.iter().filter_map(|id| state.ads.get(id)).map(|ad| ad.score).sum()),
+    }
+}
