@@ -12,7 +12,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +111,34 @@ fn kernel_clients_resolve_announced_addresses() {
             assert!(counters.gratuitous > 0, "{address}");
         }
         assert_eq!(snapshot.frames.malformed, 0);
+    });
+}
+
+/// Nodes hold service addresses on their loopback interface, as kube-proxy in IPVS mode does.
+#[test]
+fn service_addresses_on_the_loopback_interface_are_reached_through_the_driver() {
+    in_namespace("service_addresses_on_the_loopback_interface_are_reached_through_the_driver", || {
+        let (node, client) = node_and_client();
+        node.sh("sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2");
+        node.sh(&format!("ip addr add {V4}/32 dev lo && ip addr add {V6}/128 dev lo"));
+        node.sh("ip addr add 192.0.2.10/24 dev eth0 && ip addr add 2001:db8::10/64 dev eth0 nodad");
+        let connect = |address: &str| {
+            let address = ip(address);
+            client.run(move || TcpStream::connect_timeout(&(address, 8080).into(), Duration::from_secs(2)))
+        };
+        let listener = node.run(|| TcpListener::bind("[::]:8080").unwrap());
+        client.sh(
+            "sysctl -qw net.ipv4.neigh.client0.retrans_time_ms=20 net.ipv6.neigh.client0.retrans_time_ms=20",
+        );
+        for address in [V4, V6] {
+            connect(address).expect_err("nobody announces the address");
+        }
+        let speaker = announcing(&node);
+        for address in [V4, V6] {
+            eventually("the service is reached", || connect(address).is_ok());
+            assert_eq!(speaker.snapshot().addresses[&ip(address)].conflicts, 0);
+        }
+        drop(listener);
     });
 }
 
