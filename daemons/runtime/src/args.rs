@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
-
-use clap::ArgAction;
+use std::time::Duration;
 
 use crate::logging::{Format, Level};
 
@@ -147,17 +146,22 @@ fn is_long_name(rest: &str) -> bool {
     name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// The clap settings of a boolean flag that, as in Go, may carry a value: `--flag`, `--flag=false`.
-#[must_use]
-pub fn go_bool(arg: clap::Arg) -> clap::Arg {
-    arg.action(ArgAction::Set)
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_value("false")
-        .default_missing_value("true")
-        .value_name("BOOL")
-        .hide_default_value(true)
-        .hide_possible_values(true)
+/// A duration as a flag: `60s`, `1500ms`, `2m`, or `0`.
+///
+/// # Errors
+/// What is wrong, for clap to show beside the flag.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration like 60s, 1500ms or 2m");
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(wrong),
+        "" if number == 0 => Ok(Duration::ZERO),
+        _ => Err(wrong()),
+    }
 }
 
 #[cfg(test)]
@@ -205,5 +209,13 @@ mod tests {
     fn debug_state_is_served_on_loopback_only() {
         assert!(mk_args(&["--pprof-bind-address=127.0.0.1:6060"]).debug_address().unwrap().is_some());
         assert!(mk_args(&["--pprof-bind-address=0.0.0.0:6060"]).debug_address().is_err());
+    }
+
+    #[test]
+    fn durations_need_a_unit_unless_zero() {
+        assert_eq!(parse_duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        assert!(parse_duration("60").is_err());
+        assert!(parse_duration("-1s").is_err());
     }
 }
