@@ -81,6 +81,8 @@ pub struct Session {
     since: Option<Instant>,
     last_error: Option<(Instant, CloseReason)>,
     counters: Counters,
+    /// When a malformed UPDATE was shown last.
+    last_malformed: Option<Instant>,
     /// What the peer has announced; kept only to enforce `max_prefixes`.
     received: BTreeSet<IpNetwork>,
 }
@@ -127,6 +129,7 @@ impl Session {
             since: None,
             last_error: None,
             counters: Counters::default(),
+            last_malformed: None,
             received: BTreeSet::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::connection::Endpoints;
 use super::{OfferedFamilies, PeerConfig, Session};
-use crate::types::{Families, Family, RouterId};
+use crate::types::{Families, Family};
 use crate::wire::capability::{Capability, ExtendedNextHop, GracefulFamily, GracefulRestart};
 use crate::wire::open::Open;
 
@@ -17,11 +17,6 @@ impl Session {
         self.router_id = Some(router_id);
         let capabilities = self.capabilities(endpoints.remote.ip());
         Open::new(self.config.local_asn, self.config.hold_time, router_id, capabilities)
-    }
-
-    /// The identifier in our OPENs.
-    pub(super) fn local_id(&self) -> RouterId {
-        self.router_id.or(self.config.router_id).unwrap_or(self.fallback_id)
     }
 
     fn capabilities(&self, remote: IpAddr) -> Vec<Capability> {

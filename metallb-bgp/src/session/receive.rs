@@ -63,7 +63,7 @@ impl Session {
         match Message::parse(frame) {
             Ok(Message::Open(open)) => self.handle_open(now, direction, open),
             Ok(Message::Update(view)) => {
-                let event = match self.import(direction, &view) {
+                let event = match self.import(now, direction, &view) {
                     Verdict::Taken => (fsm::Event::Update, Detail::message(frame.kind())),
                     Verdict::Reset(notification) => (fsm::Event::UpdateError, Detail::notify(notification)),
                     Verdict::TooMany(notification) => {

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use ipnetwork::IpNetwork;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ListenRange, Shutdown};
+use super::engine::Engine;
+use super::listener::Listeners;
+use super::outbox::Outbox;
+use super::{ListenRange, Shutdown, SpeakerConfig, StartError};
 use crate::session::{Event, PeerConfig, PeerKey, PeerSnapshot, StopReason};
 use crate::table::Announcement;
 
@@ -21,8 +24,21 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    pub(super) fn new(commands: mpsc::UnboundedSender<Command>, listening: Vec<SocketAddr>) -> Self {
-        Self { commands, listening }
+    /// Starts a speaker without peers and routes. To be called within a tokio runtime, which its task then runs
+    /// on; that needs the runtime's I/O and time drivers.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] for an address that cannot be listened on.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(config: SpeakerConfig) -> Result<(Self, EventReceiver), StartError> {
+        let listeners = Listeners::open(&config.listen)?;
+        let listening = listeners.addresses();
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (events, incoming) = mpsc::channel(config.event_capacity.max(1));
+        spawn(Engine::new(config, receiver, Outbox::new(events), listeners));
+        Ok((Self { commands, listening }, EventReceiver(incoming)))
     }
 
     /// The addresses the speaker listens on, with the ports the system chose.
@@ -95,10 +111,6 @@ impl Speaker {
 pub struct EventReceiver(mpsc::Receiver<Event>);
 
 impl EventReceiver {
-    pub(super) const fn new(events: mpsc::Receiver<Event>) -> Self {
-        Self(events)
-    }
-
     /// The next event; `None` when the speaker has stopped and everything was received.
     pub async fn recv(&mut self) -> Option<Event> {
         self.0.recv().await
@@ -134,4 +146,9 @@ pub(super) enum Command {
     TableComplete,
     Snapshot(oneshot::Sender<Vec<PeerSnapshot>>),
     Shutdown(Shutdown, oneshot::Sender<()>),
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver's one task; it ends with its last handle")]
+fn spawn(engine: Engine) {
+    tokio::spawn(engine.run());
 }

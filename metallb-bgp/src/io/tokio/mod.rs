@@ -5,7 +5,15 @@
 //! facts. Nothing is locked and nothing is shared.
 
 mod config;
+mod engine;
 mod handle;
+mod linger;
+mod listener;
+mod outbox;
+mod peer;
+mod socket;
+#[expect(unsafe_code, reason = "socket options that no safe crate has")]
+mod sys;
 
 pub use config::{ListenRange, Shutdown, SpeakerConfig, StartError};
 pub use handle::{EventReceiver, Speaker, Stopped};

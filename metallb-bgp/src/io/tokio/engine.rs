@@ -1,0 +1,316 @@
+//! The task that owns everything.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::handle::Command;
+use super::linger::Lingering;
+use super::listener::Listeners;
+use super::outbox::Outbox;
+use super::peer::{Peer, Work};
+use super::{ListenRange, Shutdown, SpeakerConfig};
+use crate::session::{PeerConfig, PeerKey, Session, StopReason};
+use crate::table::AdvTable;
+
+/// Sessions, table and sockets of one speaker.
+pub(super) struct Engine {
+    config: SpeakerConfig,
+    commands: mpsc::UnboundedReceiver<Command>,
+    outbox: Outbox,
+    table: AdvTable,
+    peers: BTreeMap<PeerKey, Peer>,
+    ranges: BTreeMap<PeerKey, ListenRange>,
+    listeners: Listeners,
+    lingering: Vec<Lingering>,
+    timer: Pin<Box<Sleep>>,
+    buffer: Box<[u8]>,
+    stopping: bool,
+    waiting_for_stop: Vec<oneshot::Sender<()>>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        config: SpeakerConfig,
+        commands: mpsc::UnboundedReceiver<Command>,
+        outbox: Outbox,
+        listeners: Listeners,
+    ) -> Self {
+        Self {
+            config,
+            commands,
+            outbox,
+            table: AdvTable::new(),
+            peers: BTreeMap::new(),
+            ranges: BTreeMap::new(),
+            listeners,
+            lingering: Vec::new(),
+            timer: Box::pin(sleep_until(Instant::now())),
+            buffer: vec![0; READ_SIZE].into_boxed_slice(),
+            stopping: false,
+            waiting_for_stop: Vec::new(),
+        }
+    }
+
+    /// Runs until the speaker is shut down.
+    pub(super) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+        for waiting in self.waiting_for_stop.drain(..) {
+            // Whoever waited may have given up.
+            let _ = waiting.send(());
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..MAX_ROUNDS {
+            let mut progress = self.poll_commands(cx);
+            progress |= self.poll_listeners(cx);
+            progress |= self.poll_timer(cx);
+            progress |= self.poll_peers(cx);
+            self.lingering.retain_mut(|lingering| lingering.poll(cx, Instant::now()).is_pending());
+            if self.stopping && self.lingering.is_empty() {
+                self.outbox.close();
+                return Poll::Ready(());
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes everything the handles said.
+    fn poll_commands(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while !self.stopping {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.handle_command(cx, command),
+                // The last handle is gone: as if this program ended, so that peers may keep the routes.
+                Poll::Ready(None) => self.stop(&StopReason::Restart),
+                Poll::Pending => break,
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    fn handle_command(&mut self, cx: &mut Context<'_>, command: Command) {
+        match command {
+            Command::SetPeer(key, config) => self.set_peer(cx, key, *config),
+            Command::RemovePeer(key, reason) => self.remove_peer(&key, &reason),
+            Command::ResetPeer(key, text) => {
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    peer.session.stop(now(), &StopReason::Reset(text), &mut self.table);
+                }
+            }
+            Command::SetRange(name, range) => self.set_range(cx, name, *range),
+            Command::RemoveRange(name) => self.remove_range(&name),
+            Command::SetPrefix(prefix, routes) => {
+                self.table.set(prefix, &routes);
+            }
+            Command::TableComplete => self.table.complete(),
+            Command::Snapshot(reply) => {
+                let sessions = self.peers.values();
+                let snapshots = sessions.map(|peer| peer.session.snapshot(&self.table)).collect();
+                // Whoever asked may have given up.
+                let _ = reply.send(snapshots);
+            }
+            Command::Shutdown(how, reply) => {
+                self.waiting_for_stop.push(reply);
+                match how {
+                    Shutdown::Graceful => self.stop(&StopReason::Restart),
+                    Shutdown::Cease { text } => self.stop(&StopReason::Shutdown(text)),
+                }
+            }
+        }
+    }
+
+    fn set_peer(&mut self, cx: &mut Context<'_>, key: PeerKey, config: PeerConfig) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            let old = peer.session.config().clone();
+            if (old.remote.ip(), &old.md5) != (config.remote.ip(), &config.md5) {
+                self.listeners.remove_key(old.remote.ip(), old.md5.as_ref());
+                peer.key_error = self.listeners.set_key(config.remote.ip(), config.md5.as_ref());
+            }
+            peer.apply_socket_options(&config);
+            peer.session.reconfigure(now(), config, &mut self.table);
+            return;
+        }
+        let key_error = self.listeners.set_key(config.remote.ip(), config.md5.as_ref());
+        if config.md5.is_some() {
+            // What waits to be accepted came without the key and belongs to nobody.
+            self.poll_listeners(cx);
+        }
+        let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
+        session.start(now());
+        self.peers.insert(key, Peer::new(session, None, key_error));
+    }
+
+    fn remove_peer(&mut self, key: &PeerKey, reason: &StopReason) {
+        let Some(mut peer) = self.peers.remove(key) else { return };
+        if peer.range.is_none() {
+            let config = peer.session.config();
+            self.listeners.remove_key(config.remote.ip(), config.md5.as_ref());
+        }
+        peer.session.stop(now(), reason, &mut self.table);
+        self.finish(peer);
+    }
+
+    /// Lets go of a peer: its connections linger, its events are delivered.
+    fn finish(&mut self, mut peer: Peer) {
+        peer.run_effects(&mut self.table, &mut self.lingering);
+        peer.drain_events(&mut self.outbox);
+    }
+
+    fn set_range(&mut self, cx: &mut Context<'_>, name: PeerKey, range: ListenRange) {
+        if let Some(old) = self.ranges.remove(&name) {
+            self.listeners.remove_range_key(old.prefix, old.template.md5.as_ref());
+        }
+        let error = self.listeners.set_range_key(range.prefix, range.template.md5.as_ref());
+        if let Some(kind) = error {
+            tracing::error!(range = %name, error = %kind, "TCP MD5 key refused, peers cannot connect");
+            return;
+        }
+        if range.template.md5.is_some() {
+            self.poll_listeners(cx);
+        }
+        for peer in self.peers.values_mut().filter(|peer| peer.range.as_ref() == Some(&name)) {
+            let config = dynamic_config(&range, peer.session.config().remote);
+            peer.session.reconfigure(now(), config, &mut self.table);
+        }
+        self.ranges.insert(name, range);
+    }
+
+    fn remove_range(&mut self, name: &PeerKey) {
+        let Some(range) = self.ranges.remove(name) else { return };
+        self.listeners.remove_range_key(range.prefix, range.template.md5.as_ref());
+        let of_range = self.peers.iter().filter(|(_, peer)| peer.range.as_ref() == Some(name));
+        let keys: Vec<PeerKey> = of_range.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.remove_peer(&key, &StopReason::Deconfigured);
+        }
+    }
+
+    fn poll_listeners(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) {
+            progress = true;
+            let Some(key) = self.peer_for(remote) else {
+                tracing::debug!(%remote, "connection from an address without a peer refused");
+                continue;
+            };
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            peer.accept(stream, remote, now());
+        }
+        progress
+    }
+
+    /// The peer a connection from `remote` belongs to: a configured one, else one of a range.
+    fn peer_for(&mut self, remote: SocketAddr) -> Option<PeerKey> {
+        let of_address = |peer: &Peer| same_host(peer.session.config().remote, remote);
+        if let Some((key, _)) = self.peers.iter().find(|(_, peer)| of_address(peer)) {
+            return Some(key.clone());
+        }
+        let ip = remote.ip().to_canonical();
+        let ranges = self.ranges.iter().filter(|(_, range)| range.prefix.contains(ip));
+        let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix())?;
+        let members = self.peers.values().filter(|peer| peer.range.as_ref() == Some(name)).count();
+        if members >= range.limit {
+            tracing::warn!(range = %name, limit = range.limit, %remote, "too many peers, connection refused");
+            return None;
+        }
+        let key = PeerKey::new(format!("{name}/{ip}"));
+        let config = dynamic_config(range, remote);
+        let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
+        session.start(now());
+        self.peers.insert(key.clone(), Peer::new(session, Some(name.clone()), None));
+        Some(key)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let sessions = self.peers.values().filter_map(|peer| peer.session.next_timeout());
+        let sessions = sessions.map(Instant::from_std);
+        let lingering = self.lingering.iter().map(|lingering| lingering.deadline);
+        let Some(next) = sessions.chain(lingering).min() else { return false };
+        if self.timer.deadline() != next {
+            self.timer.as_mut().reset(next);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        let now = now();
+        for peer in self.peers.values_mut() {
+            peer.session.handle_timeout(now);
+        }
+        true
+    }
+
+    fn poll_peers(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = self.outbox.poll(cx);
+        let mut over = Vec::new();
+        for (key, peer) in &mut self.peers {
+            let mut work = Work {
+                table: &mut self.table,
+                lingering: &mut self.lingering,
+                outbox: &mut self.outbox,
+                buffer: &mut self.buffer,
+            };
+            progress |= peer.poll(cx, &mut work);
+            if peer.is_over() {
+                over.push(key.clone());
+            }
+        }
+        for key in over {
+            if let Some(peer) = self.peers.remove(&key) {
+                self.finish(peer);
+            }
+            progress = true;
+        }
+        progress |= self.outbox.poll(cx);
+        progress
+    }
+
+    fn stop(&mut self, reason: &StopReason) {
+        self.stopping = true;
+        self.listeners.close();
+        let keys: Vec<PeerKey> = self.peers.keys().cloned().collect();
+        for key in keys {
+            self.remove_peer(&key, reason);
+        }
+    }
+}
+
+/// The configuration of a peer that came from a range.
+fn dynamic_config(range: &ListenRange, remote: SocketAddr) -> PeerConfig {
+    let mut config = range.template.clone();
+    config.remote = remote;
+    config.passive = true;
+    config
+}
+
+/// Whether both name the same host; interfaces of link-local addresses count if both are known.
+fn same_host(configured: SocketAddr, remote: SocketAddr) -> bool {
+    let scope = |address: SocketAddr| match address {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    let (a, b) = (scope(configured), scope(remote));
+    let same: fn(IpAddr, IpAddr) -> bool = |a, b| a.to_canonical() == b.to_canonical();
+    same(configured.ip(), remote.ip()) && (a == b || a == 0 || b == 0)
+}
+
+/// The one place where the driver looks at the clock.
+pub(super) fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// Rounds over all sockets before other tasks get their turn.
+const MAX_ROUNDS: usize = 32;
+/// Octets read from a socket at a time.
+const READ_SIZE: usize = 1 << 16;

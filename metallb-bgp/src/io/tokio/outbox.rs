@@ -1,0 +1,88 @@
+//! Events on their way to the user.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::mpsc::{OwnedPermit, Sender};
+
+use crate::session::Event;
+
+type Reserve = Pin<Box<dyn Future<Output = Result<OwnedPermit<Event>, SendError<()>>> + Send>>;
+
+/// A queue in front of the channel. While it holds something, received routes stay in their sockets.
+pub(super) struct Outbox {
+    sender: Option<Sender<Event>>,
+    queue: VecDeque<Event>,
+    reserve: Option<Reserve>,
+}
+
+impl Outbox {
+    pub(super) const fn new(sender: Sender<Event>) -> Self {
+        Self { sender: Some(sender), queue: VecDeque::new(), reserve: None }
+    }
+
+    /// Whether the user is behind.
+    pub(super) fn is_full(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Delivers or queues an event. States that nobody has looked at are replaced by later ones, so the queue is
+    /// never longer than the routes of one read and one state per peer.
+    pub(super) fn push(&mut self, event: Event) {
+        if let Event::StateChanged { peer, .. } = &event {
+            let stale = |queued: &Event| matches!(queued, Event::StateChanged { peer: p, .. } if p == peer);
+            if self.queue.back().is_some_and(stale) {
+                self.queue.pop_back();
+            }
+        }
+        self.queue.push_back(event);
+        self.try_send();
+    }
+
+    /// Delivers what the user has room for; returns whether anything went out.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Some(sender) = self.sender.as_ref().filter(|_| !self.queue.is_empty()) {
+            let reserve = self.reserve.get_or_insert_with(|| Box::pin(sender.clone().reserve_owned()));
+            let Poll::Ready(permit) = reserve.as_mut().poll(cx) else { break };
+            self.reserve = None;
+            match permit {
+                Ok(permit) => {
+                    if let Some(event) = self.queue.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                Err(_) => self.close(),
+            }
+            self.try_send();
+            progress = true;
+        }
+        progress
+    }
+
+    /// Nobody listens any more, or the speaker has ended.
+    pub(super) fn close(&mut self) {
+        self.try_send();
+        self.sender = None;
+        self.queue.clear();
+        self.reserve = None;
+    }
+
+    fn try_send(&mut self) {
+        let Some(sender) = &self.sender else { return self.queue.clear() };
+        while self.reserve.is_none() {
+            let Some(event) = self.queue.pop_front() else { return };
+            match sender.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => return self.queue.push_front(event),
+                Err(TrySendError::Closed(_)) => {
+                    self.sender = None;
+                    return self.queue.clear();
+                }
+            }
+        }
+    }
+}

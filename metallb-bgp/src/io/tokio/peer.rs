@@ -1,0 +1,246 @@
+//! A session with its sockets.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use super::engine::now;
+use super::linger::Lingering;
+use super::outbox::Outbox;
+use super::socket;
+use crate::fsm::State;
+use crate::session::{ConnectionId, Effect, PeerConfig, PeerKey, Session};
+use crate::table::AdvTable;
+
+type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// A session and the connections it asked for or accepted.
+pub(super) struct Peer {
+    pub(super) session: Session,
+    /// The range it came from.
+    pub(super) range: Option<PeerKey>,
+    /// The listeners do not have its TCP MD5 key, so nothing is accepted from it.
+    pub(super) key_error: Option<io::ErrorKind>,
+    links: Vec<Link>,
+}
+
+/// What a peer works with.
+pub(super) struct Work<'a> {
+    pub(super) table: &'a mut AdvTable,
+    pub(super) lingering: &'a mut Vec<Lingering>,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) buffer: &'a mut [u8],
+}
+
+struct Link {
+    id: ConnectionId,
+    kind: LinkKind,
+}
+
+enum LinkKind {
+    Dialing(Dial),
+    Open(Open),
+}
+
+struct Open {
+    stream: TcpStream,
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Peer {
+    pub(super) const fn new(
+        session: Session,
+        range: Option<PeerKey>,
+        key_error: Option<io::ErrorKind>,
+    ) -> Self {
+        Self { session, range, key_error, links: Vec::new() }
+    }
+
+    /// Whether a peer of a range has gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.range.is_some() && self.links.is_empty() && self.session.state() <= State::Active
+    }
+
+    /// Takes a connection the peer opened, unless the session has a better one.
+    pub(super) fn accept(&mut self, stream: TcpStream, remote: SocketAddr, now: std::time::Instant) {
+        if let Some(kind) = self.key_error {
+            tracing::warn!(peer = %self.session.key(), error = %kind, "no TCP MD5 key, connection refused");
+            return;
+        }
+        let config = self.session.config();
+        let wrong_local = |local: SocketAddr| config.local_address.is_some_and(|ip| ip != local.ip());
+        if stream.local_addr().is_ok_and(wrong_local) {
+            tracing::debug!(peer = %self.session.key(), "connection to another address than ours refused");
+            return;
+        }
+        if let Err(error) = socket::configure_accepted(&stream, config) {
+            tracing::warn!(peer = %self.session.key(), %error, "socket options refused, connection closed");
+            return;
+        }
+        let Ok(endpoints) = socket::endpoints(&stream, remote) else { return };
+        if let Some(id) = self.session.handle_accepted(now, endpoints) {
+            self.open(id, stream);
+        }
+    }
+
+    /// Applies what can change on sockets that are open.
+    pub(super) fn apply_socket_options(&self, config: &PeerConfig) {
+        for link in &self.links {
+            let LinkKind::Open(open) = &link.kind else { continue };
+            if let Err(error) = socket::configure_accepted(&open.stream, config) {
+                tracing::warn!(peer = %self.session.key(), %error, "socket options refused");
+            }
+        }
+    }
+
+    /// One round: effects, sockets, events. Returns whether anything happened.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
+        let mut progress = self.run_effects(work.table, work.lingering);
+        let mut index = 0;
+        while let Some(link) = self.links.get_mut(index) {
+            progress |= match &mut link.kind {
+                LinkKind::Dialing(_) => self.poll_dial(cx, index),
+                LinkKind::Open(_) => self.poll_read(cx, index, work) | self.poll_write(cx, index, work),
+            };
+            index += 1;
+        }
+        progress |= self.run_effects(work.table, work.lingering);
+        self.drain_events(work.outbox);
+        progress
+    }
+
+    pub(super) fn drain_events(&mut self, outbox: &mut Outbox) {
+        while let Some(event) = self.session.poll_event() {
+            outbox.push(event);
+        }
+    }
+
+    /// Does what the session asks for.
+    pub(super) fn run_effects(&mut self, table: &mut AdvTable, lingering: &mut Vec<Lingering>) -> bool {
+        let mut progress = false;
+        while let Some(effect) = self.session.poll_effect(table) {
+            progress = true;
+            match effect {
+                Effect::Connect(id) => {
+                    let dial = Box::pin(socket::dial(self.session.config().clone()));
+                    self.links.push(Link { id, kind: LinkKind::Dialing(dial) });
+                }
+                Effect::Close { id, last } => self.close(id, &last, lingering),
+            }
+        }
+        progress
+    }
+
+    fn open(&mut self, id: ConnectionId, stream: TcpStream) {
+        let kind = LinkKind::Open(Open { stream, out: Vec::new(), written: 0 });
+        self.links.push(Link { id, kind });
+    }
+
+    fn close(&mut self, id: ConnectionId, last: &[u8], lingering: &mut Vec<Lingering>) {
+        let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
+        if let LinkKind::Open(mut open) = self.links.swap_remove(index).kind {
+            open.out.drain(..open.written);
+            open.out.extend_from_slice(last);
+            lingering.push(Lingering::new(open.stream, open.out));
+        }
+    }
+
+    fn poll_dial(&mut self, cx: &mut Context<'_>, index: usize) -> bool {
+        let Some(link) = self.links.get_mut(index) else { return false };
+        let LinkKind::Dialing(dial) = &mut link.kind else { return false };
+        let Poll::Ready(result) = dial.as_mut().poll(cx) else { return false };
+        let id = self.links.swap_remove(index).id;
+        let opened = result.and_then(|stream| {
+            let remote = stream.peer_addr()?;
+            let endpoints = socket::endpoints(&stream, remote)?;
+            Ok((stream, endpoints))
+        });
+        match opened {
+            Ok((stream, endpoints)) => {
+                self.open(id, stream);
+                self.session.handle_connected(now(), id, endpoints);
+            }
+            Err(error) => self.session.handle_closed(now(), id, Some(error.kind())),
+        }
+        true
+    }
+
+    /// Reads what there is, but not without end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, index: usize, work: &mut Work<'_>) -> bool {
+        let mut progress = false;
+        for _ in 0..READS {
+            if self.session.config().import && work.outbox.is_full() {
+                break;
+            }
+            let Some(link) = self.links.get(index) else { break };
+            let LinkKind::Open(open) = &link.kind else { break };
+            let id = link.id;
+            let result = match open.stream.poll_read_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => open.stream.try_read(work.buffer),
+                Poll::Ready(Err(error)) => Err(error),
+            };
+            match result {
+                Ok(0) => self.session.handle_closed(now(), id, None),
+                Ok(count) => {
+                    let data = work.buffer.get(..count).unwrap_or_default();
+                    self.session.handle_data(now(), id, data);
+                    self.drain_events(work.outbox);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => self.session.handle_closed(now(), id, Some(error.kind())),
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    /// Writes until the socket is full or there is nothing more.
+    fn poll_write(&mut self, cx: &mut Context<'_>, index: usize, work: &mut Work<'_>) -> bool {
+        let mut progress = false;
+        for _ in 0..WRITES {
+            let Some(link) = self.links.get_mut(index) else { break };
+            let LinkKind::Open(open) = &mut link.kind else { break };
+            if open.written == open.out.len() {
+                open.out.clear();
+                open.written = 0;
+                self.session.poll_transmit(now(), link.id, work.table, &mut open.out);
+            }
+            let rest = open.out.get(open.written..).unwrap_or_default();
+            if rest.is_empty() {
+                open.out.shrink_to(KEPT);
+                break;
+            }
+            let result = match open.stream.poll_write_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => open.stream.try_write(rest),
+                Poll::Ready(Err(error)) => Err(error),
+            };
+            match result {
+                Ok(count) => {
+                    open.written += count;
+                    self.session.handle_written(now(), link.id, count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => {
+                    self.session.handle_closed(now(), link.id, Some(error.kind()));
+                    return true;
+                }
+            }
+            progress = true;
+        }
+        progress
+    }
+}
+
+/// Reads from one socket in one round.
+const READS: usize = 4;
+/// Writes to one socket in one round.
+const WRITES: usize = 16;
+/// Octets of write buffer a connection keeps while it is idle.
+const KEPT: usize = 4096;
