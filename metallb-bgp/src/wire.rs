@@ -70,3 +70,8 @@ impl<'a> Message<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod captured;
+#[cfg(test)]
+mod testing;

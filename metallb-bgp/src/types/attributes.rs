@@ -104,13 +104,11 @@ impl fmt::Display for Origin {
 pub struct AsPath(pub Vec<AsPathSegment>);
 
 impl AsPath {
-    /// The path that is one sequence; empty for no numbers.
+    /// The path that is one sequence, in segments of at most 255 numbers as the wire needs it; empty for none.
     pub fn sequence(asns: impl IntoIterator<Item = Asn>) -> Self {
         let asns: Vec<Asn> = asns.into_iter().collect();
-        if asns.is_empty() {
-            return Self::default();
-        }
-        Self(vec![AsPathSegment { kind: SegmentKind::Sequence, asns }])
+        let segment = |asns: &[Asn]| AsPathSegment { kind: SegmentKind::Sequence, asns: asns.to_vec() };
+        Self(asns.chunks(AsPathSegment::MAX_ASNS).map(segment).collect())
     }
 
     /// The first AS of a path that begins with a sequence: the neighbour that sent it.
@@ -156,6 +154,11 @@ pub struct AsPathSegment {
     pub kind: SegmentKind,
     /// The AS numbers. More than 255 are sent as several segments.
     pub asns: Vec<Asn>,
+}
+
+impl AsPathSegment {
+    /// The most numbers one segment can hold on the wire.
+    pub const MAX_ASNS: usize = 255;
 }
 
 impl fmt::Display for AsPathSegment {

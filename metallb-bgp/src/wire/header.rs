@@ -306,3 +306,6 @@ fn check_length(field: u16, limit: MessageLimit) -> Result<usize, HeaderError> {
 }
 
 const MARKER: [u8; 16] = [0xff; 16];
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ fn graceful_restart(open: &Open) -> Option<GracefulRestart> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,21 +147,27 @@ impl Notification {
             _ => None,
         }
     }
+
+    fn fmt_one(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code_name().unwrap_or("unknown error"))?;
+        if let Some(name) = self.subcode_name() {
+            write!(f, "/{name}")?;
+        }
+        write!(f, " ({}/{})", self.code, self.subcode)?;
+        self.shutdown_text().map_or(Ok(()), |text| write!(f, " {text}"))
+    }
 }
 
 impl fmt::Display for Notification {
     /// The words with the numbers behind them, e.g. `Cease/Administrative Shutdown (6/2)`, then a text for the
     /// operator if there is one, in quotes and escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code_name().unwrap_or("unknown error"))?;
-        if let Some(name) = self.subcode_name() {
-            write!(f, "/{name}")?;
-        }
-        write!(f, " ({}/{})", self.code, self.subcode)?;
-        if let Some(inner) = self.hard_reset_inner() {
-            return write!(f, " of {inner}");
-        }
-        self.shutdown_text().map_or(Ok(()), |text| write!(f, " {text}"))
+        self.fmt_one(f)?;
+        // One level only: a peer may nest as deep as its message is long.
+        self.hard_reset_inner().map_or(Ok(()), |inner| {
+            f.write_str(" of ")?;
+            inner.fmt_one(f)
+        })
     }
 }
 
@@ -249,3 +255,6 @@ const fn cease_name(subcode: u8) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,3 +281,6 @@ struct Fixed {
     router_id: [u8; 4],
     parameters_len: u8,
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,3 +49,6 @@ pub struct PathEncoding {
 pub fn encode_end_of_rib(family: Family, out: &mut Vec<u8>) {
     template::end_of_rib(family, out);
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ struct Body {
     subtype: u8,
     safi: u8,
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,7 +253,7 @@ fn path_octets(path: &AsPath, width: AsnWidth) -> Vec<u8> {
             SegmentKind::ConfedSequence => iana::SEGMENT_CONFED_SEQUENCE,
             SegmentKind::ConfedSet => iana::SEGMENT_CONFED_SET,
         };
-        for asns in segment.asns.chunks(MAX_SEGMENT) {
+        for asns in segment.asns.chunks(AsPathSegment::MAX_ASNS) {
             octets.extend_from_slice(&[kind, u8::try_from(asns.len()).unwrap_or(u8::MAX)]);
             for asn in asns {
                 put_asn(*asn, width, &mut octets);
@@ -296,4 +296,3 @@ const WELL_KNOWN: u8 = iana::FLAG_TRANSITIVE;
 const OPTIONAL_TRANSITIVE: u8 = iana::FLAG_OPTIONAL | iana::FLAG_TRANSITIVE;
 const OTHER: u8 = OPTIONAL_TRANSITIVE | iana::FLAG_PARTIAL;
 const DEFAULT_LOCAL_PREF: u32 = 100;
-const MAX_SEGMENT: usize = 255;
