@@ -138,6 +138,20 @@ pub enum ClearReason {
 }
 
 impl ClearReason {
+    /// The address that was lost.
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::NotInPool { address }
+            | Self::NotAdmitted { address, .. }
+            | Self::Avoided { address, .. }
+            | Self::FamilyNotWanted { address }
+            | Self::SecondOfFamily { address }
+            | Self::OtherAddressWanted { address }
+            | Self::OtherPoolWanted { address, .. } => Some(*address),
+            Self::Conflict(error) => error.address(),
+        }
+    }
+
     /// Stable word for events and metric labels.
     pub const fn reason(&self) -> &'static str {
         match self {

@@ -154,6 +154,20 @@ impl AllocationError {
         "invalid_request",
     ];
 
+    /// The address concerned, when there is one.
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::AddressNotInPool { address }
+            | Self::AddressNotInWantedPool { address, .. }
+            | Self::AddressAvoided { address, .. }
+            | Self::AddressInUse { address, .. }
+            | Self::SharingKeyMismatch { address, .. }
+            | Self::BackendMismatch { address, .. }
+            | Self::PortConflict { address, .. } => Some(*address),
+            _ => None,
+        }
+    }
+
     /// Stable word for events and metric labels.
     pub const fn reason(&self) -> &'static str {
         match self {

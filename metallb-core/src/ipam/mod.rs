@@ -4,7 +4,21 @@
 //! facts and tells what to write where.
 
 mod action;
+mod allocator;
+mod assigner;
+mod book;
+mod claim;
 mod error;
+mod explain;
+mod fill;
+mod journal;
+mod pool_index;
+mod pools;
+mod quarantine;
 
 pub use action::{Action, ClearReason, Report, Usage};
+pub use allocator::{Allocation, Allocator, Options};
+pub use assigner::{Assigner, Stats};
+pub use claim::{Backend, Claim, Sharing};
 pub use error::AllocationError;
+pub use explain::{Explanation, Outcome, Verdict};

@@ -1,0 +1,464 @@
+//! The book of addresses and the rules by which they are given out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::action::{ClearReason, Usage};
+use super::book::{Book, Holding};
+use super::claim::{Claim, Sharing};
+use super::error::AllocationError;
+use super::journal::Journal;
+use super::pool_index::{PoolIndex, Position};
+use super::pools::{PoolId, Pools};
+use super::quarantine::Quarantine;
+use crate::config::{Config, RejectedPool};
+use crate::keys::{Family, PoolName, Port, ServiceKey};
+
+/// How the allocator behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "options, all of them")]
+pub struct Options {
+    /// A dual-stack service may get its two addresses from two pools when no single one can give both. Default off.
+    pub dual_stack_two_pools: bool,
+    /// How long a released address is not given to another service, unless nothing else is free. Default zero.
+    pub quarantine: Duration,
+}
+
+/// What a service holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Allocation {
+    /// The addresses in the order in which they are to be written.
+    pub addresses: Vec<IpAddr>,
+    /// The pools they come from, in the order of the addresses, without repetition.
+    pub pools: Vec<PoolName>,
+    /// Addresses whose pool exists but is not in force, with that pool.
+    pub held: Vec<(IpAddr, PoolName)>,
+    /// Why a family is missing, when the service would like both and has one.
+    pub missing: Option<AllocationError>,
+}
+
+/// Gives addresses to services and remembers who holds which.
+///
+/// Deterministic: what is given out depends on the pools, on who holds what, and on the claim, not on how that state
+/// came about. Time is only used for the quarantine.
+#[derive(Debug, Default)]
+pub struct Allocator {
+    pub(super) options: Options,
+    pub(super) pools: Pools,
+    pub(super) rejected: BTreeMap<PoolName, RejectedPool>,
+    pub(super) book: Book,
+    /// Addresses that are kept although their pool is not in force.
+    pub(super) held: BTreeMap<(ServiceKey, Family), PoolName>,
+    pub(super) quarantine: Quarantine,
+    pub(super) journal: Journal,
+}
+
+impl Allocator {
+    /// An allocator without pools.
+    pub fn new(options: Options) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// Takes over the pools of a configuration. Touches only pools that have changed.
+    ///
+    /// Returns the services that hold an address of a pool that has changed, or one that is held: look at them again
+    /// with [`Allocator::revise`]. Nothing is taken from anybody here.
+    pub fn set_pools(&mut self, config: &Config) -> BTreeSet<ServiceKey> {
+        let mut affected = BTreeSet::new();
+        self.hold_for_rejected(config);
+        let changed = self.pools.update(config.pools(), &self.book, &self.quarantine, &mut affected);
+        for pool in changed {
+            self.journal.usage(&pool);
+        }
+        if self.rejected != *config.rejected_pools() {
+            self.rejected.clone_from(config.rejected_pools());
+            affected.extend(self.held.keys().map(|(service, _)| service.clone()));
+        }
+        affected
+    }
+
+    /// Remembers for whom addresses are held of pools that go out of force but still exist.
+    fn hold_for_rejected(&mut self, config: &Config) {
+        let leaving = config.rejected_pools().keys().filter(|name| !config.pools().contains_key(*name));
+        for index in leaving.filter_map(|name| self.pools.by_name(name)) {
+            for entry in &index.pool().entries {
+                let (first, last) = entry.bounds();
+                for service in self.book.services_in(entry.family(), first, last) {
+                    self.held.insert((service.clone(), entry.family()), index.pool().name.clone());
+                }
+            }
+        }
+    }
+
+    /// Gives a service back the addresses that it had, as far as the pools and other services allow it. `recorded` are
+    /// the pools they were said to come from.
+    ///
+    /// Returns a reason for each address that it cannot have.
+    pub fn restore(
+        &mut self,
+        claim: &Claim<'_>,
+        addresses: &[IpAddr],
+        recorded: &[PoolName],
+    ) -> Vec<ClearReason> {
+        let mut refused = Vec::new();
+        for &address in addresses {
+            let holding = self.book.holding(claim.service);
+            if holding.is_some_and(|holding| holding.holds(address)) {
+                continue;
+            }
+            if holding.is_some_and(|holding| holding.address(Family::of(address)).is_some()) {
+                refused.push(ClearReason::SecondOfFamily { address });
+                continue;
+            }
+            let kept = self.may_keep(claim, address, recorded).and_then(|held| {
+                self.may_join(claim, address, true).map(|()| held).map_err(ClearReason::Conflict)
+            });
+            match kept {
+                Ok(held) => self.hold(claim, address, held),
+                Err(reason) => refused.push(reason),
+            }
+        }
+        refused
+    }
+
+    /// Looks again at what a service holds: takes what it may no longer have, and takes over its ports and sharing.
+    ///
+    /// Returns a reason for each address that it has lost.
+    pub fn revise(&mut self, now: Instant, claim: &Claim<'_>, recorded: &[PoolName]) -> Vec<ClearReason> {
+        let Some(holding) = self.book.holding(claim.service) else { return Vec::new() };
+        let addresses: Vec<IpAddr> = holding.addresses().collect();
+        let same_ports = holding.ports.iter().eq(claim.ports);
+        let same_sharing = holding.sharing == claim.sharing;
+        let mut lost = Vec::new();
+        for address in addresses {
+            let kept = self.may_keep(claim, address, recorded).and_then(|held| {
+                if same_ports && same_sharing {
+                    return Ok(held);
+                }
+                self.may_join(claim, address, same_sharing).map(|()| held).map_err(ClearReason::Conflict)
+            });
+            match kept {
+                Ok(held) => self.note_held(claim.service, Family::of(address), held),
+                Err(reason) => {
+                    self.drop_address(now, claim.service, address);
+                    lost.push(reason);
+                }
+            }
+        }
+        if !(same_ports && same_sharing) {
+            self.take_over(claim);
+        }
+        lost
+    }
+
+    /// Gives a service what it asks for and does not have yet. What it has and may keep stays.
+    ///
+    /// # Errors
+    /// [`AllocationError`] when it has no address in the end. That it could only get one of two is said in
+    /// [`Allocation::missing`].
+    pub fn allocate(&mut self, now: Instant, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
+        self.handle_timeout(now);
+        self.revise(now, claim, &[]);
+        self.fill(claim)
+    }
+
+    /// Takes everything from a service. Returns what it had.
+    pub fn release(&mut self, now: Instant, service: &ServiceKey) -> Vec<IpAddr> {
+        let Some(holding) = self.book.holding(service) else { return Vec::new() };
+        let addresses: Vec<IpAddr> = holding.addresses().collect();
+        for &address in &addresses {
+            self.drop_address(now, service, address);
+        }
+        addresses
+    }
+
+    /// What a service holds.
+    pub fn allocation(&self, service: &ServiceKey) -> Option<Allocation> {
+        self.book.holding(service).map(|holding| self.describe(holding, None))
+    }
+
+    /// What everybody holds, in the order of the services.
+    pub fn allocations(&self) -> impl Iterator<Item = (&ServiceKey, Allocation)> {
+        self.book.sorted().into_iter().map(|holding| (&holding.service, self.describe(holding, None)))
+    }
+
+    /// How many services hold an address.
+    pub fn len(&self) -> usize {
+        self.book.len()
+    }
+
+    /// True when nobody holds anything.
+    pub fn is_empty(&self) -> bool {
+        self.book.len() == 0
+    }
+
+    /// How much of a pool is in use; `None` when it is not in force. Addresses in quarantine count as available.
+    pub fn pool_usage(&self, pool: &PoolName) -> Option<Usage> {
+        let index = self.pools.by_name(pool)?;
+        let available = |family| index.capacity(family).saturating_sub(index.assigned(family));
+        Some(Usage {
+            assigned_v4: index.assigned(Family::V4),
+            assigned_v6: index.assigned(Family::V6),
+            available_v4: available(Family::V4),
+            available_v6: available(Family::V6),
+        })
+    }
+
+    /// When to call [`Allocator::handle_timeout`] next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.quarantine.next_end()
+    }
+
+    /// Ends the quarantines whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((address, until)) = self.quarantine.pop_ended(now) {
+            if let Some((pool, position)) = self.pools.locate(address) {
+                self.pools
+                    .index_mut(pool, |index| index.end_quarantine(Family::of(address), position, until));
+            }
+        }
+    }
+
+    /// May a service keep an address as far as pools and its own wishes are concerned? `Ok(Some(pool))`: yes, held for
+    /// that pool, which is not in force.
+    fn may_keep(
+        &self,
+        claim: &Claim<'_>,
+        address: IpAddr,
+        recorded: &[PoolName],
+    ) -> Result<Option<PoolName>, ClearReason> {
+        let request = claim.request;
+        if !request.families().contains(Family::of(address)) {
+            return Err(ClearReason::FamilyNotWanted { address });
+        }
+        if !request.wanted_addresses().is_empty() && !request.wanted_addresses().contains(&address) {
+            return Err(ClearReason::OtherAddressWanted { address });
+        }
+        let pool = match self.permitted_pool(claim, address) {
+            Ok(pool) => (pool, None),
+            Err(reason) => {
+                let known = self.held.get(&(claim.service.clone(), Family::of(address)));
+                let held = self.held_by(address, recorded.iter().chain(known), &reason).ok_or(reason)?;
+                (held.clone(), Some(held))
+            }
+        };
+        match request.wanted_pool() {
+            Some(wanted) if *wanted != pool.0 => {
+                Err(ClearReason::OtherPoolWanted { address, pool: wanted.clone() })
+            }
+            _ => Ok(pool.1),
+        }
+    }
+
+    /// The pool in force that has the address and admits the service.
+    fn permitted_pool(&self, claim: &Claim<'_>, address: IpAddr) -> Result<PoolName, ClearReason> {
+        let Some((id, _)) = self.pools.locate(address) else {
+            return Err(ClearReason::NotInPool { address });
+        };
+        let Some(pool) = self.pools.index(id).map(PoolIndex::pool) else {
+            return Err(ClearReason::NotInPool { address });
+        };
+        if !pool.contains(address) {
+            return Err(ClearReason::Avoided { address, pool: pool.name.clone() });
+        }
+        if !pool.admits(claim.service.namespace(), claim.namespace_labels, claim.labels) {
+            return Err(ClearReason::NotAdmitted { address, pool: pool.name.clone() });
+        }
+        Ok(pool.name.clone())
+    }
+
+    /// The rejected pool for which the address is held: one that it is recorded to come from, or one that contains it
+    /// when no pool in force does.
+    fn held_by<'a>(
+        &self,
+        address: IpAddr,
+        recorded: impl Iterator<Item = &'a PoolName>,
+        reason: &ClearReason,
+    ) -> Option<PoolName> {
+        if self.rejected.is_empty() {
+            return None;
+        }
+        let containing = |pool: &&RejectedPool| pool.contains(address);
+        let recorded: Vec<&RejectedPool> = recorded.filter_map(|name| self.rejected.get(name)).collect();
+        if let Some(pool) = recorded.iter().copied().find(containing).or_else(|| recorded.first().copied()) {
+            return Some(pool.name.clone());
+        }
+        let in_no_pool = matches!(reason, ClearReason::NotInPool { .. });
+        self.rejected.values().find(containing).filter(|_| in_no_pool).map(|pool| pool.name.clone())
+    }
+
+    /// May the service hold the address beside those that hold it now? `lenient`: it had it before, so MetalLB's
+    /// weaker rule is enough.
+    pub(super) fn may_join(
+        &self,
+        claim: &Claim<'_>,
+        address: IpAddr,
+        lenient: bool,
+    ) -> Result<(), AllocationError> {
+        let others = || self.book.holders_of(address).filter(|other| other.service != *claim.service);
+        let Some(first) = others().min_by(|a, b| a.service.cmp(&b.service)) else { return Ok(()) };
+        let Some(mine) = &claim.sharing else {
+            return Err(AllocationError::AddressInUse { address, holder: first.service.clone() });
+        };
+        for other in others() {
+            let holder = || other.service.clone();
+            match &other.sharing {
+                None => return Err(AllocationError::AddressInUse { address, holder: holder() }),
+                Some(theirs) if theirs == mine || lenient && mine.may_keep_with(theirs) => {}
+                Some(theirs) if theirs.key == mine.key => {
+                    return Err(AllocationError::BackendMismatch { address, holder: holder() });
+                }
+                Some(_) => return Err(AllocationError::SharingKeyMismatch { address, holder: holder() }),
+            }
+        }
+        match self.book.port_conflict(address, claim.service, claim.ports) {
+            Some((port, holder)) => {
+                Err(AllocationError::PortConflict { address, port, holder: holder.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down that the service holds the address.
+    pub(super) fn hold(&mut self, claim: &Claim<'_>, address: IpAddr, held: Option<PoolName>) {
+        let family = Family::of(address);
+        let location = self.pools.locate(address);
+        if let Some(until) = self.quarantine.remove(address)
+            && let Some((pool, position)) = location
+        {
+            self.pools.index_mut(pool, |index| index.end_quarantine(family, position, until));
+        }
+        let first = !self.book.is_held(address);
+        let before = self.book.common_sharing(address).cloned();
+        let ports: Vec<Port> = claim.ports.iter().copied().collect();
+        self.book.add(claim.service, claim.sharing.clone(), ports, address);
+        if first && let Some((pool, position)) = location {
+            self.pools.index_mut(pool, |index| index.hold(family, position));
+            self.note_usage(pool);
+        }
+        self.reindex(address, location, before.as_ref());
+        self.note_held(claim.service, family, held);
+    }
+
+    fn drop_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
+        let family = Family::of(address);
+        let location = self.pools.locate(address);
+        let before = self.book.common_sharing(address).cloned();
+        self.book.remove(service, address);
+        self.held.remove(&(service.clone(), family));
+        self.journal.left(address);
+        if !self.book.is_held(address) {
+            if let Some((pool, position)) = location {
+                self.pools.index_mut(pool, |index| index.vacate(family, position));
+                self.note_usage(pool);
+                if let Some(index) = self.pools.index(pool) {
+                    self.journal.freed(&index.pool().name, family);
+                }
+            }
+            self.quarantine_address(now, service, address);
+        }
+        self.reindex(address, location, before.as_ref());
+    }
+
+    fn quarantine_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
+        if self.options.quarantine.is_zero() {
+            return;
+        }
+        let Some(until) = now.checked_add(self.options.quarantine) else { return };
+        self.quarantine.insert(address, service.clone(), until);
+        if let Some((pool, position)) = self.pools.locate(address) {
+            self.pools.index_mut(pool, |index| index.quarantine(Family::of(address), position, until));
+        }
+    }
+
+    /// Takes over ports and sharing of a service that keeps its addresses.
+    fn take_over(&mut self, claim: &Claim<'_>) {
+        let Some(holding) = self.book.holding(claim.service) else { return };
+        let before: Vec<(IpAddr, Option<Arc<Sharing>>)> = holding
+            .addresses()
+            .map(|address| (address, self.book.common_sharing(address).cloned()))
+            .collect();
+        let ports: Vec<Port> = claim.ports.iter().copied().collect();
+        self.book.update(claim.service, claim.sharing.clone(), ports);
+        for (address, before) in before {
+            self.journal.left(address);
+            self.reindex(address, self.pools.locate(address), before.as_ref());
+        }
+    }
+
+    /// Keeps the index of shareable addresses in step with the book.
+    fn reindex(
+        &mut self,
+        address: IpAddr,
+        location: Option<(PoolId, Position)>,
+        before: Option<&Arc<Sharing>>,
+    ) {
+        let after = self.book.common_sharing(address).cloned();
+        if let Some(sharing) = &after {
+            self.journal.shareable(sharing);
+        }
+        let (true, Some((pool, position))) = (before != after.as_ref(), location) else { return };
+        self.pools.index_mut(pool, |index| {
+            if let Some(before) = before {
+                index.unshare(Family::of(address), before, position);
+            }
+            if let Some(after) = &after {
+                index.share(Family::of(address), after, position);
+            }
+        });
+    }
+
+    fn note_held(&mut self, service: &ServiceKey, family: Family, held: Option<PoolName>) {
+        match held {
+            Some(pool) => drop(self.held.insert((service.clone(), family), pool)),
+            None if self.held.is_empty() => {}
+            None => drop(self.held.remove(&(service.clone(), family))),
+        }
+    }
+
+    fn note_usage(&mut self, pool: PoolId) {
+        if let Some(index) = self.pools.index(pool) {
+            self.journal.usage(&index.pool().name);
+        }
+    }
+
+    pub(super) fn describe(&self, holding: &Holding, missing: Option<AllocationError>) -> Allocation {
+        let mut allocation =
+            Allocation { addresses: Vec::new(), pools: Vec::new(), held: Vec::new(), missing };
+        for address in holding.addresses() {
+            let held = if self.held.is_empty() {
+                None
+            } else {
+                self.held.get(&(holding.service.clone(), Family::of(address)))
+            };
+            let pool = held.or_else(|| self.pools.name_of(address));
+            allocation.addresses.push(address);
+            if let Some(pool) = pool.filter(|pool| !allocation.pools.contains(pool)) {
+                allocation.pools.push(pool.clone());
+            }
+            if let Some(pool) = held {
+                allocation.held.push((address, pool.clone()));
+            }
+        }
+        allocation
+    }
+
+    /// The addresses of the service that are in quarantine, so that it may have them again.
+    pub(super) fn own_quarantined(
+        &self,
+        service: &ServiceKey,
+        family: Family,
+        pool: PoolId,
+    ) -> Option<Position> {
+        self.quarantine
+            .of(service)
+            .filter(|&address| Family::of(address) == family)
+            .filter_map(|address| self.pools.locate(address))
+            .filter(|(id, _)| *id == pool)
+            .map(|(_, position)| position)
+            .min()
+    }
+}

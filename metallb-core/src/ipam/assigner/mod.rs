@@ -1,0 +1,325 @@
+//! From facts to actions.
+
+mod settle;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::action::{Action, Report, Usage};
+use super::allocator::{Allocation, Allocator, Options};
+use super::claim::Claim;
+use super::explain::Explanation;
+use super::journal::Journal;
+use crate::config::Config;
+use crate::facts::{Demand, Namespace, Service};
+use crate::keys::{Created, NamespaceName, PoolName, ServiceKey};
+use crate::select::Labels;
+use waiting::Waiting;
+pub(super) use waiting::{Class, Need};
+
+/// The engine of a controller: facts in, [`Action`]s out.
+///
+/// Facts may come at any time and in any order; nothing is decided before [`Assigner::start`] was called *and* a
+/// configuration was set. After every call, ask [`Assigner::poll_action`] until it returns `None`: each call does the
+/// work of one service. What is read in between ([`Assigner::usage`], [`Assigner::explain`], …) may be behind.
+///
+/// Level-triggered: an [`Action::Assign`] or [`Action::Clear`] comes again with every fact of the service that still
+/// differs from what was decided, so a write that failed is repeated when the service is read again, and whoever writes
+/// may drop one that is equal to one in flight.
+#[derive(Debug)]
+pub struct Assigner {
+    allocator: Allocator,
+    config: Option<Arc<Config>>,
+    started: bool,
+    /// The latest time anybody told.
+    now: Option<Instant>,
+    namespaces: BTreeMap<NamespaceName, Labels>,
+    services: BTreeMap<ServiceKey, Entry>,
+    dirty: BTreeSet<(Turn, Created, ServiceKey)>,
+    waiting: Waiting,
+    actions: VecDeque<Action>,
+    usage_told: BTreeMap<PoolName, Usage>,
+    stats: Stats,
+}
+
+/// One service.
+#[derive(Debug)]
+struct Entry {
+    fact: Service,
+    /// When it is its turn to be looked at.
+    queued: Option<Turn>,
+    /// What has been told about its condition, so that it is told on change only.
+    told: Vec<Report>,
+}
+
+/// In which order services are looked at: those with addresses before those without, and among those with addresses
+/// first the ones that were given them by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// Has addresses by its status, and a record of the pools they come from.
+    Recorded,
+    /// Has addresses by its status.
+    Assigned,
+    /// Has addresses in the book; something about it has changed.
+    Holding,
+    /// Has none.
+    Without,
+}
+
+/// Counters since the start, and how many there are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Services that are known.
+    pub services: usize,
+    /// Services that hold an address.
+    pub allocated: usize,
+    /// Services that wait for an address, or for their second one.
+    pub waiting: usize,
+    /// Services that were looked at.
+    pub evaluations: u64,
+    /// Failed allocations by reason, counted when they are reported. Every reason is there from the start.
+    pub errors: BTreeMap<&'static str, u64>,
+}
+
+impl Assigner {
+    /// An engine that knows nothing.
+    pub fn new(options: Options) -> Self {
+        let mut allocator = Allocator::new(options);
+        allocator.journal = Journal::keep();
+        let errors = super::AllocationError::REASONS.into_iter().map(|reason| (reason, 0)).collect();
+        Self {
+            allocator,
+            config: None,
+            started: false,
+            now: None,
+            namespaces: BTreeMap::new(),
+            services: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            waiting: Waiting::default(),
+            actions: VecDeque::new(),
+            usage_told: BTreeMap::new(),
+            stats: Stats { errors, ..Stats::default() },
+        }
+    }
+
+    /// From now on decisions are made: all facts that exist at this moment have been applied.
+    ///
+    /// Services that have addresses get them back, oldest first, before anything new is given out.
+    pub fn start(&mut self, now: Instant) {
+        self.advance(now);
+        if self.started {
+            return;
+        }
+        self.started = true;
+        let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
+        for key in keys {
+            self.enqueue(&key);
+        }
+    }
+
+    /// Takes over a configuration.
+    pub fn set_config(&mut self, now: Instant, config: Arc<Config>) {
+        self.advance(now);
+        let affected = self.allocator.set_pools(&config);
+        for service in affected {
+            self.enqueue(&service);
+        }
+        let before = self.config.replace(config);
+        let nothing = Config::default();
+        let (before, after) =
+            (before.as_deref().unwrap_or(&nothing), self.config.as_deref().unwrap_or(&nothing));
+        let concerned = self.waiting.concerned(before, after, |service| self.claimant(service));
+        self.usage_told.retain(|pool, _| after.pools().contains_key(pool));
+        for service in concerned {
+            self.enqueue(&service);
+        }
+    }
+
+    /// Takes over the labels of a namespace.
+    pub fn apply_namespace(&mut self, namespace: Namespace) {
+        let Namespace { name, labels } = namespace;
+        if self.namespaces.get(&name) == Some(&labels) {
+            return;
+        }
+        self.namespaces.insert(name.clone(), labels);
+        self.enqueue_namespace(&name);
+    }
+
+    /// The namespace is gone; services that are still said to be in it are treated as if it had no labels.
+    pub fn remove_namespace(&mut self, name: &NamespaceName) {
+        if self.namespaces.remove(name).is_some_and(|labels| !labels.is_empty()) {
+            self.enqueue_namespace(name);
+        }
+    }
+
+    /// Takes over what is known about a service.
+    pub fn apply_service(&mut self, now: Instant, service: Service) {
+        self.advance(now);
+        let key = service.key.clone();
+        if let Some(entry) = self.services.get_mut(&key) {
+            if entry.fact == service {
+                // The same fact again: only a write that is still missing is asked for once more.
+                if entry.queued.is_none() {
+                    self.emit_difference(&key);
+                }
+                return;
+            }
+            if let Some(turn) = entry.queued.take() {
+                self.dirty.remove(&(turn, entry.fact.created, key.clone()));
+            }
+            if entry.fact.created != service.created {
+                self.waiting.remove(&key);
+            }
+            entry.fact = service;
+        } else {
+            self.services.insert(key.clone(), Entry { fact: service, queued: None, told: Vec::new() });
+        }
+        self.enqueue(&key);
+    }
+
+    /// The service is gone. What it held is free, and nothing is to be written for it.
+    pub fn remove_service(&mut self, now: Instant, service: &ServiceKey) {
+        self.advance(now);
+        let Some(entry) = self.services.remove(service) else { return };
+        if let Some(turn) = entry.queued {
+            self.dirty.remove(&(turn, entry.fact.created, service.clone()));
+        }
+        self.waiting.remove(service);
+        self.allocator.release(now, service);
+    }
+
+    /// The next thing to do; `None` when everything is decided. Does the work of one service per call.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Some(action);
+            }
+            if !self.is_running() {
+                return None;
+            }
+            if let Some((turn, _, service)) = self.dirty.pop_first() {
+                self.settle(&service, turn);
+            } else if !self.wake_one() {
+                return self.next_usage();
+            }
+        }
+    }
+
+    /// When to call [`Assigner::handle_timeout`] next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.allocator.next_timeout()
+    }
+
+    /// Does what is due; does nothing when called too early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        self.allocator.handle_timeout(now);
+    }
+
+    /// What was decided for a service and why, pool by pool. `None` when the service is not known.
+    pub fn explain(&self, service: &ServiceKey) -> Option<Explanation> {
+        let fact = &self.services.get(service)?.fact;
+        Some(match &fact.demand {
+            Demand::None => Explanation::not_wanted(),
+            Demand::Invalid(error) => Explanation::invalid(error.clone(), self.allocator.allocation(service)),
+            Demand::Addresses(request) => {
+                self.allocator.explain(&Claim::new(fact, request, self.labels_of_namespace(service)))
+            }
+        })
+    }
+
+    /// What a service holds.
+    pub fn allocation(&self, service: &ServiceKey) -> Option<Allocation> {
+        self.allocator.allocation(service)
+    }
+
+    /// What everybody holds, in the order of the services.
+    pub fn allocations(&self) -> impl Iterator<Item = (&ServiceKey, Allocation)> {
+        self.allocator.allocations()
+    }
+
+    /// How much of a pool is in use; `None` when it is not in force.
+    pub fn usage(&self, pool: &PoolName) -> Option<Usage> {
+        self.allocator.pool_usage(pool)
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            services: self.services.len(),
+            allocated: self.allocator.len(),
+            waiting: self.waiting.len(),
+            ..self.stats.clone()
+        }
+    }
+
+    /// The configuration that was set last.
+    pub fn config(&self) -> Option<&Arc<Config>> {
+        self.config.as_ref()
+    }
+
+    fn is_running(&self) -> bool {
+        self.started && self.config.is_some()
+    }
+
+    /// Time never goes backwards.
+    fn advance(&mut self, now: Instant) {
+        self.now = Some(self.now.map_or(now, |latest| latest.max(now)));
+    }
+
+    fn enqueue_namespace(&mut self, name: &NamespaceName) {
+        let lowest = ServiceKey::new(name.as_str(), "");
+        let services = self.services.range(lowest..).map(|(key, _)| key);
+        let concerned: Vec<ServiceKey> =
+            services.take_while(|key| key.namespace() == name.as_str()).cloned().collect();
+        for service in concerned {
+            self.enqueue(&service);
+        }
+    }
+
+    fn enqueue(&mut self, service: &ServiceKey) {
+        let Some(entry) = self.services.get(service) else { return };
+        let turn = match (self.allocator.holds_any(service), entry.fact.assigned.is_empty()) {
+            (true, _) => Turn::Holding,
+            (false, true) => Turn::Without,
+            (false, false) if entry.fact.recorded_pools.is_empty() => Turn::Assigned,
+            (false, false) => Turn::Recorded,
+        };
+        self.enqueue_for(service, turn);
+    }
+
+    fn enqueue_for(&mut self, service: &ServiceKey, turn: Turn) {
+        let Some(entry) = self.services.get_mut(service) else { return };
+        if entry.queued == Some(turn) {
+            return;
+        }
+        if let Some(earlier) = entry.queued.replace(turn) {
+            self.dirty.remove(&(earlier, entry.fact.created, service.clone()));
+        }
+        self.dirty.insert((turn, entry.fact.created, service.clone()));
+    }
+
+    fn next_usage(&mut self) -> Option<Action> {
+        while let Some(pool) = self.allocator.journal.pop_usage() {
+            let Some(usage) = self.allocator.pool_usage(&pool) else { continue };
+            if self.usage_told.insert(pool.clone(), usage) != Some(usage) {
+                return Some(Action::Usage { pool, usage });
+            }
+        }
+        None
+    }
+
+    fn labels_of_namespace(&self, service: &ServiceKey) -> &Labels {
+        self.namespaces.get(service.namespace()).unwrap_or(&NO_LABELS)
+    }
+
+    /// What decides whether a pool admits a waiting service.
+    fn claimant(&self, service: &ServiceKey) -> Option<(&Service, &Labels)> {
+        self.services.get(service).map(|entry| (&entry.fact, self.labels_of_namespace(service)))
+    }
+}
+
+static NO_LABELS: Labels = Labels::new();

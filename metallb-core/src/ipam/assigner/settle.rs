@@ -1,0 +1,188 @@
+//! Deciding about one service.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::super::action::{Action, ClearReason, Report};
+use super::super::allocator::Allocation;
+use super::super::claim::Claim;
+use super::super::error::AllocationError;
+use super::waiting::Need;
+use super::{Assigner, Entry, NO_LABELS, Turn};
+use crate::facts::{Demand, Request, Service};
+use crate::keys::ServiceKey;
+
+/// What came out for one service.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// What it lost.
+    lost: Vec<ClearReason>,
+    /// Its condition, told when it has changed.
+    condition: Vec<Report>,
+    /// What it waits for.
+    need: Option<Need>,
+}
+
+impl Assigner {
+    /// Looks at one service and queues what is to be done about it.
+    ///
+    /// A service that has addresses by its status only gets these back at first. When something is missing it comes
+    /// again after all others have got theirs back, so that nobody is given what somebody else still has to get back.
+    pub(super) fn settle(&mut self, service: &ServiceKey, turn: Turn) {
+        let Some(now) = self.now else { return };
+        let Some(mut entry) = self.services.remove(service) else { return };
+        entry.queued = None;
+        self.stats.evaluations += 1;
+        let before: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
+        if turn <= Turn::Assigned {
+            let lost = self.give_back(&entry.fact);
+            self.tell_lost(service, lost);
+            if !self.is_complete(&entry.fact) {
+                self.services.insert(service.clone(), entry);
+                let next = if self.allocator.holds_any(service) { Turn::Holding } else { Turn::Without };
+                self.enqueue_for(service, next);
+                return;
+            }
+        }
+        let outcome = match &entry.fact.demand {
+            Demand::None => {
+                self.allocator.release(now, service);
+                Outcome::default()
+            }
+            Demand::Invalid(error) => {
+                let condition = vec![Report::InvalidRequest(error.clone())];
+                Outcome { condition, ..Outcome::default() }
+            }
+            Demand::Addresses(request) => self.serve(now, &entry.fact, request),
+        };
+        let reason = outcome.lost.first().cloned();
+        self.tell(&mut entry, &before, outcome);
+        self.services.insert(service.clone(), entry);
+        self.write(service, reason);
+    }
+
+    /// Asks again for what the last fact lacks.
+    pub(super) fn emit_difference(&mut self, service: &ServiceKey) {
+        if self.is_running() {
+            self.write(service, None);
+        }
+    }
+
+    fn serve(&mut self, now: Instant, fact: &Service, request: &Request) -> Outcome {
+        let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
+        let claim = Claim::new(fact, request, labels);
+        let lost = self.allocator.revise(now, &claim, &fact.recorded_pools);
+        let mut condition = Vec::new();
+        let result = self.allocator.fill(&claim);
+        let failure = match &result {
+            Err(error) => {
+                condition.push(Report::Failed(error.clone()));
+                Some(error)
+            }
+            Ok(allocation) => {
+                condition.extend(held_report(allocation));
+                condition.extend(self.allocator.kept_sharing(&fact.key));
+                if let Some(error) = &allocation.missing {
+                    condition.push(Report::AdditionalFailed(error.clone()));
+                }
+                allocation.missing.as_ref()
+            }
+        };
+        let need = failure.map(|_| self.allocator.need(&claim));
+        Outcome { lost, condition, need }
+    }
+
+    /// Gives a service back what it has by its status. One whose wish makes no sense keeps it, too.
+    fn give_back(&mut self, fact: &Service) -> Vec<ClearReason> {
+        let as_it_is;
+        let request = match &fact.demand {
+            Demand::None => return Vec::new(),
+            Demand::Addresses(request) => request,
+            Demand::Invalid(_) => {
+                let Some(request) = as_assigned(&fact.assigned) else { return Vec::new() };
+                as_it_is = request;
+                &as_it_is
+            }
+        };
+        let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
+        let claim = Claim::new(fact, request, labels);
+        self.allocator.restore(&claim, &fact.assigned, &fact.recorded_pools)
+    }
+
+    /// True when the service holds all that it wants.
+    fn is_complete(&self, fact: &Service) -> bool {
+        match &fact.demand {
+            Demand::None | Demand::Invalid(_) => true,
+            Demand::Addresses(request) => self.allocator.has_families(&fact.key, request.families()),
+        }
+    }
+
+    fn tell_lost(&mut self, service: &ServiceKey, lost: Vec<ClearReason>) {
+        for reason in lost {
+            let addresses = reason.address().into_iter().collect();
+            let report = Report::Released { addresses, reason };
+            self.actions.push_back(Action::Report { service: service.clone(), report });
+        }
+    }
+
+    /// Queues what is new about a service.
+    fn tell(&mut self, entry: &mut Entry, before: &[IpAddr], outcome: Outcome) {
+        let service = &entry.fact.key;
+        self.tell_lost(service, outcome.lost);
+        let known = |address: &IpAddr| before.contains(address) || entry.fact.assigned.contains(address);
+        let after: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
+        let report = |report| Action::Report { service: service.clone(), report };
+        if after.iter().any(|address| !known(address)) {
+            self.actions.push_back(report(Report::Allocated { addresses: after }));
+        }
+        for news in outcome.condition.iter().filter(|news| !entry.told.contains(news)) {
+            if let Some(reason) = failure_reason(news) {
+                *self.stats.errors.entry(reason).or_default() += 1;
+            }
+            self.actions.push_back(report(news.clone()));
+        }
+        entry.told = outcome.condition;
+        match outcome.need {
+            Some(need) => self.waiting.insert(service, entry.fact.created, need),
+            None => self.waiting.remove(service),
+        }
+    }
+
+    /// Queues the write that the fact lacks.
+    fn write(&mut self, service: &ServiceKey, reason: Option<ClearReason>) {
+        let Some(entry) = self.services.get(service) else { return };
+        let fact = &entry.fact;
+        match self.allocator.allocation(service) {
+            Some(Allocation { addresses, pools, .. }) => {
+                if addresses != fact.assigned || pools != fact.recorded_pools {
+                    self.actions.push_back(Action::Assign { service: service.clone(), addresses, pools });
+                }
+            }
+            None if fact.assigned.is_empty() && fact.recorded_pools.is_empty() => {}
+            None => self.actions.push_back(Action::Clear { service: service.clone(), reason }),
+        }
+    }
+}
+
+fn held_report(allocation: &Allocation) -> Option<Report> {
+    let (_, pool) = allocation.held.first()?;
+    let addresses = allocation.held.iter().map(|&(address, _)| address).collect();
+    Some(Report::Held { addresses, pool: pool.clone() })
+}
+
+fn failure_reason(report: &Report) -> Option<&'static str> {
+    match report {
+        Report::Failed(error) | Report::AdditionalFailed(error) => Some(AllocationError::reason(error)),
+        Report::InvalidRequest(error) => Some(error.reason()),
+        _ => None,
+    }
+}
+
+/// A wish for exactly the families that are there.
+fn as_assigned(assigned: &[IpAddr]) -> Option<Request> {
+    use crate::facts::{FamilyPolicy, RequestedFamilies};
+    use crate::keys::Family;
+    let families = RequestedFamilies::from_order(assigned.iter().map(|&address| Family::of(address)))?;
+    let policy = if families.second().is_some() { FamilyPolicy::PreferDual } else { FamilyPolicy::Single };
+    Request::new(families, policy, Vec::new(), None).ok()
+}

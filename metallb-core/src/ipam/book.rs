@@ -1,0 +1,334 @@
+//! Who holds what: services by key, holders by address.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::claim::Sharing;
+use crate::addr::to_value;
+use crate::keys::{Family, Port, ServiceKey};
+
+/// Number of a service in the book. Depends on history, so it never decides anything.
+pub(super) type Slot = u32;
+
+/// What one service holds.
+#[derive(Clone, Debug)]
+pub(super) struct Holding {
+    pub(super) service: ServiceKey,
+    pub(super) ports: Box<[Port]>,
+    pub(super) sharing: Option<Arc<Sharing>>,
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
+    v6_first: bool,
+}
+
+impl Holding {
+    pub(super) fn address(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+
+    /// The addresses in the order in which they are written.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let order = if self.v6_first { [Family::V6, Family::V4] } else { Family::BOTH };
+        let addresses = order.map(|family| self.address(family));
+        addresses.into_iter().flatten()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.v4.is_none() && self.v6.is_none()
+    }
+
+    pub(super) fn holds(&self, address: IpAddr) -> bool {
+        self.address(Family::of(address)) == Some(address)
+    }
+
+    /// Puts an address behind what is there.
+    fn append(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                self.v6_first = self.v6.is_some();
+                self.v4 = Some(address);
+            }
+            IpAddr::V6(address) => {
+                self.v6_first = self.v4.is_none();
+                self.v6 = Some(address);
+            }
+        }
+    }
+
+    fn drop_family(&mut self, family: Family) {
+        match family {
+            Family::V4 => self.v4 = None,
+            Family::V6 => self.v6 = None,
+        }
+    }
+}
+
+/// Who holds one address.
+#[derive(Debug)]
+pub(super) enum Holders {
+    /// One service.
+    One(Slot),
+    /// Several that share it.
+    Many(Box<Group>),
+}
+
+/// Services that share an address.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    members: BTreeSet<Slot>,
+    ports: BTreeMap<Port, Slot>,
+    /// What the members say about sharing, and how many say so.
+    sharing: BTreeMap<Option<Arc<Sharing>>, usize>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    slots: HashMap<ServiceKey, Slot>,
+    holdings: Vec<Option<Holding>>,
+    vacant: Vec<Slot>,
+    v4: BTreeMap<u128, Holders>,
+    v6: BTreeMap<u128, Holders>,
+}
+
+impl Book {
+    pub(super) fn holding(&self, service: &ServiceKey) -> Option<&Holding> {
+        self.at(*self.slots.get(service)?)
+    }
+
+    /// How many services hold something.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// All services in the order of their keys.
+    pub(super) fn sorted(&self) -> Vec<&Holding> {
+        let mut all: Vec<&Holding> = self.holdings.iter().flatten().collect();
+        all.sort_by(|a, b| a.service.cmp(&b.service));
+        all
+    }
+
+    /// True when somebody holds the address.
+    pub(super) fn is_held(&self, address: IpAddr) -> bool {
+        self.holders(address).is_some()
+    }
+
+    /// The services that hold the address, in no particular order.
+    pub(super) fn holders_of(&self, address: IpAddr) -> impl Iterator<Item = &Holding> {
+        self.holders(address).into_iter().flat_map(|holders| self.members(holders))
+    }
+
+    /// Held addresses from `first` to `last`, in order.
+    pub(super) fn held_in(&self, family: Family, first: u128, last: u128) -> impl Iterator<Item = u128> + '_ {
+        self.family(family).range(first..=last).map(|(&value, _)| value)
+    }
+
+    /// The services that hold these addresses.
+    pub(super) fn services_in(
+        &self,
+        family: Family,
+        first: u128,
+        last: u128,
+    ) -> impl Iterator<Item = &ServiceKey> {
+        let holders = self.family(family).range(first..=last).map(|(_, holders)| holders);
+        holders.flat_map(|holders| self.members(holders)).map(|holding| &holding.service)
+    }
+
+    /// Another service on the address that uses one of the ports.
+    pub(super) fn port_conflict<'a>(
+        &'a self,
+        address: IpAddr,
+        service: &ServiceKey,
+        ports: impl IntoIterator<Item = &'a Port>,
+    ) -> Option<(Port, &'a ServiceKey)> {
+        let holders = self.holders(address)?;
+        let user = |port: &Port| {
+            let slot = match holders {
+                Holders::One(slot) => {
+                    Some(*slot).filter(|&slot| self.at(slot).is_some_and(|h| h.ports.contains(port)))
+                }
+                Holders::Many(group) => group.ports.get(port).copied(),
+            };
+            slot.and_then(|slot| self.at(slot))
+                .map(|holding| &holding.service)
+                .filter(|&user| user != service)
+        };
+        ports.into_iter().find_map(|port| user(port).map(|user| (*port, user)))
+    }
+
+    /// The sharing that all holders of the address have in common; `None` when they have none or different ones.
+    pub(super) fn common_sharing(&self, address: IpAddr) -> Option<&Arc<Sharing>> {
+        match self.holders(address)? {
+            Holders::One(slot) => self.at(*slot)?.sharing.as_ref(),
+            Holders::Many(group) if group.sharing.len() == 1 => group.sharing.keys().next()?.as_ref(),
+            Holders::Many(_) => None,
+        }
+    }
+
+    /// Writes down that the service holds the address, too.
+    pub(super) fn add(
+        &mut self,
+        service: &ServiceKey,
+        sharing: Option<Arc<Sharing>>,
+        ports: Vec<Port>,
+        address: IpAddr,
+    ) {
+        let slot = self.slot_of(service, sharing, ports);
+        if let Some(holding) = self.at_mut(slot) {
+            holding.append(address);
+        }
+        let value = to_value(address);
+        match self.family_mut(Family::of(address)).remove(&value) {
+            None => drop(self.family_mut(Family::of(address)).insert(value, Holders::One(slot))),
+            Some(holders) => {
+                let mut group = self.grouped(holders);
+                self.join(&mut group, slot);
+                self.family_mut(Family::of(address)).insert(value, Holders::Many(Box::new(group)));
+            }
+        }
+    }
+
+    /// Writes down that the service no longer holds the address.
+    pub(super) fn remove(&mut self, service: &ServiceKey, address: IpAddr) {
+        let Some(&slot) = self.slots.get(service) else { return };
+        let family = Family::of(address);
+        let value = to_value(address);
+        match self.family_mut(family).get_mut(&value) {
+            Some(Holders::One(holder)) if *holder == slot => drop(self.family_mut(family).remove(&value)),
+            Some(Holders::Many(group)) if group.members.contains(&slot) => {
+                let mut group = std::mem::take(&mut **group);
+                self.leave(&mut group, slot);
+                let rest = match group.members.first() {
+                    Some(&last) if group.members.len() == 1 => Holders::One(last),
+                    _ => Holders::Many(Box::new(group)),
+                };
+                self.family_mut(family).insert(value, rest);
+            }
+            _ => return,
+        }
+        let Some(holding) = self.at_mut(slot) else { return };
+        holding.drop_family(family);
+        if holding.is_empty() {
+            self.slots.remove(service);
+            if let Some(place) = self.holdings.get_mut(usize::try_from(slot).unwrap_or(usize::MAX)) {
+                *place = None;
+            }
+            self.vacant.push(slot);
+        }
+    }
+
+    /// Takes over new ports and sharing of a service that stays where it is.
+    pub(super) fn update(&mut self, service: &ServiceKey, sharing: Option<Arc<Sharing>>, ports: Vec<Port>) {
+        let Some(&slot) = self.slots.get(service) else { return };
+        let addresses: Vec<IpAddr> = self.at(slot).map(|h| h.addresses().collect()).unwrap_or_default();
+        let mut groups = Vec::new();
+        for address in addresses {
+            let (family, value) = (Family::of(address), to_value(address));
+            if let Some(Holders::Many(group)) = self.family_mut(family).get_mut(&value) {
+                let mut group = std::mem::take(group);
+                self.leave(&mut group, slot);
+                groups.push((family, value, group));
+            }
+        }
+        if let Some(holding) = self.at_mut(slot) {
+            holding.sharing = sharing;
+            holding.ports = ports.into();
+        }
+        for (family, value, mut group) in groups {
+            self.join(&mut group, slot);
+            self.family_mut(family).insert(value, Holders::Many(group));
+        }
+    }
+
+    fn slot_of(&mut self, service: &ServiceKey, sharing: Option<Arc<Sharing>>, ports: Vec<Port>) -> Slot {
+        if let Some(&slot) = self.slots.get(service) {
+            return slot;
+        }
+        let ports = ports.into();
+        let holding =
+            Holding { service: service.clone(), ports, sharing, v4: None, v6: None, v6_first: false };
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.holdings.push(None);
+            Slot::try_from(self.holdings.len() - 1).unwrap_or(Slot::MAX)
+        });
+        if let Some(place) = self.holdings.get_mut(usize::try_from(slot).unwrap_or(usize::MAX)) {
+            *place = Some(holding);
+        }
+        self.slots.insert(service.clone(), slot);
+        slot
+    }
+
+    fn grouped(&self, holders: Holders) -> Group {
+        match holders {
+            Holders::Many(group) => *group,
+            Holders::One(slot) => {
+                let mut group = Group::default();
+                self.join(&mut group, slot);
+                group
+            }
+        }
+    }
+
+    fn join(&self, group: &mut Group, slot: Slot) {
+        let Some(holding) = self.at(slot) else { return };
+        group.members.insert(slot);
+        for port in &holding.ports {
+            group.ports.entry(*port).or_insert(slot);
+        }
+        *group.sharing.entry(holding.sharing.clone()).or_default() += 1;
+    }
+
+    fn leave(&self, group: &mut Group, slot: Slot) {
+        let Some(holding) = self.at(slot) else { return };
+        group.members.remove(&slot);
+        for port in &holding.ports {
+            if group.ports.get(port) == Some(&slot) {
+                group.ports.remove(port);
+            }
+        }
+        if let Some(count) = group.sharing.get_mut(&holding.sharing) {
+            *count -= 1;
+            if *count == 0 {
+                group.sharing.remove(&holding.sharing);
+            }
+        }
+    }
+
+    fn holders(&self, address: IpAddr) -> Option<&Holders> {
+        self.family(Family::of(address)).get(&to_value(address))
+    }
+
+    fn members<'a>(&'a self, holders: &'a Holders) -> impl Iterator<Item = &'a Holding> {
+        let (one, many) = match holders {
+            Holders::One(slot) => (Some(*slot), None),
+            Holders::Many(group) => (None, Some(&group.members)),
+        };
+        one.into_iter().chain(many.into_iter().flatten().copied()).filter_map(|slot| self.at(slot))
+    }
+
+    fn at(&self, slot: Slot) -> Option<&Holding> {
+        self.holdings.get(usize::try_from(slot).ok()?)?.as_ref()
+    }
+
+    fn at_mut(&mut self, slot: Slot) -> Option<&mut Holding> {
+        self.holdings.get_mut(usize::try_from(slot).ok()?)?.as_mut()
+    }
+
+    const fn family(&self, family: Family) -> &BTreeMap<u128, Holders> {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    const fn family_mut(&mut self, family: Family) -> &mut BTreeMap<u128, Holders> {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Which pool, and which address of it.
+
+use std::net::IpAddr;
+
+use super::allocator::{Allocation, Allocator};
+use super::claim::Claim;
+use super::error::AllocationError;
+use super::pool_index::PoolIndex;
+use super::pools::{Group, PoolId};
+use crate::addr::from_value;
+use crate::facts::FamilyPolicy;
+use crate::keys::{Family, NamespaceName};
+
+/// A pool that may serve a claim, with the group in which it competes.
+pub(super) type Eligible = (Group, PoolId);
+
+impl Allocator {
+    /// Gives the service what it does not have yet; what it has is known to be right.
+    pub(super) fn fill(&mut self, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
+        let holding = self.book.holding(claim.service);
+        let has = |family| holding.is_some_and(|holding| holding.address(family).is_some());
+        let request = claim.request;
+        let complete = request.families().iter().all(has);
+        let anything = Family::BOTH.into_iter().any(has);
+        let missing = if complete {
+            None
+        } else {
+            match self.more(claim, anything) {
+                Ok(addresses) => {
+                    for address in addresses {
+                        self.hold(claim, address, None);
+                    }
+                    self.still_missing(claim)
+                }
+                Err(error) => Some(error),
+            }
+        };
+        match (self.book.holding(claim.service), missing) {
+            (Some(holding), missing) => Ok(self.describe(holding, missing)),
+            (None, Some(error)) => Err(error),
+            // Not reachable: a request always names a family.
+            (None, None) => Err(AllocationError::NoMatchingPool),
+        }
+    }
+
+    /// What the service would be given now in addition to what it holds.
+    pub(super) fn preview(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
+        let holding = self.book.holding(claim.service);
+        let has = |family| holding.is_some_and(|holding| holding.address(family).is_some());
+        if claim.request.families().iter().all(has) {
+            return Ok(Vec::new());
+        }
+        self.more(claim, holding.is_some())
+    }
+
+    fn more(&self, claim: &Claim<'_>, has_one: bool) -> Result<Vec<IpAddr>, AllocationError> {
+        if !claim.request.wanted_addresses().is_empty() {
+            self.wanted(claim)
+        } else if has_one {
+            self.second(claim)
+        } else {
+            self.fresh(claim)
+        }
+    }
+
+    /// Why a service that has been served is still without one family: only one of two could be had.
+    fn still_missing(&mut self, claim: &Claim<'_>) -> Option<AllocationError> {
+        let holding = self.book.holding(claim.service)?;
+        let complete = claim.request.families().iter().all(|family| holding.address(family).is_some());
+        if complete {
+            return None;
+        }
+        match self.second(claim) {
+            Ok(addresses) => {
+                for address in addresses {
+                    self.hold(claim, address, None);
+                }
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    /// The addresses that are asked for by name, all or none.
+    fn wanted(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
+        let mut chosen = Vec::with_capacity(2);
+        let mut first_pool: Option<PoolId> = None;
+        for &address in claim.request.wanted_addresses() {
+            let pool = self.pool_for_wanted(claim, address)?;
+            match first_pool {
+                Some(first) if first != pool && !self.options.dual_stack_two_pools => {
+                    let name = |id| self.pools.index(id).map(|index: &PoolIndex| index.pool().name.clone());
+                    if let (Some(first), Some(second)) = (name(first), name(pool)) {
+                        return Err(AllocationError::DifferentPools { first, second });
+                    }
+                }
+                _ => first_pool = Some(pool),
+            }
+            if self.book.holding(claim.service).is_some_and(|holding| holding.holds(address)) {
+                continue;
+            }
+            self.may_join(claim, address, false)?;
+            chosen.push(address);
+        }
+        Ok(chosen)
+    }
+
+    fn pool_for_wanted(&self, claim: &Claim<'_>, address: IpAddr) -> Result<PoolId, AllocationError> {
+        let located = self.pools.locate(address).and_then(|(id, _)| Some((id, self.pools.index(id)?.pool())));
+        if let Some(wanted) = claim.request.wanted_pool() {
+            self.eligible_by_name(claim)?;
+            if located.is_none_or(|(_, pool)| pool.name != *wanted) {
+                return Err(AllocationError::AddressNotInWantedPool { address, pool: wanted.clone() });
+            }
+        }
+        let Some((id, pool)) = located else {
+            let rejected = self.rejected.values().find(|pool| pool.contains(address));
+            return Err(match rejected {
+                Some(pool) => AllocationError::PoolRejected { pool: pool.name.clone() },
+                None => AllocationError::AddressNotInPool { address },
+            });
+        };
+        if !pool.contains(address) {
+            return Err(AllocationError::AddressAvoided { address, pool: pool.name.clone() });
+        }
+        self.admitted(claim, id).map(|()| id)
+    }
+
+    /// The missing second address of a service that has one: from the same pool, or from another when two may serve.
+    fn second(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
+        let families = claim.request.families();
+        let holding = self.book.holding(claim.service);
+        let missing = families.iter().find(|&family| holding.is_none_or(|h| h.address(family).is_none()));
+        let Some(missing) = missing else { return Ok(Vec::new()) };
+        let held = holding.and_then(|holding| holding.address(missing.other()));
+        let own =
+            held.and_then(|address| self.pools.locate(address)).map(|(id, _)| (Group::Unrestricted, id));
+        let pools: Vec<Eligible> = if self.options.dual_stack_two_pools {
+            let own = own.filter(|&(_, id)| self.admitted(claim, id).is_ok());
+            let others = self.eligible(claim)?;
+            own.into_iter()
+                .chain(others.into_iter().filter(|other| own.is_none_or(|own| own.1 != other.1)))
+                .collect()
+        } else if let Some(own) = own {
+            vec![own]
+        } else {
+            // The address that it has is held for a pool that is not in force.
+            let pool = self.held.get(&(claim.service.clone(), missing.other())).cloned();
+            return Err(
+                pool.map_or(AllocationError::NoMatchingPool, |pool| AllocationError::PoolRejected { pool })
+            );
+        };
+        for from_quarantine in [false, true] {
+            let found = pools.iter().find_map(|&(_, id)| self.choose(claim, id, missing, from_quarantine));
+            if let Some(address) = found {
+                return Ok(vec![address]);
+            }
+        }
+        Err(self.why_not(&pools, [missing].into_iter()))
+    }
+
+    /// The addresses of a service that has none.
+    fn fresh(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
+        let pools = self.eligible(claim)?;
+        let families = claim.request.families();
+        for from_quarantine in [false, true] {
+            let chosen = match families.second() {
+                None => self.one_of(claim, &pools, families.preferred(), from_quarantine),
+                Some(_) => self.two_of(claim, &pools, from_quarantine),
+            };
+            if let Some(chosen) = chosen {
+                return Ok(chosen);
+            }
+        }
+        Err(self.why_not(&pools, families.iter()))
+    }
+
+    fn one_of(
+        &self,
+        claim: &Claim<'_>,
+        pools: &[Eligible],
+        family: Family,
+        quarantine: bool,
+    ) -> Option<Vec<IpAddr>> {
+        pools
+            .iter()
+            .find_map(|&(_, id)| self.choose(claim, id, family, quarantine))
+            .map(|address| vec![address])
+    }
+
+    /// Within each group: the first pool that has both; else, when one is enough, the first that has the preferred
+    /// family, then the first that has the other.
+    fn two_of(&self, claim: &Claim<'_>, pools: &[Eligible], quarantine: bool) -> Option<Vec<IpAddr>> {
+        let families = claim.request.families();
+        for group in pools.chunk_by(|a, b| a.0 == b.0) {
+            let both = group.iter().find_map(|&(_, id)| {
+                let v4 = self.choose(claim, id, Family::V4, quarantine)?;
+                let v6 = self.choose(claim, id, Family::V6, quarantine)?;
+                Some(vec![v4, v6])
+            });
+            if both.is_some() {
+                return both;
+            }
+            if claim.request.policy() != FamilyPolicy::RequireDual {
+                let half = families.iter().find_map(|family| self.one_of(claim, group, family, quarantine));
+                if half.is_some() {
+                    return half;
+                }
+            }
+        }
+        if !self.options.dual_stack_two_pools {
+            return None;
+        }
+        let v4 = self.one_of(claim, pools, Family::V4, quarantine)?;
+        let v6 = self.one_of(claim, pools, Family::V6, quarantine)?;
+        Some([v4, v6].concat())
+    }
+
+    /// The address of a pool for a claim: the first that is free, that the service had a moment ago, or that it may
+    /// share. With `from_quarantine`, when there is none of these, the one whose quarantine ends first.
+    pub(super) fn choose(
+        &self,
+        claim: &Claim<'_>,
+        id: PoolId,
+        family: Family,
+        from_quarantine: bool,
+    ) -> Option<IpAddr> {
+        let index = self.pools.index(id)?;
+        let free = index.first_free(family);
+        let own = self.own_quarantined(claim.service, family, id);
+        let shared = claim.sharing.as_deref().and_then(|sharing| {
+            index
+                .shared(family, sharing)
+                .take_while(|position| free.is_none_or(|free| *position < free))
+                .find(|&(_, value)| {
+                    self.book.port_conflict(from_value(family, value), claim.service, claim.ports).is_none()
+                })
+        });
+        let best = [free, own, shared].into_iter().flatten().min().map(|(_, value)| value);
+        let chosen = best.or_else(|| if from_quarantine { index.first_quarantined(family) } else { None });
+        chosen.map(|value| from_value(family, value))
+    }
+
+    /// The pools that may serve a claim, best first.
+    pub(super) fn eligible(&self, claim: &Claim<'_>) -> Result<Vec<Eligible>, AllocationError> {
+        if claim.request.wanted_pool().is_some() {
+            return self.eligible_by_name(claim).map(|id| vec![(Group::Unrestricted, id)]);
+        }
+        let pools: Vec<Eligible> = self
+            .pools
+            .ranked()
+            .filter(|(_, _, index)| {
+                index.pool().admits(claim.service.namespace(), claim.namespace_labels, claim.labels)
+            })
+            .map(|(group, id, _)| (group, id))
+            .collect();
+        match pools.is_empty() {
+            false => Ok(pools),
+            true if self.pools.is_empty() => Err(AllocationError::NoPool),
+            true => Err(AllocationError::NoMatchingPool),
+        }
+    }
+
+    fn eligible_by_name(&self, claim: &Claim<'_>) -> Result<PoolId, AllocationError> {
+        let Some(name) = claim.request.wanted_pool() else { return Err(AllocationError::NoMatchingPool) };
+        match self.pools.id(name) {
+            Some(id) => self.admitted(claim, id).map(|()| id),
+            None if self.rejected.contains_key(name) => {
+                Err(AllocationError::PoolRejected { pool: name.clone() })
+            }
+            None => Err(AllocationError::UnknownPool { pool: name.clone() }),
+        }
+    }
+
+    fn admitted(&self, claim: &Claim<'_>, id: PoolId) -> Result<(), AllocationError> {
+        let Some(pool) = self.pools.index(id).map(PoolIndex::pool) else {
+            return Err(AllocationError::NoPool);
+        };
+        if pool.admits(claim.service.namespace(), claim.namespace_labels, claim.labels) {
+            return Ok(());
+        }
+        let namespace = NamespaceName::new(claim.service.namespace());
+        Err(AllocationError::PoolNotAdmitted { pool: pool.name.clone(), namespace })
+    }
+
+    /// Why none of the pools could serve the families.
+    fn why_not(&self, pools: &[Eligible], families: impl Iterator<Item = Family>) -> AllocationError {
+        for family in families {
+            let of_family: Vec<&PoolIndex> = pools
+                .iter()
+                .filter_map(|&(_, id)| self.pools.index(id))
+                .filter(|index| index.capacity(family) > 0)
+                .collect();
+            match of_family.as_slice() {
+                [] => return AllocationError::NoPoolOfFamily { family },
+                all if all.iter().any(|index| index.has_any(family)) => {}
+                [index] => {
+                    let (pool, capacity) = (index.pool().name.clone(), index.capacity(family));
+                    return AllocationError::PoolExhausted { pool, family, capacity };
+                }
+                all => return AllocationError::AllExhausted { pools: all.len(), family },
+            }
+        }
+        AllocationError::NoPoolOfBothFamilies
+    }
+}

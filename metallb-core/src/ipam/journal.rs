@@ -1,0 +1,69 @@
+//! What has changed in the allocator since somebody asked: who may be helped by it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::claim::Sharing;
+use crate::keys::{Family, PoolName};
+
+/// Kept only when somebody will ask, see [`Journal::keep`].
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    kept: bool,
+    addresses: BTreeSet<IpAddr>,
+    freed: BTreeSet<(PoolName, Family)>,
+    sharing: BTreeSet<Arc<Sharing>>,
+    usage: BTreeSet<PoolName>,
+}
+
+impl Journal {
+    /// A journal that is written; the default one is not.
+    pub(super) fn keep() -> Self {
+        Self { kept: true, ..Self::default() }
+    }
+
+    /// Somebody has left the address, or it can be shared by others now.
+    pub(super) fn left(&mut self, address: IpAddr) {
+        if self.kept {
+            self.addresses.insert(address);
+        }
+    }
+
+    /// The pool has a new free address.
+    pub(super) fn freed(&mut self, pool: &PoolName, family: Family) {
+        if self.kept {
+            self.freed.insert((pool.clone(), family));
+        }
+    }
+
+    /// An address can be shared under this sharing, or has more free ports.
+    pub(super) fn shareable(&mut self, sharing: &Arc<Sharing>) {
+        if self.kept && !self.sharing.contains(sharing) {
+            self.sharing.insert(Arc::clone(sharing));
+        }
+    }
+
+    /// The use of the pool has changed.
+    pub(super) fn usage(&mut self, pool: &PoolName) {
+        if self.kept && !self.usage.contains(pool) {
+            self.usage.insert(pool.clone());
+        }
+    }
+
+    pub(super) fn take_addresses(&mut self) -> BTreeSet<IpAddr> {
+        std::mem::take(&mut self.addresses)
+    }
+
+    pub(super) fn take_freed(&mut self) -> BTreeSet<(PoolName, Family)> {
+        std::mem::take(&mut self.freed)
+    }
+
+    pub(super) fn take_sharing(&mut self) -> BTreeSet<Arc<Sharing>> {
+        std::mem::take(&mut self.sharing)
+    }
+
+    pub(super) fn pop_usage(&mut self) -> Option<PoolName> {
+        self.usage.pop_first()
+    }
+}

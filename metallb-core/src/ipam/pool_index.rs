@@ -1,0 +1,230 @@
+//! One pool while it is in use: which of its addresses are free, in quarantine, or shareable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::claim::Sharing;
+use crate::addr::{Spans, from_value, is_buggy};
+use crate::config::Pool;
+use crate::keys::Family;
+
+/// Position of an address in its pool: the entry, then the address. Candidates are tried in this order.
+pub(super) type Position = (usize, u128);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct PoolIndex {
+    pool: Arc<Pool>,
+    entries: Vec<Entry>,
+    v4: FamilyIndex,
+    v6: FamilyIndex,
+}
+
+#[derive(Debug)]
+struct Entry {
+    first: u128,
+    last: u128,
+    /// Held or in quarantine, or avoided and next to one of these (see `neighbour`).
+    taken: Spans,
+    /// Addresses that are neither held, nor in quarantine, nor avoided.
+    free: u128,
+}
+
+#[derive(Debug, Default)]
+struct FamilyIndex {
+    /// Entries with a free address.
+    open: BTreeSet<usize>,
+    /// How many addresses may be used; saturates.
+    capacity: u128,
+    /// How many are held.
+    assigned: u128,
+    /// Addresses in quarantine by its end.
+    quarantined: BTreeSet<(Instant, u128)>,
+    /// Addresses that services with this sharing may join, if ports allow.
+    shared: BTreeMap<Arc<Sharing>, BTreeSet<Position>>,
+}
+
+impl PoolIndex {
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
+        let mut index = Self {
+            pool: Arc::clone(pool),
+            entries: Vec::new(),
+            v4: FamilyIndex::default(),
+            v6: FamilyIndex::default(),
+        };
+        for (number, range) in pool.entries.iter().enumerate() {
+            let (first, last) = range.bounds();
+            let avoided = if pool.avoid_buggy_ips { range.buggy_size() } else { 0 };
+            let free = range.size().saturating_sub(avoided);
+            let family = index.family_mut(range.family());
+            family.capacity = family.capacity.saturating_add(free);
+            if free > 0 {
+                family.open.insert(number);
+            }
+            index.entries.push(Entry { first, last, taken: Spans::default(), free });
+        }
+        index
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Takes over a new version of the pool that has the same addresses.
+    pub(super) fn replace_pool(&mut self, pool: Arc<Pool>) {
+        self.pool = pool;
+    }
+
+    pub(super) const fn capacity(&self, family: Family) -> u128 {
+        self.family(family).capacity
+    }
+
+    pub(super) const fn assigned(&self, family: Family) -> u128 {
+        self.family(family).assigned
+    }
+
+    /// True when an address of the family could be given out, be it from quarantine.
+    pub(super) fn has_any(&self, family: Family) -> bool {
+        let index = self.family(family);
+        !index.open.is_empty() || !index.quarantined.is_empty()
+    }
+
+    /// The free address that comes first in the pool. O(log n) whatever the size of the pool.
+    pub(super) fn first_free(&self, family: Family) -> Option<Position> {
+        let number = *self.family(family).open.first()?;
+        let entry = self.entries.get(number)?;
+        let mut from = entry.first;
+        // An avoided address is skipped; it is marked as taken when its usable neighbour is, so that at most two steps
+        // lead over avoided addresses before and behind one span of taken ones.
+        for _ in 0..MOST_STEPS {
+            let gap = entry.taken.first_gap(from, entry.last)?;
+            if !self.avoids(family, gap) {
+                return Some((number, gap));
+            }
+            from = gap.checked_add(1)?;
+        }
+        None
+    }
+
+    /// The address whose quarantine ends first.
+    pub(super) fn first_quarantined(&self, family: Family) -> Option<u128> {
+        self.family(family).quarantined.first().map(|&(_, value)| value)
+    }
+
+    /// Addresses that a service with this sharing may join, in the order of the pool.
+    pub(super) fn shared(&self, family: Family, sharing: &Sharing) -> impl Iterator<Item = Position> + '_ {
+        self.family(family).shared.get(sharing).into_iter().flatten().copied()
+    }
+
+    /// A service is the first to hold the address.
+    pub(super) fn hold(&mut self, family: Family, (number, value): Position) {
+        self.take(family, number, value);
+        let index = self.family_mut(family);
+        index.assigned = index.assigned.saturating_add(1);
+    }
+
+    /// Nobody holds the address any more.
+    pub(super) fn vacate(&mut self, family: Family, (number, value): Position) {
+        self.give_back(family, number, value);
+        let index = self.family_mut(family);
+        index.assigned = index.assigned.saturating_sub(1);
+    }
+
+    pub(super) fn quarantine(&mut self, family: Family, (number, value): Position, until: Instant) {
+        if self.family_mut(family).quarantined.insert((until, value)) {
+            self.take(family, number, value);
+        }
+    }
+
+    pub(super) fn end_quarantine(&mut self, family: Family, (number, value): Position, until: Instant) {
+        if self.family_mut(family).quarantined.remove(&(until, value)) {
+            self.give_back(family, number, value);
+        }
+    }
+
+    pub(super) fn share(&mut self, family: Family, sharing: &Arc<Sharing>, position: Position) {
+        let shared = &mut self.family_mut(family).shared;
+        if let Some(positions) = shared.get_mut(sharing) {
+            positions.insert(position);
+        } else {
+            shared.insert(Arc::clone(sharing), [position].into());
+        }
+    }
+
+    pub(super) fn unshare(&mut self, family: Family, sharing: &Sharing, position: Position) {
+        let shared = &mut self.family_mut(family).shared;
+        if let Some(positions) = shared.get_mut(sharing) {
+            positions.remove(&position);
+            if positions.is_empty() {
+                shared.remove(sharing);
+            }
+        }
+    }
+
+    fn take(&mut self, family: Family, number: usize, value: u128) {
+        let avoided = self.avoids(family, value);
+        let neighbour = self.neighbour(family, value);
+        let Some(entry) = self.entries.get_mut(number) else { return };
+        entry.taken.insert(value, value);
+        if let Some(neighbour) = neighbour.filter(|value| (entry.first..=entry.last).contains(value)) {
+            entry.taken.insert(neighbour, neighbour);
+        }
+        // An avoided address can only be held by a service that had it before it was avoided; it was never free.
+        if !avoided {
+            entry.free = entry.free.saturating_sub(1);
+        }
+        if entry.free == 0 {
+            self.family_mut(family).open.remove(&number);
+        }
+    }
+
+    fn give_back(&mut self, family: Family, number: usize, value: u128) {
+        let avoided = self.avoids(family, value);
+        let neighbour = self.neighbour(family, value);
+        let Some(entry) = self.entries.get_mut(number) else { return };
+        entry.taken.remove(value, value);
+        if let Some(neighbour) = neighbour {
+            entry.taken.remove(neighbour, neighbour);
+        }
+        if !avoided {
+            entry.free = entry.free.saturating_add(1);
+            self.family_mut(family).open.insert(number);
+        }
+    }
+
+    /// The avoided address that is marked together with this one: .0 with .1, .255 with .254.
+    fn neighbour(&self, family: Family, value: u128) -> Option<u128> {
+        if family == Family::V6 || !self.pool.avoid_buggy_ips {
+            return None;
+        }
+        match value & LAST_OCTET {
+            1 => value.checked_sub(1),
+            254 => value.checked_add(1),
+            _ => None,
+        }
+    }
+
+    fn avoids(&self, family: Family, value: u128) -> bool {
+        self.pool.avoid_buggy_ips && is_buggy(from_value(family, value))
+    }
+
+    const fn family(&self, family: Family) -> &FamilyIndex {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    const fn family_mut(&mut self, family: Family) -> &mut FamilyIndex {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+const LAST_OCTET: u128 = 0xff;
+
+/// .255 and .0 at the start of an entry, a span, .255 and .0 behind it, and the address itself.
+const MOST_STEPS: usize = 6;

@@ -1,0 +1,215 @@
+//! The pools in force: by name, by address, by rank.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::book::Book;
+use super::pool_index::{PoolIndex, Position};
+use super::quarantine::Quarantine;
+use crate::addr::{AddressRange, from_value, to_value};
+use crate::config::Pool;
+use crate::keys::{Family, PoolName, ServiceKey};
+
+/// Number of a pool while it is in force.
+pub(super) type PoolId = usize;
+
+/// Where a pool stands among those that are used for services without a wish: pools that are meant for some services
+/// first, by priority, then all others; names break ties.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    group: Group,
+    name: PoolName,
+}
+
+/// Pools of one group are equally good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Group {
+    Priority(i32),
+    NoPriority,
+    Unrestricted,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Pools {
+    indices: Vec<Option<PoolIndex>>,
+    vacant: Vec<PoolId>,
+    names: BTreeMap<PoolName, PoolId>,
+    /// By family and first address: last address, pool, number of the entry.
+    ranges: BTreeMap<(Family, u128), (u128, PoolId, usize)>,
+    ranks: BTreeMap<Rank, PoolId>,
+}
+
+impl Pools {
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    pub(super) fn id(&self, name: &PoolName) -> Option<PoolId> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn index(&self, id: PoolId) -> Option<&PoolIndex> {
+        self.indices.get(id)?.as_ref()
+    }
+
+    pub(super) fn index_mut(&mut self, id: PoolId, change: impl FnOnce(&mut PoolIndex)) {
+        if let Some(Some(index)) = self.indices.get_mut(id) {
+            change(index);
+        }
+    }
+
+    pub(super) fn by_name(&self, name: &PoolName) -> Option<&PoolIndex> {
+        self.index(self.id(name)?)
+    }
+
+    /// All pools by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PoolId, &PoolIndex)> {
+        self.names.values().filter_map(|&id| Some((id, self.index(id)?)))
+    }
+
+    /// The pools for services without a wish, best first, with their group.
+    pub(super) fn ranked(&self) -> impl Iterator<Item = (Group, PoolId, &PoolIndex)> {
+        self.ranks.iter().filter_map(|(rank, &id)| Some((rank.group, id, self.index(id)?)))
+    }
+
+    /// The pool with an entry that contains the address, and where in it, whether it may be used or not.
+    pub(super) fn locate(&self, address: IpAddr) -> Option<(PoolId, Position)> {
+        let value = to_value(address);
+        let family = Family::of(address);
+        let (_, &(last, pool, number)) = self.ranges.range((family, 0)..=(family, value)).next_back()?;
+        (value <= last).then_some((pool, (number, value)))
+    }
+
+    pub(super) fn name_of(&self, address: IpAddr) -> Option<&PoolName> {
+        let (id, _) = self.locate(address)?;
+        self.index(id).map(|index| &index.pool().name)
+    }
+
+    /// Takes over new pools. Adds the services of changed ones to `affected` and returns the names of pools whose use
+    /// may have changed.
+    pub(super) fn update(
+        &mut self,
+        wanted: &BTreeMap<PoolName, Arc<Pool>>,
+        book: &Book,
+        quarantine: &Quarantine,
+        affected: &mut BTreeSet<ServiceKey>,
+    ) -> Vec<PoolName> {
+        let mut added: Vec<&Arc<Pool>> = Vec::new();
+        let gone: Vec<PoolName> =
+            self.names.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.remove(&name, book, affected);
+        }
+        for (name, pool) in wanted {
+            let Some(current) = self.by_name(name).map(|index| Arc::clone(index.pool())) else {
+                added.push(pool);
+                continue;
+            };
+            if Arc::ptr_eq(&current, pool) || current == *pool {
+                continue;
+            }
+            if current.entries == pool.entries && current.avoid_buggy_ips == pool.avoid_buggy_ips {
+                self.replace(&current, pool, book, affected);
+            } else {
+                self.remove(name, book, affected);
+                added.push(pool);
+            }
+        }
+        // Added only after everything old is gone: an address may move from one pool to another.
+        for pool in &added {
+            self.add(pool, book, quarantine, affected);
+        }
+        added.into_iter().map(|pool| pool.name.clone()).collect()
+    }
+
+    fn replace(&mut self, old: &Pool, pool: &Arc<Pool>, book: &Book, affected: &mut BTreeSet<ServiceKey>) {
+        let Some(id) = self.id(&pool.name) else { return };
+        if let Some(rank) = rank(old) {
+            self.ranks.remove(&rank);
+        }
+        if let Some(rank) = rank(pool) {
+            self.ranks.insert(rank, id);
+        }
+        self.index_mut(id, |index| index.replace_pool(Arc::clone(pool)));
+        if old.service_allocation != pool.service_allocation {
+            note_services(pool, book, affected);
+        }
+    }
+
+    fn remove(&mut self, name: &PoolName, book: &Book, affected: &mut BTreeSet<ServiceKey>) {
+        let Some(id) = self.names.remove(name) else { return };
+        let Some(index) = self.indices.get_mut(id).and_then(Option::take) else { return };
+        for entry in &index.pool().entries {
+            self.ranges.remove(&(entry.family(), entry.bounds().0));
+        }
+        if let Some(rank) = rank(index.pool()) {
+            self.ranks.remove(&rank);
+        }
+        note_services(index.pool(), book, affected);
+        self.vacant.push(id);
+    }
+
+    fn add(
+        &mut self,
+        pool: &Arc<Pool>,
+        book: &Book,
+        quarantine: &Quarantine,
+        affected: &mut BTreeSet<ServiceKey>,
+    ) {
+        let mut index = PoolIndex::new(pool);
+        for (number, entry) in pool.entries.iter().enumerate() {
+            fill(&mut index, number, entry, book, quarantine);
+        }
+        note_services(pool, book, affected);
+        let id = self.vacant.pop().unwrap_or(self.indices.len());
+        if id == self.indices.len() {
+            self.indices.push(None);
+        }
+        if let Some(place) = self.indices.get_mut(id) {
+            *place = Some(index);
+        }
+        for (number, entry) in pool.entries.iter().enumerate() {
+            let (first, last) = entry.bounds();
+            self.ranges.insert((entry.family(), first), (last, id, number));
+        }
+        if let Some(rank) = rank(pool) {
+            self.ranks.insert(rank, id);
+        }
+        self.names.insert(pool.name.clone(), id);
+    }
+}
+
+fn rank(pool: &Pool) -> Option<Rank> {
+    if !pool.auto_assign {
+        return None;
+    }
+    let group = match &pool.service_allocation {
+        None => Group::Unrestricted,
+        Some(allocation) => allocation.priority.map_or(Group::NoPriority, Group::Priority),
+    };
+    Some(Rank { group, name: pool.name.clone() })
+}
+
+/// Writes what is held and in quarantine of one entry into a new index.
+fn fill(index: &mut PoolIndex, number: usize, entry: &AddressRange, book: &Book, quarantine: &Quarantine) {
+    let family = entry.family();
+    let (first, last) = entry.bounds();
+    for value in book.held_in(family, first, last) {
+        index.hold(family, (number, value));
+        if let Some(sharing) = book.common_sharing(from_value(family, value)) {
+            index.share(family, sharing, (number, value));
+        }
+    }
+    for (address, until) in quarantine.within(entry.first(), entry.last()) {
+        index.quarantine(family, (number, to_value(address)), until);
+    }
+}
+
+fn note_services(pool: &Pool, book: &Book, affected: &mut BTreeSet<ServiceKey>) {
+    for entry in &pool.entries {
+        let (first, last) = entry.bounds();
+        affected.extend(book.services_in(entry.family(), first, last).cloned());
+    }
+}
