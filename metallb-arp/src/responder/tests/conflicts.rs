@@ -1,0 +1,99 @@
+//! Other machines that claim an announced address.
+
+use super::*;
+
+const THIEF: MacAddr = MacAddr::new([2, 0, 0, 0, 2, 2]);
+
+/// Announced half a minute ago.
+fn settled() -> World {
+    let mut world = World::new(|options| options.refresh = None);
+    world.up(eth0());
+    world.announce(V4);
+    world.announce(V6);
+    world.live(secs(30));
+    world
+}
+
+fn claims() -> [(IpAddr, Vec<u8>); 4] {
+    [
+        (V4.into(), claim(V4, THIEF)),
+        (V4.into(), arp_frame(&Packet::gratuitous_reply(THIEF, V4), MacAddr::BROADCAST)),
+        (V4.into(), arp_frame(&Packet::request(THIEF, V4, CLIENT_V4), MacAddr::BROADCAST)),
+        (V6.into(), claim_v6(V6, THIEF)),
+    ]
+}
+
+/// req: R5227-2.4, R4861-7.2.5
+#[test]
+fn every_kind_of_claim_is_reported_and_defended_against_once() {
+    for (address, frame) in claims() {
+        let mut world = settled();
+        assert_eq!(world.receive(&frame), Outcome::Conflict(address));
+        let reaction = Reaction::Defend;
+        assert_eq!(world.events(), [Event::Conflict { address, interface: ETH0, mac: THIEF, reaction }]);
+        let defence = world.live(secs(60));
+        assert!(!defence.is_empty() && defence.iter().all(|sent| sent.at == secs(30) + DEFENCE_DELAY));
+        assert_eq!(defence.len(), if address.is_ipv4() { 2 } else { 1 });
+    }
+}
+
+/// req: R5227-2.4
+#[test]
+fn defences_are_ten_seconds_apart() {
+    let mut world = settled();
+    let mut sent = Vec::new();
+    for _ in 0..300 {
+        assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
+        sent.extend(world.live(millis(100)));
+    }
+    let mut times: Vec<Duration> = sent.iter().map(|sent| sent.at).collect();
+    times.dedup();
+    assert_eq!(times.len(), 3, "{times:?}");
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= DEFEND_INTERVAL));
+    assert_eq!(world.events().len(), 3);
+    assert_eq!(world.responder.counters(V4.into()).unwrap().conflicts, 300);
+}
+
+#[test]
+fn an_address_that_is_given_up_is_not_defended() {
+    let mut world = settled();
+    assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
+    world.live(DEFENCE_DELAY - millis(1));
+    world.withdraw(V4);
+    assert!(world.live(secs(60)).is_empty());
+}
+
+#[test]
+fn what_our_own_interfaces_say_is_no_conflict() {
+    let mut world = settled();
+    world.up(eth1());
+    world.live(secs(30));
+    for (_, frame) in [(0, claim(V4, OWN1)), (1, claim_v6(V6, OWN1))] {
+        assert_eq!(world.receive(&frame), Outcome::Ignored(Ignored::Own));
+    }
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn a_claim_where_the_address_is_not_announced_is_none_of_our_business() {
+    let mut world = World::with_eth0();
+    world.announce_on(V4, Scope::Only(["eth1".to_owned()].into()));
+    assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Ignored(Ignored::OtherInterface));
+    assert_eq!(
+        world.receive(&claim(Ipv4Addr::new(192, 0, 2, 77), THIEF)),
+        Outcome::Ignored(Ignored::NotAnnounced)
+    );
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn a_claim_does_not_stop_the_first_announcements() {
+    let mut world = World::new(|options| options.refresh = None);
+    world.up(eth0());
+    world.announce(V4);
+    world.drain();
+    assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
+    let sent = world.live(secs(60));
+    assert_eq!(sent.len(), 8, "four more announcements, the first of them as the defence");
+    assert_eq!(sent[0].at, DEFENCE_DELAY);
+}
