@@ -1,5 +1,5 @@
 //! Frames that other implementations sent: read, and written again octet by octet.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,5 @@
 //! The responder alone, in virtual time.
+#![expect(clippy::unchecked_time_subtraction, reason = "a test that goes wrong here shall fail")]
 
 mod announcing;
 mod answering;
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::wire::MacAddr;
-use crate::wire::arp::{Operation, Packet, PacketView};
+use crate::wire::arp::{Packet, PacketView};
 use crate::wire::ethernet::{EtherType, Frame};
 use crate::wire::ndp::{Envelope, Message, NeighborAdvertisement, NeighborSolicitation};
 
