@@ -99,6 +99,11 @@ impl Failure {
         failure
     }
 
+    /// 422 without a field.
+    pub(crate) fn unprocessable(message: impl Into<String>) -> Self {
+        Self::new(422, "Invalid", message)
+    }
+
     pub(crate) fn unsupported_media_type(kind: &str) -> Self {
         Self::new(
             415,

@@ -26,13 +26,23 @@
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 #![forbid(unsafe_code)]
 
+mod admission;
 mod api;
+mod discovery;
 mod error;
 mod failure;
 mod http;
+mod kinds;
 mod load;
+mod openapi;
+mod ops;
+mod patch;
+mod schema;
+mod selector;
 mod server;
 mod state;
+mod store;
+mod table;
 
 pub use crate::error::{ApplyError, BuildError, ServeError};
 pub use crate::http::{ApiBody, ApiService};

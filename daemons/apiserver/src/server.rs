@@ -204,6 +204,7 @@ impl Builder {
     pub fn build(self) -> Result<Server, BuildError> {
         self.limits.check()?;
         let api = Arc::new(Api::new(self.limits, CancellationToken::new()));
+        crate::load::seed(&api)?;
         for definition in self.definitions {
             crate::load::define(&api, &definition.map_err(BuildError::Encode)?)?;
         }

@@ -1,16 +1,24 @@
-//! The way of a request: probes and version, then discovery and resources.
+//! The way of a request: probes and documents first, then resources.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{ApiBody, body, response};
+use super::accept::Form;
+use super::body::ContentType;
+use super::query::Query;
+use super::{ApiBody, body, documents, path, response, watch};
 use crate::api::Api;
 use crate::failure::Failure;
+use crate::ops::{DeleteOptions, PatchKind, Target, WriteOptions, Written};
+use crate::selector::Selection;
 
 /// Answers one request.
-pub(super) async fn respond<B>(api: &Api, request: Request<B>) -> Response<ApiBody>
+pub(super) async fn respond<B>(api: &Arc<Api>, request: Request<B>) -> Response<ApiBody>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
@@ -19,12 +27,251 @@ where
         return response::failure(&Failure::unavailable("the embedded API server is shutting down"));
     }
     let (parts, body) = request.into_parts();
-    if let Err(failure) = body::read(body, api.limits.max_body).await {
-        return response::failure(&failure);
+    let answer = match body::read(body, api.limits.max_body).await {
+        Ok(bytes) => route(api, &parts, &bytes),
+        Err(failure) => Err(failure),
+    };
+    answer.unwrap_or_else(|failure| response::failure(&failure))
+}
+
+fn route(api: &Arc<Api>, parts: &Parts, bytes: &[u8]) -> Result<Response<ApiBody>, Failure> {
+    let path = parts.uri.path();
+    if let Some(answer) = documents::serve(api, parts)? {
+        return Ok(answer);
     }
-    match parts.uri.path() {
-        "/healthz" | "/readyz" | "/livez" => response::bytes(StatusCode::OK, "text/plain", "ok"),
-        "/version" => response::json(StatusCode::OK, &json!({"major": "1", "minor": "33"})),
-        _ => response::failure(&Failure::no_resource()),
+    if path.ends_with("/selfsubjectaccessreviews") {
+        return review(parts, bytes);
+    }
+    let query = Query::parse(parts.uri.query());
+    let target = path::target(&api.state().kinds, path)?;
+    let request = Call { api, parts, query, target, bytes };
+    match (&parts.method, request.target.name.is_empty()) {
+        (&Method::GET | &Method::HEAD, _) if request.query.flag("watch") => request.watch(),
+        (&Method::GET | &Method::HEAD, true) => request.list(),
+        (&Method::GET | &Method::HEAD, false) => request.get(),
+        (&Method::POST, true) => request.create(),
+        (&Method::PUT, false) => request.update(),
+        (&Method::PATCH, false) => request.patch(),
+        (&Method::DELETE, false) if !request.target.status => request.delete(),
+        (&Method::DELETE, true) => request.delete_collection(),
+        _ => Err(Failure::method_not_allowed()),
     }
 }
+
+/// Everyone may do everything here.
+fn review(parts: &Parts, bytes: &[u8]) -> Result<Response<ApiBody>, Failure> {
+    if parts.method != Method::POST
+        || parts.uri.path() != "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    {
+        return Err(Failure::no_resource());
+    }
+    let kind = ContentType::parse(text_header(parts, &header::CONTENT_TYPE))?;
+    let mut review = body::document(bytes, kind)?.unwrap_or_default();
+    let Value::Object(map) = &mut review else {
+        return Err(Failure::bad_request("a SelfSubjectAccessReview must be an object"));
+    };
+    map.insert("apiVersion".to_owned(), Value::from("authorization.k8s.io/v1"));
+    map.insert("kind".to_owned(), Value::from("SelfSubjectAccessReview"));
+    map.insert(
+        "status".to_owned(),
+        json!({"allowed": true, "reason": "the embedded API server allows everything"}),
+    );
+    Ok(response::json(StatusCode::CREATED, &review))
+}
+
+/// A request on a resource.
+struct Call<'a> {
+    api: &'a Arc<Api>,
+    parts: &'a Parts,
+    query: Query,
+    target: Target,
+    bytes: &'a [u8],
+}
+
+impl Call<'_> {
+    fn get(&self) -> Result<Response<ApiBody>, Failure> {
+        let form = self.form()?;
+        let object = self.api.state().get(&self.target)?;
+        let version = self.target.version()?;
+        let shown = form.one(&self.target.resource, version, &object)?;
+        Ok(with_warnings(response::json(StatusCode::OK, &shown), self.deprecation().as_slice()))
+    }
+
+    fn list(&self) -> Result<Response<ApiBody>, Failure> {
+        let form = self.form()?;
+        let options = self.query.list_options()?;
+        let selection = self.selection()?;
+        let listed = self.api.state().list(&self.target, &selection, &options)?;
+        let version = self.target.version()?;
+        let objects = listed.objects.iter().map(|object| &**object);
+        let shown = form.list(&self.target.resource, version, objects, &listed.metadata)?;
+        Ok(with_warnings(response::json(StatusCode::OK, &shown), self.deprecation().as_slice()))
+    }
+
+    fn watch(&self) -> Result<Response<ApiBody>, Failure> {
+        let form = self.form()?;
+        let mut selection = self.selection()?;
+        if !self.target.name.is_empty() {
+            selection = selection.named(&self.target.name);
+        }
+        let initial = self.query.initial_events()?;
+        let version = self.query.text("resourceVersion");
+        let buffer = self.api.limits.watch_buffer;
+        let start = self.api.state().watch(&self.target, &selection, version, initial, buffer)?;
+        let bookmarks = self.query.flag("allowWatchBookmarks");
+        let options = watch::Options { form, selection, initial, bookmarks, timeout: self.query.timeout()? };
+        Ok(watch::stream(self.api, self.target.clone(), start, options))
+    }
+
+    fn create(&self) -> Result<Response<ApiBody>, Failure> {
+        let object = self.document()?;
+        let mut target = self.target.clone();
+        if target.resource.namespaced && target.namespace.is_empty() {
+            return Err(Failure::bad_request(format!(
+                "an object of kind {} needs a namespace: send it to .../namespaces/NAMESPACE/{}",
+                target.resource.kind, target.resource.plural
+            )));
+        }
+        target.name.clear();
+        let mut options = self.write_options()?;
+        let written = self.api.state().create(&target, object, &mut options)?;
+        self.written(written, &options)
+    }
+
+    fn update(&self) -> Result<Response<ApiBody>, Failure> {
+        let object = self.document()?;
+        let mut options = self.write_options()?;
+        let written = self.api.state().update(&self.target, object, &mut options)?;
+        self.written(written, &options)
+    }
+
+    fn patch(&self) -> Result<Response<ApiBody>, Failure> {
+        let content_type = self.content_type()?;
+        let kind = match content_type {
+            ContentType::MergePatch => PatchKind::Merge,
+            ContentType::StrategicMergePatch => PatchKind::Strategic,
+            ContentType::JsonPatch => PatchKind::Json,
+            ContentType::ApplyPatch => PatchKind::Apply,
+            ContentType::Json | ContentType::Yaml => {
+                return Err(Failure::patch_type("application/json", ACCEPTED_PATCHES));
+            }
+        };
+        let patch = self.document()?;
+        if kind == PatchKind::Apply && self.query.text("fieldManager").is_empty() {
+            return Err(Failure::bad_request(
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+            ));
+        }
+        if kind != PatchKind::Apply && self.query.flag("force") {
+            return Err(Failure::unprocessable(
+                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
+            ));
+        }
+        let mut options = self.write_options()?;
+        let written = self.api.state().patch(&self.target, kind, &patch, &mut options)?;
+        self.written(written, &options)
+    }
+
+    fn delete(&self) -> Result<Response<ApiBody>, Failure> {
+        let options = self.delete_options()?;
+        let written = self.api.state().delete(&self.target, &options)?;
+        let name = self.target.name.as_str();
+        if self.target.resource.is("namespaces") && !options.dry_run {
+            let (api, name) = (Arc::clone(self.api), name.to_owned());
+            tokio::spawn(async move {
+                tokio::time::sleep(NAMESPACE_PAUSE).await;
+                api.state().clear_namespace(&name);
+            });
+        }
+        if !written.created {
+            return Ok(response::json(StatusCode::OK, &written.object));
+        }
+        let details = json!({
+            "name": name, "group": self.target.resource.group, "kind": self.target.resource.plural,
+            "uid": written.object.pointer("/metadata/uid"),
+        });
+        Ok(response::json(StatusCode::OK, &success(&details)))
+    }
+
+    fn delete_collection(&self) -> Result<Response<ApiBody>, Failure> {
+        let options = self.delete_options()?;
+        let selection = self.selection()?;
+        let mut state = self.api.state();
+        let gone = state.delete_collection(&self.target, &selection, &options)?;
+        let metadata = json!({"resourceVersion": state.store.version().to_string()});
+        drop(state);
+        let version = self.target.version()?;
+        let shown = Form::Object.list(&self.target.resource, version, gone.iter(), &metadata)?;
+        Ok(response::json(StatusCode::OK, &shown))
+    }
+
+    fn written(&self, written: Written, options: &WriteOptions) -> Result<Response<ApiBody>, Failure> {
+        let form = self.form()?;
+        let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+        let shown = form.one(&self.target.resource, self.target.version()?, &written.object)?;
+        Ok(with_warnings(response::json(code, &shown), &options.warnings))
+    }
+
+    fn form(&self) -> Result<Form, Failure> {
+        Form::negotiate(text_header(self.parts, &header::ACCEPT), self.query.text("includeObject"))
+    }
+
+    fn selection(&self) -> Result<Selection, Failure> {
+        let namespace = self.target.namespace.as_str();
+        let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
+        let version = self.target.version()?;
+        let (labels, fields) = (self.query.text("labelSelector"), self.query.text("fieldSelector"));
+        Selection::parse(&self.target.resource, version, namespace, labels, fields)
+    }
+
+    fn write_options(&self) -> Result<WriteOptions, Failure> {
+        self.query.write_options(text_header(self.parts, &header::USER_AGENT))
+    }
+
+    fn delete_options(&self) -> Result<DeleteOptions, Failure> {
+        let mut options = DeleteOptions { dry_run: self.query.dry_run()?, ..DeleteOptions::default() };
+        options.propagation = crate::ops::Propagation::parse(self.query.text("propagationPolicy"))?;
+        if let Some(body) = body::document(self.bytes, self.content_type()?)? {
+            options.read_body(&body)?;
+        }
+        Ok(options)
+    }
+
+    fn document(&self) -> Result<Value, Failure> {
+        body::document(self.bytes, self.content_type()?)?
+            .ok_or_else(|| Failure::bad_request("the request has no body; an object is expected"))
+    }
+
+    fn content_type(&self) -> Result<ContentType, Failure> {
+        ContentType::parse(text_header(self.parts, &header::CONTENT_TYPE))
+    }
+
+    fn deprecation(&self) -> Option<String> {
+        self.target.version().ok().and_then(|version| version.deprecated.clone())
+    }
+}
+
+fn success(details: &Value) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+fn with_warnings(mut response: Response<ApiBody>, warnings: &[String]) -> Response<ApiBody> {
+    for warning in warnings {
+        let escaped = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{escaped}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+pub(super) fn text_header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Time until the content of a deleted namespace goes: clients delete a namespace and what is in it one after the
+/// other, and expect to find both.
+const NAMESPACE_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
+
+const ACCEPTED_PATCHES: &str = "application/json-patch+json, application/merge-patch+json, \
+    application/strategic-merge-patch+json, application/apply-patch+yaml";

@@ -13,9 +13,14 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::api::Api;
 
+mod accept;
 mod body;
+mod documents;
 mod handle;
+mod path;
+mod query;
 mod response;
+mod watch;
 
 /// The server as a [`tower::Service`], for clients in the same process. Made by
 /// [`Server::service`](crate::Server::service). It never fails: errors are `Status` responses.
