@@ -1,0 +1,15 @@
+//! The membership engine among simulated members.
+#![cfg(feature = "membership")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod behaviour;
+mod figures;
+mod robustness;
+mod simulation;
+
+/// 64 cases, or as many as `PROPTEST_CASES` says.
+fn config() -> proptest::test_runner::Config {
+    let default = proptest::test_runner::Config::default();
+    let cases = if default.cases == 256 { 64 } else { default.cases };
+    proptest::test_runner::Config { cases, failure_persistence: None, ..default }
+}
