@@ -1,6 +1,12 @@
 //! The membership engine among simulated members.
 #![cfg(feature = "membership")]
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unchecked_time_subtraction,
+    reason = "helpers of tests"
+)]
 
 mod behaviour;
 mod figures;
