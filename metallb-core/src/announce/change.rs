@@ -14,7 +14,7 @@ use super::reasons::AnnounceProblem;
 /// One difference between what this node did and what it should do. Each carries the full new state of the
 /// thing it names, so that carrying one out twice does no harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver that ignored one would lose traffic")]
 pub enum Change {
     /// Answer for an address by ARP or NDP, or stop (`None`).
     L2 {

@@ -121,6 +121,5 @@ fn name_of(change: &Change) -> (String, bool) {
         Change::Layer2Owner { service, interfaces } => (format!("owner {service}"), interfaces.is_none()),
         Change::BgpPeers { service, peers } => (format!("peers {service}"), peers.is_empty()),
         Change::Problem { service, problem } => (format!("problem {service}"), problem.is_none()),
-        other => unreachable!("{other:?}"),
     }
 }

@@ -2,7 +2,6 @@
 #![cfg(feature = "membership")]
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     clippy::unchecked_time_subtraction,
     reason = "helpers of tests"

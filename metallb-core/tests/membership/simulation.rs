@@ -50,6 +50,9 @@ pub(crate) enum Seen {
     Metadata(usize),
 }
 
+/// Arrival, order of sending, receiver, octets.
+type InFlight = (Duration, u64, usize, Vec<u8>);
+
 struct Member {
     machine: Membership,
     /// Its clock, as far from the simulation's as it likes.
@@ -63,7 +66,7 @@ pub(crate) struct Simulation {
     random: Random,
     members: Vec<Option<Member>>,
     now: Duration,
-    queue: BinaryHeap<Reverse<(Duration, u64, usize, Vec<u8>)>>,
+    queue: BinaryHeap<Reverse<InFlight>>,
     wake: BTreeSet<(Duration, usize)>,
     wake_of: Vec<Option<Duration>>,
     order: u64,
@@ -145,7 +148,7 @@ impl Simulation {
     }
 
     pub(crate) fn leave(&mut self, index: usize) {
-        self.with(index, |machine, now| machine.leave(now));
+        self.with(index, Membership::leave);
     }
 
     pub(crate) fn cut(&mut self, a: usize, b: usize) {
