@@ -1,0 +1,536 @@
+//! The allocator against a naive model that scans every address, over random sequences of operations.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use metallb_core::config::{Config, Input, Meta, Pool, PoolInput, ServiceAllocationInput};
+use metallb_core::facts::{FamilyPolicy, Request, RequestedFamilies};
+use metallb_core::ipam::{Allocator, Backend, Claim, Options, Sharing};
+use metallb_core::keys::{Created, Family, NamespaceName, PoolName, Port, Protocol, ServiceKey, SharingKey};
+use metallb_core::select::Labels;
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+/// A claim that owns its parts.
+#[derive(Clone, Debug)]
+struct Wish {
+    request: Request,
+    ports: BTreeSet<Port>,
+    sharing: Option<Arc<Sharing>>,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Pools(Vec<PoolInput>),
+    Allocate(usize, Wish),
+    Again(usize),
+    Release(usize),
+    Restart,
+}
+
+/// What the model knows about one service.
+#[derive(Clone, Debug)]
+struct Held {
+    wish: Wish,
+    addresses: Vec<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    config: Config,
+    two_pools: bool,
+    services: BTreeMap<usize, Held>,
+    kept_for: BTreeMap<(usize, Family), PoolName>,
+}
+
+fn key(service: usize) -> ServiceKey {
+    ServiceKey::new(format!("n{}", service % 2), format!("s{service}"))
+}
+
+/// Every address there is in these tests, in order.
+fn universe() -> impl Iterator<Item = IpAddr> {
+    let v4 = (0_u32..14).map(|n| IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_00fb + n)));
+    let v6 = (0_u128..8).map(|n| IpAddr::V6(std::net::Ipv6Addr::from_bits((0xfc << 120) + n)));
+    v4.chain(v6)
+}
+
+impl Model {
+    fn holders(&self, address: IpAddr, except: usize) -> impl Iterator<Item = &Held> {
+        let others =
+            self.services.iter().filter(move |(service, _)| **service != except).map(|(_, held)| held);
+        others.filter(move |held| held.addresses.contains(&address))
+    }
+
+    fn may_join(&self, service: usize, wish: &Wish, address: IpAddr, lenient: bool) -> bool {
+        self.holders(address, service).all(|other| {
+            let (Some(mine), Some(theirs)) = (&wish.sharing, &other.wish.sharing) else { return false };
+            let selector = |sharing: &Sharing| match &sharing.backend {
+                Backend::Anywhere => None,
+                Backend::Local { selector, .. } => Some(selector.clone()),
+            };
+            let equal =
+                mine == theirs || lenient && mine.key == theirs.key && selector(mine) == selector(theirs);
+            equal && wish.ports.is_disjoint(&other.wish.ports)
+        })
+    }
+
+    fn pool_with(&self, address: IpAddr) -> Option<&Arc<Pool>> {
+        self.config.pools().values().find(|pool| pool.entry_of(address).is_some())
+    }
+
+    fn admits(pool: &Pool, service: usize) -> bool {
+        pool.admits(key(service).namespace(), &Labels::new(), &Labels::new())
+    }
+
+    /// The pool for which the service may keep the address, and whether it is only held for it.
+    fn may_keep(
+        &self,
+        service: usize,
+        wish: &Wish,
+        address: IpAddr,
+        recorded: &[PoolName],
+    ) -> Option<(PoolName, bool)> {
+        let wanted = wish.request.wanted_addresses();
+        if !wish.request.families().contains(Family::of(address))
+            || !wanted.is_empty() && !wanted.contains(&address)
+        {
+            return None;
+        }
+        let own = self.pool_with(address);
+        let usable = own.filter(|pool| pool.contains(address) && Self::admits(pool, service));
+        let rejected = self.config.rejected_pools();
+        let pool = match usable {
+            Some(pool) => (pool.name.clone(), false),
+            None => {
+                let named: Vec<_> = recorded
+                    .iter()
+                    .chain(self.kept_for.get(&(service, Family::of(address))))
+                    .filter_map(|n| rejected.get(n))
+                    .collect();
+                let named =
+                    named.iter().copied().find(|pool| pool.contains(address)).or(named.first().copied());
+                let inside = rejected.values().find(|pool| own.is_none() && pool.contains(address));
+                (named.or(inside)?.name.clone(), true)
+            }
+        };
+        wish.request.wanted_pool().is_none_or(|wanted| *wanted == pool.0).then_some(pool)
+    }
+
+    fn choose(&self, service: usize, wish: &Wish, pool: &Pool, family: Family) -> Option<IpAddr> {
+        let addresses =
+            pool.entries.iter().flat_map(|entry| universe().filter(|address| entry.contains(*address)));
+        let usable = addresses.filter(|address| Family::of(*address) == family && pool.contains(*address));
+        let mut free = usable.filter(|address| self.may_join(service, wish, *address, false));
+        free.next()
+    }
+
+    /// Pools that may serve the wish, by group.
+    fn eligible(&self, service: usize, wish: &Wish) -> Vec<Vec<&Arc<Pool>>> {
+        let mut groups: BTreeMap<(i64, bool), Vec<&Arc<Pool>>> = BTreeMap::new();
+        for pool in self.config.pools().values().filter(|pool| Self::admits(pool, service)) {
+            let group = match (wish.request.wanted_pool(), &pool.service_allocation) {
+                (Some(wanted), _) if *wanted == pool.name => (0, false),
+                (None, _) if !pool.auto_assign => continue,
+                (None, Some(allocation)) => (allocation.priority.map_or(i64::MAX, i64::from), false),
+                (None, None) => (i64::MAX, true),
+                (Some(_), _) => continue,
+            };
+            groups.entry(group).or_default().push(pool);
+        }
+        groups.into_values().collect()
+    }
+
+    fn wanted(&self, service: usize, wish: &Wish, has: &[IpAddr]) -> Option<Vec<IpAddr>> {
+        let mut pools = BTreeSet::new();
+        for &address in wish.request.wanted_addresses() {
+            let pool = self
+                .pool_with(address)
+                .filter(|pool| pool.contains(address) && Self::admits(pool, service))?;
+            if wish.request.wanted_pool().is_some_and(|wanted| *wanted != pool.name) {
+                return None;
+            }
+            pools.insert(pool.name.clone());
+            if !has.contains(&address) && !self.may_join(service, wish, address, false) {
+                return None;
+            }
+        }
+        if pools.len() > 1 && !self.two_pools {
+            return None;
+        }
+        Some(
+            wish.request
+                .wanted_addresses()
+                .iter()
+                .copied()
+                .filter(|address| !has.contains(address))
+                .collect(),
+        )
+    }
+
+    fn second(&self, service: usize, wish: &Wish, has: IpAddr) -> Option<IpAddr> {
+        let family = Family::of(has).other();
+        let own = self.pool_with(has);
+        let mut pools: Vec<&Arc<Pool>> = own.into_iter().collect();
+        if self.two_pools {
+            let groups = self.eligible(service, wish);
+            if groups.is_empty() {
+                return None;
+            }
+            pools.retain(|pool| Self::admits(pool, service));
+            pools.extend(groups.concat());
+        }
+        pools.into_iter().find_map(|pool| self.choose(service, wish, pool, family))
+    }
+
+    fn fresh(&self, service: usize, wish: &Wish) -> Option<Vec<IpAddr>> {
+        let families: Vec<Family> = wish.request.families().iter().collect();
+        let groups = self.eligible(service, wish);
+        let one = |pools: &[&Arc<Pool>], family| {
+            pools.iter().find_map(|pool| self.choose(service, wish, pool, family))
+        };
+        for group in &groups {
+            let full = group.iter().find_map(|pool| {
+                let all = [Family::V4, Family::V6].into_iter().filter(|family| families.contains(family));
+                all.map(|family| self.choose(service, wish, pool, family)).collect::<Option<Vec<IpAddr>>>()
+            });
+            let half = || families.iter().find_map(|&family| one(group, family)).map(|address| vec![address]);
+            match full {
+                Some(full) => return Some(full),
+                None if wish.request.policy() == FamilyPolicy::RequireDual => {}
+                None => {
+                    if let Some(half) = half() {
+                        return Some(half);
+                    }
+                }
+            }
+        }
+        if families.len() == 2 && self.two_pools {
+            let all = groups.concat();
+            return Some(vec![one(&all, Family::V4)?, one(&all, Family::V6)?]);
+        }
+        None
+    }
+
+    fn allocate(&mut self, service: usize, wish: &Wish) -> Vec<IpAddr> {
+        let before = self.services.get(&service).cloned();
+        let changed = before.as_ref().map(|held| {
+            (
+                held.wish.ports != wish.ports || held.wish.sharing != wish.sharing,
+                held.wish.sharing == wish.sharing,
+            )
+        });
+        let mut has = Vec::new();
+        for address in before.map(|held| held.addresses).unwrap_or_default() {
+            let kept = self.may_keep(service, wish, address, &[]);
+            let (changed, same_sharing) = changed.unwrap();
+            let stays = !changed || self.may_join(service, wish, address, same_sharing);
+            match kept.filter(|_| stays) {
+                Some((pool, held)) => {
+                    self.note(service, Family::of(address), held.then_some(pool));
+                    has.push(address);
+                }
+                None => self.note(service, Family::of(address), None),
+            }
+        }
+        self.services.remove(&service);
+        let complete =
+            |has: &[IpAddr]| wish.request.families().iter().all(|f| has.iter().any(|a| Family::of(*a) == f));
+        if !complete(&has) {
+            if !wish.request.wanted_addresses().is_empty() {
+                has.extend(self.wanted(service, wish, &has).unwrap_or_default());
+            } else {
+                if has.is_empty() {
+                    has = self.fresh(service, wish).unwrap_or_default();
+                }
+                if has.len() == 1 && !complete(&has) {
+                    has.extend(self.second(service, wish, has[0]));
+                }
+            }
+        }
+        if !has.is_empty() {
+            self.services.insert(service, Held { wish: wish.clone(), addresses: has.clone() });
+        }
+        has
+    }
+
+    fn note(&mut self, service: usize, family: Family, pool: Option<PoolName>) {
+        match pool {
+            Some(pool) => drop(self.kept_for.insert((service, family), pool)),
+            None => drop(self.kept_for.remove(&(service, family))),
+        }
+    }
+
+    fn release(&mut self, service: usize) {
+        self.services.remove(&service);
+        self.kept_for.retain(|(holder, _), _| *holder != service);
+    }
+
+    fn set_pools(&mut self, config: Config) {
+        for (service, held) in &self.services {
+            for &address in &held.addresses {
+                let pool = self.pool_with(address).map(|pool| pool.name.clone());
+                let leaving = |name: &PoolName| {
+                    config.rejected_pools().contains_key(name) && !config.pools().contains_key(name)
+                };
+                if let Some(pool) = pool.filter(leaving) {
+                    self.kept_for.insert((*service, Family::of(address)), pool);
+                }
+            }
+        }
+        self.config = config;
+    }
+
+    fn pools_of(&self, service: usize, addresses: &[IpAddr]) -> Vec<PoolName> {
+        let mut pools = Vec::new();
+        for &address in addresses {
+            let kept = self.kept_for.get(&(service, Family::of(address))).cloned();
+            let pool = kept.or_else(|| self.pool_with(address).map(|pool| pool.name.clone()));
+            pools.extend(pool.filter(|pool| !pools.contains(pool)));
+        }
+        pools
+    }
+}
+
+fn port() -> impl Strategy<Value = Port> {
+    (80_u16..83).prop_map(|number| Port::new(Protocol::Tcp, number))
+}
+
+fn range() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => (0_usize..14, 0_usize..5).prop_map(|(first, size)| {
+            let v4: Vec<IpAddr> = universe().take(14).collect();
+            format!("{}-{}", v4[first], v4[(first + size).min(13)])
+        }),
+        3 => (0_usize..8, 0_usize..4).prop_map(|(first, size)| {
+            let v6: Vec<IpAddr> = universe().skip(14).collect();
+            format!("{}-{}", v6[first], v6[(first + size).min(7)])
+        }),
+        1 => Just("nonsense".to_owned()),
+    ]
+}
+
+prop_compose! {
+    fn pool()(
+        name in "[pqr]", addresses in vec(range(), 1..3), auto in prop::bool::weighted(0.8), avoid: bool, created in 0_i64..3,
+        allocation in option::weighted(0.4, (0_i32..3, option::of("n[01]"))),
+    ) -> PoolInput {
+        PoolInput {
+            meta: Meta::new(name, Created(created)),
+            addresses,
+            auto_assign: auto,
+            avoid_buggy_ips: avoid,
+            service_allocation: allocation.map(|(priority, namespace)| ServiceAllocationInput {
+                priority, namespaces: namespace.into_iter().collect(), ..ServiceAllocationInput::default()
+            }),
+            ..PoolInput::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn wish()(
+        dual: bool, v6_first: bool, policy in 0..3, wanted in option::weighted(0.2, (0_usize..14, 0_usize..8)),
+        pool in option::weighted(0.2, "[pqr]"), ports in btree_set(port(), 0..3), key in option::weighted(0.6, "[ab]"),
+        local in option::weighted(0.4, ("n[01]", "[xy]")),
+    ) -> Wish {
+        let preferred = if v6_first { Family::V6 } else { Family::V4 };
+        let families = if dual { RequestedFamilies::both(preferred) } else { RequestedFamilies::one(preferred) };
+        let policy = match policy {
+            0 => FamilyPolicy::Single,
+            1 => FamilyPolicy::PreferDual,
+            _ if dual => FamilyPolicy::RequireDual,
+            _ => FamilyPolicy::PreferDual,
+        };
+        let families = if policy == FamilyPolicy::Single { RequestedFamilies::one(preferred) } else { families };
+        let wanted: Vec<IpAddr> = wanted.map(|(v4, v6)| {
+            let all: Vec<IpAddr> = universe().collect();
+            families.iter().map(|family| if family == Family::V4 { all[v4] } else { all[14 + v6] }).collect()
+        }).unwrap_or_default();
+        let request = Request::new(families, policy, wanted, pool.map(PoolName::from)).unwrap();
+        let sharing = key.map(|key| Arc::new(Sharing {
+            key: SharingKey::from(key),
+            backend: local.map_or(Backend::Anywhere, |(namespace, app)| Backend::Local {
+                namespace: NamespaceName::from(namespace),
+                selector: [("app", app)].into_iter().collect(),
+            }),
+        }));
+        Wish { request, ports, sharing }
+    }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => vec(pool(), 0..4).prop_map(Op::Pools),
+        8 => (0_usize..7, wish()).prop_map(|(service, wish)| Op::Allocate(service, wish)),
+        3 => (0_usize..7).prop_map(Op::Again),
+        2 => (0_usize..7).prop_map(Op::Release),
+        1 => Just(Op::Restart),
+    ]
+}
+
+struct Pair {
+    now: Instant,
+    options: Options,
+    allocator: Allocator,
+    model: Model,
+}
+
+impl Pair {
+    fn new(two_pools: bool) -> Self {
+        let options = Options { dual_stack_two_pools: two_pools, ..Options::default() };
+        let model = Model { two_pools, ..Model::default() };
+        Self { now: Instant::now(), options, allocator: Allocator::new(options), model }
+    }
+
+    fn with_claim<R>(service: usize, wish: &Wish, act: impl FnOnce(&Claim<'_>) -> R) -> R {
+        let (key, labels) = (key(service), Labels::new());
+        act(&Claim {
+            service: &key,
+            labels: &labels,
+            namespace_labels: &labels,
+            request: &wish.request,
+            ports: &wish.ports,
+            sharing: wish.sharing.clone(),
+        })
+    }
+
+    fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
+        match op {
+            Op::Pools(pools) => {
+                let config = Config::build(&Input { pools, ..Input::default() }, &Config::default()).config;
+                self.allocator.set_pools(&config);
+                self.model.set_pools(config);
+            }
+            Op::Allocate(service, wish) => self.allocate(service, &wish)?,
+            Op::Again(service) => {
+                if let Some(held) = self.model.services.get(&service).cloned() {
+                    self.allocate(service, &held.wish)?;
+                }
+            }
+            Op::Release(service) => {
+                self.allocator.release(self.now, &key(service));
+                self.model.release(service);
+            }
+            Op::Restart => self.restart()?,
+        }
+        self.check()
+    }
+
+    fn allocate(&mut self, service: usize, wish: &Wish) -> Result<(), TestCaseError> {
+        let now = self.now;
+        let result = Self::with_claim(service, wish, |claim| self.allocator.allocate(now, claim));
+        let expected = self.model.allocate(service, wish);
+        if let Ok(allocation) = &result {
+            let missing = wish.request.families().iter().count() > allocation.addresses.len();
+            prop_assert_eq!(allocation.missing.is_some(), missing, "{:?}", allocation);
+        }
+        prop_assert_eq!(result.map(|allocation| allocation.addresses).unwrap_or_default(), expected);
+        let again = Self::with_claim(service, wish, |claim| self.allocator.allocate(now, claim));
+        let same = again.map(|allocation| allocation.addresses).unwrap_or_default();
+        prop_assert_eq!(
+            same,
+            self.model.services.get(&service).map(|h| h.addresses.clone()).unwrap_or_default()
+        );
+        Ok(())
+    }
+
+    /// A new allocator gets everything back from what was written down.
+    fn restart(&mut self) -> Result<(), TestCaseError> {
+        self.allocator = Allocator::new(self.options);
+        self.allocator.set_pools(&self.model.config);
+        let before = std::mem::take(&mut self.model.services);
+        let recorded: BTreeMap<usize, Vec<PoolName>> = before
+            .iter()
+            .map(|(&service, held)| (service, self.model.pools_of(service, &held.addresses)))
+            .collect();
+        self.model.kept_for.clear();
+        for (service, held) in before {
+            let recorded = &recorded[&service];
+            Self::with_claim(service, &held.wish, |claim| {
+                self.allocator.restore(claim, &held.addresses, recorded)
+            });
+            let mut has = Vec::new();
+            for &address in &held.addresses {
+                let kept = self.model.may_keep(service, &held.wish, address, recorded);
+                if let Some((pool, is_held)) =
+                    kept.filter(|_| self.model.may_join(service, &held.wish, address, true))
+                {
+                    self.model.note(service, Family::of(address), is_held.then_some(pool));
+                    has.push(address);
+                }
+            }
+            if !has.is_empty() {
+                self.model.services.insert(service, Held { wish: held.wish, addresses: has });
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        for service in 0..7 {
+            let held = self.model.services.get(&service).map(|held| held.addresses.clone());
+            let allocation = self.allocator.allocation(&key(service));
+            prop_assert_eq!(allocation.as_ref().map(|a| a.addresses.clone()), held.clone());
+            prop_assert_eq!(allocation.map(|a| a.pools), held.map(|a| self.model.pools_of(service, &a)));
+        }
+        for (name, pool) in self.model.config.pools() {
+            let usage = self.allocator.pool_usage(name).unwrap();
+            let count = |family, test: &dyn Fn(IpAddr) -> bool| {
+                universe()
+                    .filter(|a| Family::of(*a) == family && pool.entry_of(*a).is_some() && test(*a))
+                    .count() as u128
+            };
+            let held = |address| self.model.holders(address, usize::MAX).next().is_some();
+            prop_assert_eq!(usage.assigned_v4, count(Family::V4, &held));
+            prop_assert_eq!(usage.assigned_v6, count(Family::V6, &held));
+            let usable = |address| pool.contains(address);
+            prop_assert_eq!(usage.available_v4, count(Family::V4, &usable).saturating_sub(usage.assigned_v4));
+            prop_assert_eq!(usage.available_v6, count(Family::V6, &usable).saturating_sub(usage.assigned_v6));
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_allocator_decides_as_the_naive_model(two_pools: bool, pools in vec(pool(), 1..4), ops in vec(op(), 0..40)) {
+        let mut pair = Pair::new(two_pools);
+        pair.apply(Op::Pools(pools))?;
+        for op in ops {
+            pair.apply(op)?;
+        }
+        // Nothing leaks: with everything released, everything is free.
+        for service in 0..7 {
+            pair.apply(Op::Release(service))?;
+        }
+        prop_assert!(pair.allocator.is_empty());
+    }
+
+    #[test]
+    fn the_same_state_gives_the_same_answer_whatever_its_history(
+        pools in vec(pool(), 1..4), ops in vec(op(), 0..30), service in 0_usize..7, wish in wish(),
+    ) {
+        let mut pair = Pair::new(false);
+        pair.apply(Op::Pools(pools))?;
+        for op in ops {
+            pair.apply(op)?;
+        }
+        // The same holdings, put in place in the opposite order.
+        let mut other = Allocator::new(pair.options);
+        other.set_pools(&pair.model.config);
+        for (&service, held) in pair.model.services.iter().rev() {
+            let recorded = pair.model.pools_of(service, &held.addresses);
+            Pair::with_claim(service, &held.wish, |claim| other.restore(claim, &held.addresses, &recorded));
+        }
+        let same = pair.model.services.keys().all(|&s| other.allocation(&key(s)) == pair.allocator.allocation(&key(s)));
+        prop_assume!(same);
+        let now = pair.now;
+        let one = Pair::with_claim(service, &wish, |claim| pair.allocator.allocate(now, claim));
+        let two = Pair::with_claim(service, &wish, |claim| other.allocate(now, claim));
+        prop_assert_eq!(one, two);
+    }
+}
