@@ -1,1 +1,3 @@
 //! Fuzz targets over the public API of the libraries.
+
+pub mod arp;
