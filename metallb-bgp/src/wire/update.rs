@@ -111,3 +111,6 @@ pub enum OnUnreadable {
     /// Ignore the family from now on ("AFI/SAFI disable") if it can be told.
     DisableFamily,
 }
+
+#[cfg(test)]
+mod tests;
