@@ -3,6 +3,7 @@
 
 mod model;
 mod properties;
+mod scenarios;
 mod world;
 
 /// 64 cases, or as many as `PROPTEST_CASES` says.
