@@ -1,0 +1,166 @@
+//! Talking to a lab that is up: one line of JSON each way over a socket in its directory.
+
+pub(crate) mod client;
+pub(crate) mod server;
+pub(crate) mod status;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::router::{RouterRoute, RouterSession};
+
+/// What a lab can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Request {
+    /// Says how everything is.
+    Status,
+    /// Takes a node's power away: link and speaker at once.
+    Kill {
+        /// The node.
+        node: String,
+    },
+    /// Pulls a node's cable; its speaker runs on.
+    Cut {
+        /// The node.
+        node: String,
+    },
+    /// Puts a node's cable back in and starts its speaker if it does not run.
+    Heal {
+        /// The node.
+        node: String,
+    },
+    /// Ends the lab.
+    Down,
+}
+
+/// What a lab answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Response {
+    /// It is done.
+    Done,
+    /// How everything is.
+    Status(Box<Status>),
+    /// It cannot be done.
+    Refused {
+        /// Why, with the remedy.
+        reason: String,
+    },
+}
+
+/// How everything in a lab is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Name of the lab.
+    pub name: String,
+    /// Kubeconfig for kubectl on the host.
+    pub kubeconfig: String,
+    /// URL of the API server on the host.
+    pub api: String,
+    /// Directory with the logs.
+    pub logs: String,
+    /// The controller's process, in words.
+    pub controller: String,
+    /// Nodes by name.
+    pub nodes: BTreeMap<String, NodeStatus>,
+    /// Services of type LoadBalancer, as `namespace/name`.
+    pub services: BTreeMap<String, ServiceStatus>,
+    /// The router.
+    pub router: RouterStatus,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// Its addresses on the segment.
+    pub addresses: Vec<String>,
+    /// Whether its cable is in.
+    pub link_up: bool,
+    /// Its speaker's process, in words.
+    pub speaker: String,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ServiceStatus {
+    /// Addresses it was given; none while it waits.
+    pub addresses: Vec<String>,
+    /// The node that announces it by ARP and NDP.
+    pub layer2: Option<String>,
+    /// Per node that announces it by BGP, to which peers.
+    pub bgp: BTreeMap<String, Vec<String>>,
+}
+
+/// The router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RouterStatus {
+    /// Which it is.
+    pub kind: String,
+    /// Its BGP sessions.
+    pub sessions: Vec<RouterSession>,
+    /// Routes it received by BGP.
+    pub received: Vec<RouterRoute>,
+    /// Next hops per prefix in its kernel.
+    pub kernel: BTreeMap<String, Vec<String>>,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "lab {}: API server {}", self.name, self.api)?;
+        writeln!(f, "export KUBECONFIG={}", self.kubeconfig)?;
+        writeln!(f, "logs in {}", self.logs)?;
+        writeln!(f, "\ncontroller  {}", self.controller)?;
+        for (name, node) in &self.nodes {
+            let link = if node.link_up { "link up" } else { "LINK DOWN" };
+            writeln!(f, "{name:<10}  {link}, speaker {}, {}", node.speaker, node.addresses.join(" "))?;
+        }
+        writeln!(f, "\nservices")?;
+        for (name, service) in &self.services {
+            let addresses = if service.addresses.is_empty() {
+                "<pending>".to_owned()
+            } else {
+                service.addresses.join(" ")
+            };
+            write!(f, "  {name:<24}  {addresses}")?;
+            if let Some(node) = &service.layer2 {
+                write!(f, "  layer2 from {node}")?;
+            }
+            if !service.bgp.is_empty() {
+                let nodes: Vec<_> = service.bgp.keys().map(String::as_str).collect();
+                write!(f, "  bgp from {}", nodes.join(" "))?;
+            }
+            writeln!(f)?;
+        }
+        self.router.fmt(f)
+    }
+}
+
+impl fmt::Display for RouterStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{}: BGP sessions", self.kind)?;
+        for session in &self.sessions {
+            let asn = session.asn.map_or_else(|| "?".to_owned(), |asn| asn.to_string());
+            let (peer, state, prefixes) = (session.peer, &session.state, session.prefixes);
+            writeln!(f, "  {peer:<24}  AS {asn}  {state}  {prefixes} prefixes")?;
+        }
+        writeln!(f, "{}: routes received", self.kind)?;
+        for route in &self.received {
+            let (prefix, hop, path) = (&route.prefix, route.next_hop, &route.as_path);
+            writeln!(f, "  {prefix:<24}  by {hop}  AS path {path}  {}", route.communities.join(" "))?;
+        }
+        writeln!(f, "{}: kernel", self.kind)?;
+        for (prefix, hops) in &self.kernel {
+            writeln!(f, "  {prefix:<24}  by {}", hops.join(" "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! The tour: one step after the other, each of which observes what it shows.
+
+mod bgp;
+mod failure;
+mod layer2;
+mod start;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ipnetwork::IpNetwork;
+use metallb_core::keys::{Family, PoolName};
+
+use crate::cluster::Shown;
+use crate::error::Error;
+use crate::lab::Lab;
+use crate::report::{Outcome, Reporter, Row};
+use crate::scenario;
+
+/// Why a step did not hold.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// What should have been observed was not.
+    Failed(String),
+    /// The configuration in use has nothing for this step.
+    NotShown(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.report())
+    }
+}
+
+/// A step's figure, or why it did not hold.
+pub(crate) type Step = Result<String, Stop>;
+
+/// The tour under way.
+pub(crate) struct Tour<'a> {
+    lab: &'a Lab,
+    reporter: &'a Reporter,
+    rows: Vec<Row>,
+    /// What is announced, once services have addresses.
+    targets: Targets,
+}
+
+/// What the steps ask for.
+#[derive(Clone, Debug, Default)]
+struct Targets {
+    layer2: Vec<Target>,
+    bgp: Vec<Target>,
+}
+
+/// One address of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    service: Shown,
+    address: IpAddr,
+    pool: PoolName,
+}
+
+impl Target {
+    /// Where it is asked.
+    fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.service.port.unwrap_or(80))
+    }
+}
+
+/// Runs all steps; returns whether every one that there was something to show for held.
+pub(crate) async fn run(lab: &Lab, reporter: &Reporter) -> bool {
+    let mut tour = Tour { lab, reporter, rows: Vec::new(), targets: Targets::default() };
+    tour.introduce();
+    let up = tour.step("the daemons are ready", tour.daemons().await);
+    let asked = up && tour.step("the configuration is in the API", tour.configure());
+    if asked {
+        let found = tour.addresses().await;
+        let step = found.map(|(targets, figure)| {
+            tour.targets = targets;
+            figure
+        });
+        if tour.step("services get addresses", step) {
+            tour.announced().await;
+        }
+    }
+    reporter.summary(&tour.rows);
+    let failed = tour.rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_))).count();
+    match failed {
+        0 => reporter.plain(format!("\nEvery step held, in {:.1} s.", reporter.elapsed().as_secs_f64())),
+        count => reporter.plain(format!(
+            "\n{count} of {} steps did not hold; the daemons' logs are in {}",
+            tour.rows.len(),
+            lab.dir.path().join("log").display()
+        )),
+    }
+    failed == 0
+}
+
+/// Says what can be done with a lab that stays up.
+pub(crate) fn invite(lab: &Lab, reporter: &Reporter) {
+    let name = match lab.options.name.as_str() {
+        "lab" => String::new(),
+        name => format!(" --name {name}"),
+    };
+    let config = lab.dir.kubeconfig();
+    let (config, api) = (config.display(), &lab.api_url);
+    reporter.title("The lab stays up until Ctrl-C or `metallb lab down`. Try, in another terminal");
+    for line in [
+        format!("export KUBECONFIG={config}    # the API server is {api}"),
+        "kubectl get services,servicel2statuses,servicebgpstatuses -A".to_owned(),
+        "kubectl create service loadbalancer mine --tcp=80 && kubectl get service mine -w".to_owned(),
+        format!("metallb lab status{name}"),
+        format!("metallb lab exec{name} client -- ip neighbour"),
+        format!("metallb lab exec{name} router -- ip route"),
+        format!("metallb lab kill{name} node1      # cut, heal"),
+    ] {
+        reporter.plain(format!("  {line}"));
+    }
+}
+
+impl Tour<'_> {
+    fn introduce(&self) {
+        let (lab, reporter) = (self.lab, self.reporter);
+        reporter.title(&format!(
+            "A segment with {} nodes, a client and a router ({})",
+            lab.nodes.len(),
+            lab.router.kind()
+        ));
+        for net in scenario::segment() {
+            reporter.plain(format!("  segment {net}"));
+        }
+        reporter.plain(
+            "  Played by stand-ins: kube-proxy and pods (each node answers HTTP on the service addresses with its\n  \
+             name; its kernel does not answer ARP for them), the kubelet, and the controller of EndpointSlices.\n  \
+             Everything else is real: API server traffic, controller, speakers, ARP, NDP, BGP, kernel routes.",
+        );
+    }
+
+    /// Everything that needs announced services.
+    async fn announced(&mut self) {
+        for (family, name) in
+            [(Family::V4, "Layer 2, IPv4: ARP and HTTP"), (Family::V6, "Layer 2, IPv6: NDP and HTTP")]
+        {
+            let step = self.resolve(family).await;
+            self.step(name, step);
+        }
+        for (family, name) in [
+            (Family::V4, "BGP, IPv4: router's kernel and HTTP"),
+            (Family::V6, "BGP, IPv6: router's kernel and HTTP"),
+        ] {
+            let step = self.routes(family).await;
+            self.step(name, step);
+        }
+        let step = self.takeover().await;
+        let dead = step.as_ref().ok().map(|(owner, _)| owner.clone());
+        self.step("Layer 2: another node takes over", step.map(|(_, figure)| figure));
+        if let Some(dead) = dead {
+            let step = self.dead_paths(&dead).await;
+            self.step("BGP: the dead node's paths go", step);
+            let step = self.revive(&dead).await;
+            self.step("the node comes back", step);
+        }
+        let step = self.withdraw().await;
+        let stopped = step.as_ref().ok().map(|(node, _)| node.clone());
+        self.step("BGP: withdrawal when a session stops", step.map(|(_, figure)| figure));
+        if let Some(stopped) = stopped {
+            let step = self.resume(&stopped).await;
+            self.step("BGP: the session comes back", step);
+        }
+    }
+
+    /// Notes how a step ended; returns whether to go on.
+    fn step(&mut self, name: &'static str, step: Step) -> bool {
+        let begun: Duration = self.rows.iter().map(|row| row.took).sum();
+        let took = self.reporter.elapsed().saturating_sub(begun);
+        let (outcome, figure) = match step {
+            Ok(figure) => (Outcome::Held, figure),
+            Err(Stop::Failed(why)) => (Outcome::Failed(why), String::new()),
+            Err(Stop::NotShown(why)) => (Outcome::NotShown(why), String::new()),
+        };
+        let row = Row { step: name, outcome, figure, took };
+        self.reporter.outcome(&row);
+        let held = row.outcome == Outcome::Held;
+        self.rows.push(row);
+        held
+    }
+
+    /// The first address of a family in a list of targets.
+    fn first(targets: &[Target], family: Family) -> Option<&Target> {
+        targets.iter().find(|target| Family::of(target.address) == family)
+    }
+
+    /// The node with this address on the segment.
+    fn node_at(&self, address: IpAddr) -> Option<&str> {
+        let mut nodes = self.lab.nodes.iter();
+        nodes
+            .find(|(_, node)| node.host.place.addresses().iter().any(|(own, _)| *own == address))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Where next hops lead: names of nodes, or the address of something that is none.
+    fn names(&self, hops: &BTreeSet<IpAddr>) -> BTreeSet<String> {
+        hops.iter().map(|hop| self.node_at(*hop).map_or_else(|| hop.to_string(), str::to_owned)).collect()
+    }
+}
+
+/// A limited wait with a typed end: `None` when the time is over.
+async fn within<T>(
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<Option<T>, Error>,
+) -> Result<Option<T>, Error> {
+    let end = Instant::now() + limit;
+    loop {
+        let found = look().await?;
+        if found.is_some() || Instant::now() >= end {
+            return Ok(found);
+        }
+        tokio::time::sleep(crate::wait::LOOK).await;
+    }
+}
+
+fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
+    names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn on_segment(address: IpAddr) -> bool {
+    scenario::segment().iter().any(|net: &IpNetwork| net.contains(address))
+}
