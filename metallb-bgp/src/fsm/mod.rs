@@ -10,6 +10,9 @@ mod event;
 mod state;
 mod transition;
 
+#[cfg(test)]
+mod tests;
+
 pub use action::{Action, Notice};
 pub use event::Event;
 pub use state::State;

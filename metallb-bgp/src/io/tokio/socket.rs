@@ -98,7 +98,9 @@ pub(super) fn endpoints(stream: &TcpStream, remote: SocketAddr) -> io::Result<En
         match address.ip {
             IpAddr::V4(v4) if !v4.is_link_local() => endpoints.interface_v4 = endpoints.interface_v4.or(Some(v4)),
             IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-                let on_link = own.contains(remote.ip().to_canonical());
+                // Only on IPv6 sessions: elsewhere routers do not know which link it belongs to, and FRR resets
+                // the session.
+                let on_link = ip.is_ipv6() && own.contains(remote.ip().to_canonical());
                 endpoints.link_local = endpoints.link_local.or(Some(v6)).filter(|_| on_link);
             }
             IpAddr::V6(v6) if !v6.is_loopback() => {

@@ -1,0 +1,18 @@
+//! The speaker against FRR and BIRD in network namespaces.
+//!
+//! Tests skip themselves with a reason where tools or rights are missing; `METALLB_REQUIRE_INTEROP=1` makes that
+//! a failure. They work as root and as root of a user namespace (`unshare -Urnm`).
+#![cfg(all(feature = "tokio", target_os = "linux"))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests: real clocks and threads in namespaces"
+)]
+
+mod basics;
+mod lab;
+mod routers;
+#[path = "../support/mod.rs"]
+mod support;
