@@ -17,10 +17,10 @@ use super::{ConfigurationStatus, LabelSelector};
     status = "ConfigurationStatus",
     derive = "PartialEq",
     doc = "A BGP session between the selected nodes and a router.",
-    printcolumn(name = "Address", type_ = "string", json_path = ".spec.peerAddress"),
-    printcolumn(name = "ASN", type_ = "string", json_path = ".spec.peerASN"),
-    printcolumn(name = "BFD Profile", type_ = "string", json_path = ".spec.bfdProfile"),
-    printcolumn(name = "Multi Hops", type_ = "string", json_path = ".spec.ebgpMultiHop")
+    printcolumn = r#"{"name": "Address", "type": "string", "jsonPath": ".spec.peerAddress"}"#,
+    printcolumn = r#"{"name": "ASN", "type": "string", "jsonPath": ".spec.peerASN"}"#,
+    printcolumn = r#"{"name": "BFD Profile", "type": "string", "jsonPath": ".spec.bfdProfile"}"#,
+    printcolumn = r#"{"name": "Multi Hops", "type": "string", "jsonPath": ".spec.ebgpMultiHop"}"#
 )]
 #[schemars(extend("x-kubernetes-validations" = [{ "rule": "(has(self.peerASN) && self.peerASN != 0) != has(self.dynamicASN)", "message": "exactly one of peerASN and dynamicASN must be given" },
     { "rule": "(has(self.peerAddress) && self.peerAddress != '') != (has(self.interface) && self.interface != '')", "message": "exactly one of peerAddress and interface must be given" },

@@ -18,9 +18,9 @@ use super::Condition;
     derive = "PartialEq",
     derive = "Default",
     doc = "Tells whether one component of MetalLB could use the whole configuration.",
-    printcolumn(name = "Result", type_ = "string", json_path = ".status.result"),
-    printcolumn(name = "ErrorSummary", type_ = "string", json_path = ".status.errorSummary"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Result", "type": "string", "jsonPath": ".status.result"}"#,
+    printcolumn = r#"{"name": "ErrorSummary", "type": "string", "jsonPath": ".status.errorSummary"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigurationStateSpec {}

@@ -180,6 +180,12 @@ impl Configuration {
         }
     }
 
+    /// The pool of this name with what is needed to write its status.
+    pub fn pool_target(&self, namespace: &str, name: &str) -> Option<StatusTarget> {
+        let pool = self.pools.get(&ObjectKey::namespaced(namespace, name))?;
+        Some(target(Kind::Pool, &pool))
+    }
+
     /// Every object with what is needed to write its status.
     pub fn status_targets(&self) -> Vec<StatusTarget> {
         let mut targets = Vec::new();
@@ -210,13 +216,17 @@ pub struct StatusTarget {
 }
 
 fn collect<K>(store: &Store<ConfigObject<K>>, kind: Kind, targets: &mut Vec<StatusTarget>) {
-    targets.extend(store.all().into_iter().map(|(_, object)| StatusTarget {
+    targets.extend(store.all().into_iter().map(|(_, object)| target(kind, &object)));
+}
+
+fn target<K>(kind: Kind, object: &ConfigObject<K>) -> StatusTarget {
+    StatusTarget {
         kind,
         name: object.name.clone(),
         uid: object.uid.clone(),
         generation: object.generation,
         status: object.status.clone(),
-    }));
+    }
 }
 
 fn objects<K>(store: &Store<ConfigObject<K>>) -> Vec<Object<K>> {

@@ -82,7 +82,7 @@ async fn service(client: &Client, options: &Options, write: &ServiceWrite) -> Re
     let name = write.key.name();
     match api.patch_status(name, &PatchParams::default(), &Patch::Merge(write.patch())).await {
         Ok(_) => Ok(Attempt::Done),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Attempt::Moot),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Attempt::Moot),
         Err(kube::Error::Api(status)) if status.is_conflict() => {
             let current = api.get_opt(name).await?;
             let current = current.and_then(|current| ServiceRecord::cut(&current, &options.class));
@@ -115,8 +115,8 @@ async fn remove_other_owners(
         status.service.namespace(),
         status::label_value(status.node.as_str())
     );
-    for other in api.list_metadata(&ListParams::default().labels(&selector)).await? {
-        if let Some(name) = &other.metadata.name {
+    for other in api.list(&ListParams::default().labels(&selector)).await? {
+        if let Some(name) = &other.meta().name {
             remove(api, name).await?;
         }
     }
@@ -159,7 +159,7 @@ async fn apply<K: Own>(
 
 async fn remove<K: Own>(api: &Api<K>, name: &str) -> Result<Attempt, kube::Error> {
     match api.delete(name, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Attempt::Done),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Attempt::Done),
         other => other.map(|_| Attempt::Done),
     }
 }
@@ -171,7 +171,7 @@ async fn write_event(client: &Client, write: &EventWrite) -> Result<Attempt, kub
         let patch = json!({ "count": write.event.count, "lastTimestamp": write.event.last_timestamp });
         match api.patch(write.name(), &PatchParams::default(), &Patch::Merge(&patch)).await {
             // The server keeps events for an hour only.
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
             other => return other.map(|_| Attempt::Done),
         }
     }
@@ -180,7 +180,7 @@ async fn write_event(client: &Client, write: &EventWrite) -> Result<Attempt, kub
         // Written by an attempt whose answer was lost.
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Attempt::Done),
         // The namespace is being deleted or is gone, and the object with it.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_forbidden() => Ok(Attempt::Moot),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.is_forbidden() => Ok(Attempt::Moot),
         Err(error) => Err(error),
     }
 }
@@ -188,7 +188,7 @@ async fn write_event(client: &Client, write: &EventWrite) -> Result<Attempt, kub
 fn moot_when_gone<K>(result: Result<K, kube::Error>) -> Result<Attempt, kube::Error> {
     match result {
         Ok(_) => Ok(Attempt::Done),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(Attempt::Moot),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.is_conflict() => Ok(Attempt::Moot),
         Err(error) => Err(error),
     }
 }

@@ -223,7 +223,8 @@ impl ServiceStatus {
 }
 
 impl ServiceStatusContent {
-    pub(super) const fn kind(&self) -> StatusKind {
+    /// Which of the two kinds it is.
+    pub const fn kind(&self) -> StatusKind {
         match self {
             Self::Layer2(_) => StatusKind::Layer2,
             Self::Bgp(_) => StatusKind::Bgp,

@@ -1,0 +1,389 @@
+//! A pretended API server, in process: enough of lists, watches, versions, patches and failures to
+//! try watches, writers and elections on.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, channel::mpsc};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+/// The pretended server. Clones share everything.
+#[derive(Clone, Default)]
+pub(crate) struct Cluster {
+    state: Arc<Mutex<State>>,
+    pub(crate) in_flight: Arc<AtomicUsize>,
+    pub(crate) most_in_flight: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct State {
+    version: u64,
+    /// Watches that stand before this version get 410 Gone.
+    oldest: u64,
+    objects: BTreeMap<Key, Value>,
+    history: Vec<(u64, String, &'static str, Value)>,
+    watches: Vec<(String, mpsc::UnboundedSender<Bytes>)>,
+    requests: Vec<Recorded>,
+    failures: Vec<u16>,
+    down: bool,
+    delay: Duration,
+}
+
+/// Resource, namespace, name.
+type Key = (String, String, String);
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) body: Value,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let cluster = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let cluster = cluster.clone();
+            async move { cluster.answer(request).await }
+        });
+        Client::new(service, "metallb-system")
+    }
+
+    /// Creates or replaces an object.
+    pub(crate) fn put(&self, resource: &str, object: Value) {
+        let name = text(&object, "/metadata/name");
+        let namespace = text(&object, "/metadata/namespace");
+        self.lock().store((resource.to_owned(), namespace, name), object);
+    }
+
+    pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
+        self.lock().remove(&(resource.to_owned(), namespace.to_owned(), name.to_owned()));
+    }
+
+    pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.lock().objects.get(&(resource.to_owned(), namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    pub(crate) fn all(&self, resource: &str) -> Vec<Value> {
+        self.lock()
+            .objects
+            .iter()
+            .filter(|(key, _)| key.0 == resource)
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
+    /// Ends all watches, as a server does every few minutes.
+    pub(crate) fn end_watches(&self) {
+        self.lock().watches.clear();
+    }
+
+    /// Forgets everything before now: watches that stand earlier get 410 Gone.
+    pub(crate) fn compact(&self) {
+        let mut state = self.lock();
+        state.history.clear();
+        state.version += 1;
+        state.oldest = state.version;
+    }
+
+    /// The next requests get these answers.
+    pub(crate) fn fail(&self, codes: impl IntoIterator<Item = u16>) {
+        self.lock().failures.extend(codes);
+    }
+
+    /// The server cannot be reached.
+    pub(crate) fn down(&self, down: bool) {
+        let mut state = self.lock();
+        state.down = down;
+        if down {
+            state.watches.clear();
+        }
+    }
+
+    /// How long every answer takes.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.lock().delay = delay;
+    }
+
+    pub(crate) fn requests(&self, method: &Method, resource: &str) -> Vec<Recorded> {
+        let state = self.lock();
+        let part = format!("/{resource}");
+        let wanted = |recorded: &&Recorded| recorded.method == *method && recorded.path.contains(&part);
+        state.requests.iter().filter(wanted).cloned().collect()
+    }
+
+    pub(crate) fn request_count(&self) -> usize {
+        self.lock().requests.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Answer, std::io::Error> {
+        let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_in_flight.fetch_max(now, Ordering::SeqCst);
+        let delay = self.lock().delay;
+        tokio::time::sleep(delay).await;
+        let answer = self.serve(request).await;
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+
+    async fn serve(&self, request: Request<Body>) -> Result<Answer, std::io::Error> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+        let recorded = Recorded {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        };
+        let mut state = self.lock();
+        if state.down {
+            return Err(std::io::Error::other("connection refused"));
+        }
+        state.requests.push(recorded.clone());
+        if !state.failures.is_empty() {
+            let code = state.failures.remove(0);
+            return Ok(failure(code, "InternalError"));
+        }
+        Ok(state.handle(&recorded))
+    }
+}
+
+impl State {
+    fn handle(&mut self, request: &Recorded) -> Answer {
+        let (key, status) = target(&request.path);
+        let named = !key.2.is_empty();
+        let apply = request.query.contains("fieldManager=");
+        match request.method {
+            Method::GET if request.query.contains("watch=true") => self.watch(&key.0, &request.query),
+            Method::GET if named => {
+                self.objects.get(&key).map_or_else(|| failure(404, "NotFound"), |found| ok(found))
+            }
+            Method::GET => self.list(&key, &request.query),
+            Method::POST => {
+                let key = (key.0, key.1, text(&request.body, "/metadata/name"));
+                if self.objects.contains_key(&key) {
+                    return failure(409, "AlreadyExists");
+                }
+                ok(&self.store(key, request.body.clone()))
+            }
+            Method::PATCH if apply => {
+                let mut object = self.objects.get(&key).cloned().unwrap_or_else(|| json!({}));
+                merge(&mut object, &request.body);
+                merge(&mut object, &json!({ "metadata": { "name": key.2, "namespace": key.1 } }));
+                ok(&self.store(key, object))
+            }
+            Method::PUT | Method::PATCH => self.change(key, request, status),
+            Method::DELETE => self.remove(&key).map_or_else(|| failure(404, "NotFound"), |found| ok(&found)),
+            _ => failure(405, "MethodNotAllowed"),
+        }
+    }
+
+    fn change(&mut self, key: Key, request: &Recorded, status: bool) -> Answer {
+        let Some(mut object) = self.objects.get(&key).cloned() else { return failure(404, "NotFound") };
+        for field in ["/metadata/resourceVersion", "/metadata/uid"] {
+            let named = text(&request.body, field);
+            if !named.is_empty() && named != text(&object, field) {
+                return failure(409, "Conflict");
+            }
+        }
+        if request.method == Method::PUT {
+            object = request.body.clone();
+        } else {
+            let mut patch = request.body.clone();
+            if status && let Some(patch) = patch.as_object_mut() {
+                patch.remove("spec");
+            }
+            merge(&mut object, &patch);
+        }
+        ok(&self.store(key, object))
+    }
+
+    fn list(&self, key: &Key, query: &str) -> Answer {
+        let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+        let limit: usize = parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+        let skip: usize = parameter("continue").and_then(|token| token.parse().ok()).unwrap_or(0);
+        let selector = parameter("labelSelector").unwrap_or_default().replace("%2F", "/").replace("%2C", ",");
+        let selector = selector.replace("%3D", "=").replace("%21", "!");
+        let wanted: Vec<_> = self
+            .objects
+            .iter()
+            .filter(|(found, _)| found.0 == key.0 && (key.1.is_empty() || found.1 == key.1))
+            .map(|(_, object)| object)
+            .filter(|object| {
+                selector.split(',').filter(|term| !term.is_empty()).all(|term| selects(term, object))
+            })
+            .collect();
+        let page: Vec<_> = wanted.iter().skip(skip).take(limit).collect();
+        let next = skip + page.len();
+        let token = if next < wanted.len() { next.to_string() } else { String::new() };
+        ok(&json!({
+            "apiVersion": "v1", "kind": "List",
+            "metadata": { "resourceVersion": self.version.to_string(), "continue": token },
+            "items": page,
+        }))
+    }
+
+    fn watch(&mut self, resource: &str, query: &str) -> Answer {
+        let version = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
+        let version: u64 = version.and_then(|version| version.parse().ok()).unwrap_or(0);
+        let (sender, receiver) = mpsc::unbounded();
+        if version < self.oldest {
+            let gone = json!({ "type": "ERROR", "object": status(410, "Expired") });
+            sender.unbounded_send(line(&gone)).unwrap();
+        } else {
+            for (_, _, kind, object) in
+                self.history.iter().filter(|entry| entry.0 > version && entry.1 == resource)
+            {
+                sender.unbounded_send(line(&json!({ "type": kind, "object": object }))).unwrap();
+            }
+            self.watches.push((resource.to_owned(), sender));
+        }
+        let frames = receiver.map(|bytes| Ok(Frame::data(bytes)));
+        Response::new(BodyExt::boxed(StreamBody::new(frames)))
+    }
+
+    fn store(&mut self, key: Key, mut object: Value) -> Value {
+        self.version += 1;
+        let version = self.version.to_string();
+        let before = self.objects.get(&key);
+        let uid = before.map_or_else(|| format!("uid-{version}"), |before| text(before, "/metadata/uid"));
+        let given = text(&object, "/metadata/uid");
+        let uid = if given.is_empty() { uid } else { given };
+        let kind = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        merge(&mut object, &json!({ "metadata": { "resourceVersion": version, "uid": uid } }));
+        self.objects.insert(key.clone(), object.clone());
+        self.publish(&key.0, kind, &object);
+        object
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Value> {
+        let object = self.objects.remove(key)?;
+        self.version += 1;
+        self.publish(&key.0, "DELETED", &object);
+        Some(object)
+    }
+
+    fn publish(&mut self, resource: &str, kind: &'static str, object: &Value) {
+        let mut object = object.clone();
+        merge(&mut object, &json!({ "metadata": { "resourceVersion": self.version.to_string() } }));
+        self.history.push((self.version, resource.to_owned(), kind, object.clone()));
+        let event = line(&json!({ "type": kind, "object": object }));
+        let deliver = |watch: &(String, mpsc::UnboundedSender<Bytes>)| {
+            watch.0 != resource || watch.1.unbounded_send(event.clone()).is_ok()
+        };
+        self.watches.retain(deliver);
+    }
+}
+
+/// What a path names, and whether it is its status.
+fn target(path: &str) -> (Key, bool) {
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let rest = if parts[0] == "api" { &parts[2..] } else { &parts[3..] };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+        rest => ("", rest),
+    };
+    let name = rest.get(1).copied().unwrap_or_default();
+    ((rest[0].to_owned(), namespace.to_owned(), name.to_owned()), rest.get(2) == Some(&"status"))
+}
+
+/// One term of a label selector, `a=b` or `a!=b`.
+fn selects(term: &str, object: &Value) -> bool {
+    let (name, value) = term.split_once('=').unwrap();
+    let label = |name: &str| object["metadata"]["labels"][name].as_str() == Some(value);
+    name.strip_suffix('!').map_or_else(|| label(name), |name| !label(name))
+}
+
+/// JSON merge patch, RFC 7396.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let map = target.as_object_mut().unwrap();
+    for (key, value) in patch {
+        if value.is_null() {
+            map.remove(key);
+        } else {
+            merge(map.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn text(object: &Value, pointer: &str) -> String {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn line(value: &Value) -> Bytes {
+    format!("{value}\n").into()
+}
+
+fn ok(value: &Value) -> Answer {
+    answer(200, value)
+}
+
+fn status(code: u16, reason: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": reason, "reason": reason, "code": code })
+}
+
+fn failure(code: u16, reason: &str) -> Answer {
+    answer(code, &status(code, reason))
+}
+
+fn answer(code: u16, value: &Value) -> Answer {
+    let frame = futures::stream::iter([Ok(Frame::data(Bytes::from(value.to_string())))]);
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(frame)));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
+    response
+}
+
+/// Waits, in virtual time, until something holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// A Service of type LoadBalancer.
+pub(crate) fn service(namespace: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": name, "namespace": namespace, "creationTimestamp": "2026-01-01T00:00:00Z" },
+        "spec": {
+            "type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "ports": [{ "port": 80, "protocol": "TCP" }], "selector": { "app": name },
+        },
+        "status": { "loadBalancer": {} },
+    })
+}

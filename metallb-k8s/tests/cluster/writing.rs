@@ -1,0 +1,271 @@
+//! Writes against a server that refuses, delays and fails.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use http::Method;
+use jiff::Timestamp;
+use metallb_core::{
+    config::Kind,
+    keys::{InterfaceName, NodeName, PoolName, ServiceKey},
+};
+use metallb_k8s::{
+    facts::{ClassFilter, ServiceRecord, objects},
+    write::{
+        Options, ServiceWrite, Stats, Write, Writer,
+        events::{Event, Events, Regarding, Severity},
+        status::{Component, ServiceStatus, StatusKind, configuration_state},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, eventually, service};
+
+struct Bench {
+    cluster: Cluster,
+    writer: Writer,
+    stats: Arc<Stats>,
+    outdated: Arc<Mutex<Vec<ServiceKey>>>,
+}
+
+fn bench() -> Bench {
+    let (cluster, stats, outdated) =
+        (Cluster::new(), Arc::new(Stats::new()), Arc::new(Mutex::new(Vec::new())));
+    let told = Arc::clone(&outdated);
+    let options = Options::new("metallb-system", "test", Arc::clone(&stats))
+        .outdated(move |key| told.lock().unwrap().push(key));
+    let writer = Writer::new(cluster.client(), options);
+    Bench { cluster, writer, stats, outdated }
+}
+
+impl Bench {
+    fn record(&self, name: &str) -> ServiceRecord {
+        let object = self.cluster.get("services", "web", name).unwrap();
+        let object: objects::Service = serde_json::from_value(object).unwrap();
+        ServiceRecord::cut(&object, &ClassFilter::default()).unwrap()
+    }
+
+    fn assign(&self, name: &str, address: &str) -> Write {
+        let addresses = vec![address.parse().unwrap()];
+        Write::Service(ServiceWrite::assign(&self.record(name), addresses, vec![PoolName::new("pool")]))
+    }
+
+    /// All writes are done; an hour of virtual time must do.
+    async fn settled(&self) {
+        tokio::time::timeout(Duration::from_secs(3600), self.writer.idle()).await.unwrap();
+    }
+
+    fn ingress(&self, name: &str) -> Value {
+        self.cluster.get("services", "web", name).unwrap()["status"]["loadBalancer"]["ingress"].clone()
+    }
+
+    fn annotation(&self, name: &str) -> Value {
+        let service = self.cluster.get("services", "web", name).unwrap();
+        service["metadata"]["annotations"]["metallb.io/ip-allocated-from-pool"].clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_and_annotation_are_written_in_one_patch_of_the_status() {
+    let bench = bench();
+    bench.cluster.put("services", service("web", "a"));
+    bench.writer.submit(bench.assign("a", "192.0.2.1"));
+    bench.settled().await;
+    assert_eq!(bench.ingress("a"), json!([{ "ip": "192.0.2.1" }]));
+    assert_eq!(bench.annotation("a"), "pool");
+    let patches = bench.cluster.requests(&Method::PATCH, "services");
+    assert_eq!(patches.len(), 1);
+    assert_eq!(patches[0].path, "/api/v1/namespaces/web/services/a/status");
+    assert_eq!(patches[0].body["metadata"]["resourceVersion"], "1");
+
+    bench.writer.submit(Write::Service(ServiceWrite::clear(&bench.record("a"))));
+    bench.settled().await;
+    assert_eq!((bench.ingress("a"), bench.annotation("a")), (Value::Null, Value::Null));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_over_something_else_is_retried_with_the_new_version() {
+    let bench = bench();
+    bench.cluster.put("services", service("web", "a"));
+    let write = bench.assign("a", "192.0.2.1");
+    let mut touched = bench.cluster.get("services", "web", "a").unwrap();
+    touched["metadata"]["annotations"] = json!({ "example.com/note": "x" });
+    bench.cluster.put("services", touched);
+    bench.writer.submit(write);
+    bench.settled().await;
+    assert_eq!(bench.ingress("a"), json!([{ "ip": "192.0.2.1" }]));
+    assert!(bench.outdated.lock().unwrap().is_empty());
+    assert_eq!(bench.stats.snapshot().errors, 0, "a conflict that resolves is no error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_over_the_wish_itself_is_given_back_for_decision() {
+    let bench = bench();
+    bench.cluster.put("services", service("web", "a"));
+    let write = bench.assign("a", "192.0.2.1");
+    let mut touched = bench.cluster.get("services", "web", "a").unwrap();
+    touched["metadata"]["annotations"] = json!({ "metallb.io/loadBalancerIPs": "192.0.2.9" });
+    bench.cluster.put("services", touched);
+    bench.writer.submit(write);
+    bench.settled().await;
+    assert_eq!(bench.ingress("a"), Value::Null);
+    assert_eq!(*bench.outdated.lock().unwrap(), [ServiceKey::new("web", "a")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_made_anew_under_the_same_name_does_not_get_the_old_address() {
+    let bench = bench();
+    bench.cluster.put("services", service("web", "a"));
+    let write = bench.assign("a", "192.0.2.1");
+    bench.cluster.delete("services", "web", "a");
+    bench.cluster.put("services", service("web", "a"));
+    bench.writer.submit(write);
+    bench.settled().await;
+    assert_eq!(bench.ingress("a"), Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_counted_and_tried_again_until_the_newest_write_is_done() {
+    let bench = bench();
+    bench.cluster.put("services", service("web", "a"));
+    bench.cluster.fail([500, 503, 429]);
+    bench.writer.submit(bench.assign("a", "192.0.2.1"));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    bench.writer.submit(bench.assign("a", "192.0.2.2"));
+    bench.settled().await;
+    assert_eq!(bench.ingress("a"), json!([{ "ip": "192.0.2.2" }]));
+    let snapshot = bench.stats.snapshot();
+    assert_eq!((snapshot.updates, snapshot.errors), (4, 2), "throttling is no error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_stops_at_once_when_forbidden() {
+    let bench = bench();
+    bench.cluster.put("services", service("web", "a"));
+    bench.cluster.delay(Duration::from_secs(5));
+    bench.writer.submit(bench.assign("a", "192.0.2.1"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bench.writer.forbid();
+    bench.writer.submit(bench.assign("a", "192.0.2.2"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((bench.ingress("a"), bench.writer.busy()), (Value::Null, 0));
+    bench.writer.allow();
+    bench.writer.submit(bench.assign("a", "192.0.2.3"));
+    bench.settled().await;
+    assert_eq!(bench.ingress("a"), json!([{ "ip": "192.0.2.3" }]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_run_side_by_side_but_not_too_many() {
+    let bench = bench();
+    bench.cluster.delay(Duration::from_millis(100));
+    let names: Vec<_> = (0..96).map(|number| format!("s{number}")).collect();
+    for name in &names {
+        bench.cluster.put("services", service("web", name));
+    }
+    let begin = tokio::time::Instant::now();
+    for name in &names {
+        bench.writer.submit(bench.assign(name, "192.0.2.1"));
+    }
+    bench.settled().await;
+    assert_eq!(bench.cluster.most_in_flight.load(Ordering::SeqCst), 32);
+    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_a_pool_is_written_at_most_once_a_second() {
+    let bench = bench();
+    bench
+        .cluster
+        .put("ipaddresspools", json!({ "metadata": { "name": "p", "namespace": "metallb-system" } }));
+    for count in 0..50 {
+        let status = json!({ "assignedIPv4": count });
+        let name = "p".to_owned();
+        bench.writer.submit(Write::ObjectStatus { kind: Kind::Pool, name, uid: None, status });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bench.settled().await;
+    let pool = bench.cluster.get("ipaddresspools", "metallb-system", "p").unwrap();
+    assert_eq!(pool["status"]["assignedIPv4"], 49);
+    assert!(bench.cluster.requests(&Method::PATCH, "ipaddresspools").len() <= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_an_object_made_anew_is_left_alone() {
+    let bench = bench();
+    bench.cluster.put("communities", json!({ "metadata": { "name": "c", "namespace": "metallb-system" } }));
+    let (kind, name, uid) = (Kind::Community, "c".to_owned(), Some("of the one before".to_owned()));
+    bench.writer.submit(Write::ObjectStatus { kind, name, uid, status: json!({ "conditions": [] }) });
+    bench.settled().await;
+    assert_eq!(bench.cluster.get("communities", "metallb-system", "c").unwrap().get("status"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_owner_takes_away_what_a_dead_one_left() {
+    let bench = bench();
+    let status = |node: &str| {
+        let interfaces = BTreeSet::from([InterfaceName::new("eth0")]);
+        ServiceStatus::layer2(ServiceKey::new("web", "a"), NodeName::new(node), interfaces)
+    };
+    let nodes = |bench: &Bench| -> Vec<_> {
+        bench.cluster.all("servicel2statuses").iter().map(|found| found["status"]["node"].clone()).collect()
+    };
+    bench.writer.submit(Write::ServiceStatus(status("dead")));
+    bench.settled().await;
+    assert_eq!(nodes(&bench), ["dead"]);
+    bench.writer.submit(Write::ServiceStatus(status("alive")));
+    bench.settled().await;
+    assert_eq!(nodes(&bench), ["alive"]);
+    bench
+        .writer
+        .submit(Write::RemoveServiceStatus { kind: StatusKind::Layer2, name: status("alive").object_name() });
+    bench.settled().await;
+    assert!(bench.cluster.all("servicel2statuses").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_state_is_made_with_its_status() {
+    let bench = bench();
+    let component = Component::Speaker(NodeName::new("n1"));
+    let status = configuration_state(&component, &["pool is bad".to_owned()], None, Timestamp::UNIX_EPOCH);
+    bench.writer.submit(Write::ConfigurationState { component, status });
+    bench.settled().await;
+    let state = bench.cluster.get("configurationstates", "metallb-system", "speaker-n1").unwrap();
+    assert_eq!(state["status"]["result"], "Invalid");
+    assert_eq!(state["status"]["conditions"][0]["type"], "configReconcilerValid");
+    assert_eq!(state["metadata"]["labels"]["metallb.io/node-name"], "n1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_the_server_forgot_is_made_anew() {
+    let bench = bench();
+    #[expect(clippy::disallowed_methods, reason = "the base of virtual time")]
+    let now = Instant::now();
+    let mut events = Events::new("metallb-controller", "");
+    let mut record = |seconds: u64| {
+        let event = Event {
+            regarding: Regarding::service("web", "a", "uid"),
+            severity: Severity::Warning,
+            reason: "AllocationFailed".to_owned(),
+            message: "pool is empty".to_owned(),
+        };
+        events.record(now + Duration::from_secs(seconds), Timestamp::UNIX_EPOCH, event)
+    };
+    let count = |bench: &Bench| bench.cluster.all("events").first().map(|event| event["count"].clone());
+    bench.writer.submit(Write::Event(record(0).unwrap()));
+    bench.settled().await;
+    assert_eq!(count(&bench), Some(json!(1)));
+    assert_eq!(record(1), None, "too soon");
+    bench.writer.submit(Write::Event(record(20).unwrap()));
+    bench.settled().await;
+    assert_eq!(count(&bench), Some(json!(3)));
+    let name = bench.cluster.all("events")[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    bench.cluster.delete("events", "web", &name);
+    bench.writer.submit(Write::Event(record(100).unwrap()));
+    bench.settled().await;
+    assert_eq!(count(&bench), Some(json!(4)));
+    eventually("nothing is left to do", || bench.writer.busy() == 0).await;
+}
