@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("metallb-bgp", &[]),
     ("metallb-k8s", &["metallb-core"]),
     ("metallb-apiserver", &["metallb-k8s"]),
-    ("metallb-runtime", &["metallb-k8s"]),
+    ("metallb-runtime", &["metallb-core", "metallb-k8s"]),
     ("metallb-controller", &["metallb-core", "metallb-k8s", "metallb-runtime"]),
     ("metallb-speaker", &["metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s", "metallb-runtime"]),
     ("metallb-lab", &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s"]),

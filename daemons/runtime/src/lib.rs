@@ -1,8 +1,10 @@
 //! What controller and speaker share: arguments, logs, metrics, probes, shutdown.
 //!
 //! * [`args`] — flags and environment variables under MetalLB's names, in Go's flag syntax too;
+//! * [`client`] — the connection to the API server;
 //! * [`logging`] — `tracing` to stderr, as text or JSON;
 //! * [`metrics`] — families of samples computed at scrape time, rendered under their exact names;
+//! * [`common_metrics`] — families that both daemons export;
 //! * [`http`] — the `/metrics`, `/healthz`, `/readyz` and `/debug/state` endpoints;
 //! * [`shutdown`] — SIGTERM and SIGINT as one cancellation token;
 //! * [`daemon`] — the frame around a daemon's `run`: parse, log, runtime, exit code.
@@ -10,6 +12,8 @@
 #![deny(missing_docs)]
 
 pub mod args;
+pub mod client;
+pub mod common_metrics;
 pub mod daemon;
 pub mod http;
 pub mod logging;

@@ -1,1 +1,37 @@
-//! The speaker: tells the network where service addresses live.
+//! The speaker: tells the network where the addresses of services live.
+//!
+//! Only wiring: the watches of `metallb-k8s`, the interfaces of `metallb-arp` and the members of the membership engine
+//! feed the announcement engine of `metallb-core`, whose changes the drivers of `metallb-arp` and `metallb-bgp` carry
+//! out. One task owns the engine.
+#![forbid(unsafe_code)]
+
+mod announcer;
+mod args;
+mod exclude;
+mod inputs;
+mod membership;
+mod metrics;
+mod seal;
+mod setup;
+mod speaker;
+mod statuses;
+mod translate;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use metallb_runtime::daemon;
+use tokio_util::sync::CancellationToken;
+
+use args::Args;
+
+/// Runs the speaker with these arguments (the first is the program's name) until it is told to stop.
+#[must_use]
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    daemon::run(args, |args: &Args| &args.common, main)
+}
+
+async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    setup::speaker(&args).await?.run(stop).await;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! The controller's flags and environment variables.
+
+use std::time::Duration;
+
+use metallb_k8s::lease::{Timing, TimingError};
+use metallb_runtime::args::{CommonArgs, given, parse_duration};
+
+/// Gives services their addresses.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "controller", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Flags that the speaker has too.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Name of the Secret with which speakers seal what they tell each other; made when missing. Empty: none is made.
+    #[arg(long, env = "METALLB_ML_SECRET_NAME", value_name = "NAME")]
+    ml_secret_name: Option<String>,
+
+    /// Name of the controller's own Deployment, which owns what the controller makes.
+    #[arg(long, env = "METALLB_DEPLOYMENT", value_name = "NAME")]
+    deployment: Option<String>,
+
+    /// Name of the controller's own pod, its identity in the leader election (default: the host name).
+    #[arg(long, env = "METALLB_POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
+
+    /// Let two pools serve a dual-stack service when no single one can.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub dual_stack_two_pools: bool,
+
+    /// Time for which a released address is not given to another service, unless nothing else is free.
+    #[arg(long, default_value = "0", value_parser = parse_duration, value_name = "DURATION")]
+    pub address_quarantine: Duration,
+
+    /// Time after which another controller may take over from one that does not renew its lease.
+    #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
+    lease_duration: Duration,
+
+    /// Time after which a leader that cannot renew its lease stops writing.
+    #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "DURATION")]
+    lease_renew_deadline: Duration,
+
+    /// Pause between two looks at the lease.
+    #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
+    lease_retry_period: Duration,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  controller                                     in a pod of the namespace metallb-system
+  controller --kubeconfig ~/.kube/config         from outside of the cluster";
+
+impl Args {
+    /// The Secret to make, and for whom.
+    #[must_use]
+    pub(crate) fn secret_name(&self) -> Option<&str> {
+        given(self.ml_secret_name.as_ref())
+    }
+
+    /// The Deployment that owns what the controller makes.
+    #[must_use]
+    pub(crate) fn deployment(&self) -> Option<&str> {
+        given(self.deployment.as_ref())
+    }
+
+    /// Who this controller is among several: unique, also over restarts in one place.
+    #[must_use]
+    pub(crate) fn identity(&self) -> String {
+        let name = given(self.pod_name.as_ref()).map(str::to_owned).or_else(host_name);
+        format!("{}_{}", name.as_deref().unwrap_or("controller"), std::process::id())
+    }
+
+    /// The periods of the leader election.
+    ///
+    /// # Errors
+    /// When they do not fit each other.
+    pub(crate) fn lease_timing(&self) -> Result<Timing, TimingError> {
+        Timing::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry_period)
+    }
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}

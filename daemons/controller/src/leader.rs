@@ -1,0 +1,248 @@
+//! What a controller does while it leads: feeds the assigner and carries out its actions.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use metallb_core::config::{Config, ConfigError, InForce, Kind};
+use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report, Usage};
+use metallb_core::keys::{NamespaceName, PoolName, ServiceKey};
+use metallb_k8s::convert::configure;
+use metallb_k8s::crd::ConfigurationStateStatus;
+use metallb_k8s::facts::ServiceRecord;
+use metallb_k8s::watch::{ObjectKey, StatusTarget};
+use metallb_k8s::write::conditions::Verdict;
+use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
+use metallb_k8s::write::status::{Component, configuration_state, plan_object_status};
+use metallb_k8s::write::{ServiceWrite, Write, Writer};
+
+use crate::inputs::{Inputs, Key};
+use crate::reports::{Notice, notice};
+
+/// The state of a leading controller. Built anew from the watches each time it starts to lead.
+#[derive(Debug)]
+pub(crate) struct Leader {
+    assigner: Assigner,
+    writer: Writer,
+    events: Events,
+    config: Arc<Config>,
+    problems: Vec<ConfigError>,
+    /// Each Service as the assigner knows it, so that a write names the version it was decided on.
+    records: HashMap<ServiceKey, Arc<ServiceRecord>>,
+    usage: BTreeMap<PoolName, Usage>,
+    touched_pools: BTreeSet<PoolName>,
+    /// What was last handed to the writer, which may be newer than what the watch shows.
+    statuses: HashMap<(Kind, String), serde_json::Value>,
+    state: Option<ConfigurationStateStatus>,
+    failures: BTreeMap<&'static str, u64>,
+}
+
+impl Leader {
+    /// Starts to lead: everything the watches know goes into a new assigner, addresses found in status are restored,
+    /// then services without addresses get theirs.
+    pub(crate) fn start(inputs: &Inputs, writer: Writer, options: Options, now: Instant) -> Self {
+        let mut leader = Self {
+            assigner: Assigner::new(options),
+            writer,
+            events: Events::new("metallb-controller", ""),
+            config: Arc::new(Config::default()),
+            problems: Vec::new(),
+            records: HashMap::new(),
+            usage: BTreeMap::new(),
+            touched_pools: BTreeSet::new(),
+            statuses: HashMap::new(),
+            state: None,
+            failures: AllocationError::REASONS.into_iter().map(|reason| (reason, 0)).collect(),
+        };
+        for (_, namespace) in inputs.namespaces.all() {
+            leader.assigner.apply_namespace((*namespace).clone());
+        }
+        leader.configure(inputs, now);
+        for (key, record) in inputs.services.all() {
+            leader.service(&key, Some(record), now);
+        }
+        leader.assigner.start(now);
+        leader.perform();
+        leader.report_configuration(inputs);
+        leader
+    }
+
+    /// Looks at something that changed.
+    pub(crate) fn look(&mut self, inputs: &Inputs, key: &Key, now: Instant) {
+        match key {
+            Key::Service(key) => self.service(key, inputs.services.get(key), now),
+            Key::Namespace(key) => match inputs.namespaces.get(key) {
+                Some(namespace) => self.assigner.apply_namespace((*namespace).clone()),
+                None => self.assigner.remove_namespace(&NamespaceName::new(&*key.name)),
+            },
+            Key::Configuration => self.configure(inputs, now),
+        }
+        self.perform();
+        if *key == Key::Configuration {
+            self.report_configuration(inputs);
+        }
+    }
+
+    /// Writes the status of the pools whose use changed. Called when nothing else is waiting, so that a burst of
+    /// services costs one write per pool.
+    pub(crate) fn flush(&mut self, inputs: &Inputs) {
+        for pool in std::mem::take(&mut self.touched_pools) {
+            let target = inputs.configuration.pool_target(&inputs.namespace, pool.as_str());
+            if let Some(target) = target {
+                self.report_object(target);
+            }
+        }
+    }
+
+    /// When [`Leader::tick`] wants to be called.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.assigner.next_timeout()
+    }
+
+    /// Does what time asks for.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.assigner.handle_timeout(now);
+        self.perform();
+    }
+
+    /// The assigner, for metrics and debugging.
+    pub(crate) const fn assigner(&self) -> &Assigner {
+        &self.assigner
+    }
+
+    /// What is wrong with the configuration.
+    pub(crate) fn problems(&self) -> &[ConfigError] {
+        &self.problems
+    }
+
+    /// Configuration in force.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Failed allocations by reason.
+    pub(crate) const fn failures(&self) -> &BTreeMap<&'static str, u64> {
+        &self.failures
+    }
+
+    fn service(&mut self, key: &ObjectKey, record: Option<Arc<ServiceRecord>>, now: Instant) {
+        let Some(record) = record else {
+            let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
+            self.records.remove(&key);
+            self.assigner.remove_service(now, &key);
+            return;
+        };
+        let service = record.fact.key.clone();
+        let before = self.records.insert(service.clone(), Arc::clone(&record));
+        if before.is_none_or(|before| before.deprecated != record.deprecated) {
+            for annotation in &record.deprecated {
+                let message = format!("annotation {annotation} is deprecated; use the prefix metallb.io/");
+                let severity = Severity::Warning;
+                self.tell(&service, Notice { severity, reason: "deprecatedAnnotation", message });
+            }
+        }
+        self.assigner.apply_service(now, (*record.fact).clone());
+    }
+
+    fn configure(&mut self, inputs: &Inputs, now: Instant) {
+        let built = configure(&inputs.configuration.resources(), &self.config);
+        let problems: Vec<ConfigError> = built.errors.into_iter().chain(built.warnings).collect();
+        for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
+            tracing::warn!(error = %problem, "configuration");
+        }
+        self.problems = problems;
+        self.config = Arc::new(built.config);
+        self.usage.retain(|pool, _| self.config.pools().contains_key(pool));
+        self.assigner.set_config(now, Arc::clone(&self.config));
+    }
+
+    /// Tells every configuration object what became of it, and the state of the whole.
+    fn report_configuration(&mut self, inputs: &Inputs) {
+        for target in inputs.configuration.status_targets() {
+            self.report_object(target);
+        }
+        let errors: Vec<String> = self
+            .problems
+            .iter()
+            .filter(|problem| problem.in_force != InForce::Fully)
+            .map(ToString::to_string)
+            .collect();
+        let component = Component::Controller;
+        let state = configuration_state(&component, &errors, self.state.as_ref(), Timestamp::now());
+        if self.state.as_ref() != Some(&state) {
+            self.writer.submit(Write::ConfigurationState { component, status: state.clone() });
+            self.state = Some(state);
+        }
+    }
+
+    fn report_object(&mut self, mut target: StatusTarget) {
+        let slot = (target.kind, target.name.clone());
+        if let Some(submitted) = self.statuses.get(&slot) {
+            target.status = submitted.clone();
+        }
+        let about =
+            |error: &&ConfigError| error.object.kind == target.kind && *error.object.name == *target.name;
+        let verdict = Verdict::accepted(self.problems.iter().filter(about));
+        let usage = (target.kind == Kind::Pool)
+            .then(|| self.usage.get(target.name.as_str()).copied().unwrap_or_default());
+        let write = plan_object_status(&target, &verdict, usage, Timestamp::now());
+        if let Some(write) = write {
+            if let Write::ObjectStatus { status, .. } = &write {
+                self.statuses.insert(slot, status.clone());
+            }
+            self.writer.submit(write);
+        }
+    }
+
+    fn perform(&mut self) {
+        while let Some(action) = self.assigner.poll_action() {
+            match action {
+                Action::Assign { service, addresses, pools } => {
+                    tracing::info!(%service, ?addresses, ?pools, "addresses assigned");
+                    if let Some(record) = self.records.get(&service) {
+                        self.writer.submit(Write::Service(ServiceWrite::assign(record, addresses, pools)));
+                    }
+                }
+                Action::Clear { service, reason } => {
+                    let reason = reason.map(|reason| reason.to_string());
+                    tracing::info!(%service, reason, "addresses cleared");
+                    if let Some(record) = self.records.get(&service) {
+                        self.writer.submit(Write::Service(ServiceWrite::clear(record)));
+                    }
+                }
+                Action::Report { service, report } => self.report(&service, &report),
+                Action::Usage { pool, usage } => {
+                    self.usage.insert(pool.clone(), usage);
+                    self.touched_pools.insert(pool);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, service: &ServiceKey, report: &Report) {
+        let failed = match report {
+            Report::Failed(error) | Report::AdditionalFailed(error) => Some(error.reason()),
+            Report::InvalidRequest(error) => Some(error.reason()),
+            _ => None,
+        };
+        if let Some(reason) = failed {
+            *self.failures.entry(reason).or_insert(0) += 1;
+        }
+        self.tell(service, notice(report));
+    }
+
+    fn tell(&mut self, service: &ServiceKey, notice: Notice) {
+        let Notice { severity, reason, message } = notice;
+        match severity {
+            Severity::Normal => tracing::debug!(%service, reason, message, "event"),
+            Severity::Warning => tracing::warn!(%service, reason, error = message, "service"),
+        }
+        let Some(record) = self.records.get(service) else { return };
+        let regarding = Regarding::service(service.namespace(), service.name(), record.uid.as_str());
+        let event = Event { regarding, severity, reason: reason.to_owned(), message };
+        if let Some(write) = self.events.record(Instant::now(), Timestamp::now(), event) {
+            self.writer.submit(Write::Event(write));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The controller's metrics and debug state, computed from its state.
+
+use std::sync::Arc;
+
+use metallb_core::ipam::Usage;
+use metallb_k8s::queue::Queue;
+use metallb_k8s::write::Stats;
+use metallb_runtime::common_metrics;
+use metallb_runtime::metrics::{Family, Kind, number};
+use serde_json::{Value, json};
+
+use crate::inputs::Key;
+use crate::leader::Leader;
+
+/// Everything the controller exports. Allocation is exported by the leader only, so that sums over controllers are right.
+pub(crate) fn families(leader: Option<&Leader>, queue: &Queue<Key>, stats: &Arc<Stats>) -> Vec<Family> {
+    let mut families = common_metrics::api_client(stats);
+    let problems = leader.map(Leader::problems).unwrap_or_default();
+    families.extend(common_metrics::configuration(leader.is_some(), problems));
+    families.extend(common_metrics::process(queue.depth(), queue.oldest()));
+    let leads = f64::from(u8::from(leader.is_some()));
+    families.push(Family::single(
+        "metallb_controller_leader",
+        Kind::Gauge,
+        "1 if this controller leads",
+        leads,
+    ));
+    if let Some(leader) = leader {
+        families.extend(pools(leader));
+        families.extend(services(leader));
+        families.push(errors(leader));
+    }
+    families
+}
+
+/// A count of addresses in one family or both.
+type Count = fn(&Usage) -> u128;
+
+fn pools(leader: &Leader) -> Vec<Family> {
+    let counts: [(&'static str, &'static str, Count); 6] = [
+        ("metallb_allocator_addresses_total", "Usable addresses per pool", |usage| {
+            total_v4(usage).saturating_add(total_v6(usage))
+        }),
+        ("metallb_allocator_ipv4_addresses_total", "Usable IPv4 addresses per pool", total_v4),
+        ("metallb_allocator_ipv6_addresses_total", "Usable IPv6 addresses per pool", total_v6),
+        ("metallb_allocator_addresses_in_use_total", "Addresses in use per pool", |usage| {
+            usage.assigned_v4.saturating_add(usage.assigned_v6)
+        }),
+        ("metallb_allocator_ipv4_addresses_in_use_total", "IPv4 addresses in use per pool", |usage| {
+            usage.assigned_v4
+        }),
+        ("metallb_allocator_ipv6_addresses_in_use_total", "IPv6 addresses in use per pool", |usage| {
+            usage.assigned_v6
+        }),
+    ];
+    counts
+        .into_iter()
+        .map(|(name, help, count)| {
+            let mut family = Family::new(name, Kind::Gauge, help);
+            for pool in leader.config().pools().keys() {
+                let usage = leader.assigner().usage(pool).unwrap_or_default();
+                family.push(vec![("pool", pool.to_string())], wide(count(&usage)));
+            }
+            family
+        })
+        .collect()
+}
+
+fn total_v4(usage: &Usage) -> u128 {
+    usage.assigned_v4.saturating_add(usage.available_v4)
+}
+
+fn total_v6(usage: &Usage) -> u128 {
+    usage.assigned_v6.saturating_add(usage.available_v6)
+}
+
+fn services(leader: &Leader) -> [Family; 2] {
+    let mut allocated = Family::new(
+        "metallb_allocator_services_allocated_total",
+        Kind::Gauge,
+        "Services that have addresses of the pool",
+    );
+    let mut held =
+        Family::new("metallb_allocator_ip_addresses_in_use_total", Kind::Gauge, "Addresses held per service");
+    let mut per_pool: std::collections::BTreeMap<_, u64> =
+        leader.config().pools().keys().map(|pool| (pool.clone(), 0)).collect();
+    for (service, allocation) in leader.assigner().allocations() {
+        for pool in &allocation.pools {
+            *per_pool.entry(pool.clone()).or_insert(0) += 1;
+            let of_pool = leader.config().pools().get(pool);
+            let addresses = allocation.addresses.iter();
+            let addresses =
+                addresses.filter(|address| of_pool.is_some_and(|pool| pool.contains(**address))).count();
+            let labels = vec![
+                ("pool", pool.to_string()),
+                ("namespace", service.namespace().to_owned()),
+                ("service", service.name().to_owned()),
+            ];
+            held.push(labels, number(u64::try_from(addresses).unwrap_or(u64::MAX)));
+        }
+    }
+    for (pool, count) in per_pool {
+        allocated.push(vec![("pool", pool.to_string())], number(count));
+    }
+    [allocated, held]
+}
+
+fn errors(leader: &Leader) -> Family {
+    let mut family = Family::new(
+        "metallb_allocator_addresses_errors_total",
+        Kind::Counter,
+        "Failed allocations by reason",
+    );
+    for (reason, count) in leader.failures() {
+        family.push(vec![("reason", (*reason).to_owned())], number(*count));
+    }
+    family
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a Prometheus sample is an f64 by definition")]
+fn wide(value: u128) -> f64 {
+    value as f64
+}
+
+/// The typed state as JSON.
+pub(crate) fn debug_state(leader: Option<&Leader>) -> Value {
+    let Some(leader) = leader else { return json!({ "leader": false }) };
+    let allocations: Vec<Value> = leader
+        .assigner()
+        .allocations()
+        .map(|(service, allocation)| {
+            let pools: Vec<String> = allocation.pools.iter().map(ToString::to_string).collect();
+            json!({ "service": service.to_string(), "addresses": allocation.addresses, "pools": pools })
+        })
+        .collect();
+    let problems: Vec<String> = leader.problems().iter().map(ToString::to_string).collect();
+    json!({ "leader": true, "allocations": allocations, "configurationProblems": problems })
+}

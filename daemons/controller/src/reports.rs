@@ -1,0 +1,76 @@
+//! What the assigner reports, as events on Services.
+
+use std::net::IpAddr;
+
+use metallb_core::ipam::Report;
+use metallb_k8s::write::events::Severity;
+
+/// Reason and text of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A single word, as MetalLB's where it has one.
+    pub reason: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+/// The event for a report.
+#[must_use]
+pub(crate) fn notice(report: &Report) -> Notice {
+    let (severity, reason, message) = match report {
+        Report::Allocated { addresses } => (Severity::Normal, "IPAllocated", assigned(addresses)),
+        Report::Released { addresses, reason } => (
+            Severity::Warning,
+            "ClearAssignment",
+            format!("current IP {} no longer usable: {reason}", quoted(addresses)),
+        ),
+        Report::Failed(error) => {
+            (Severity::Warning, "AllocationFailed", format!("Failed to allocate IP: {error}"))
+        }
+        Report::AdditionalFailed(error) => (
+            Severity::Warning,
+            "AdditionalAssignFailed",
+            format!("Failed to assign an additional IP: {error}"),
+        ),
+        Report::InvalidRequest(error) => (Severity::Warning, "LoadBalancerFailed", error.to_string()),
+        Report::Held { addresses, pool } => (
+            Severity::Warning,
+            "AddressHeld",
+            format!("{} stays although pool \"{pool}\" is not in force; correct the pool", quoted(addresses)),
+        ),
+        Report::SharingKept { address, key } => (
+            Severity::Warning,
+            "SharingKept",
+            format!(
+                "{address} stays shared under key \"{key}\" although the services have other pods; \
+                 select the same pods or use another address"
+            ),
+        ),
+    };
+    Notice { severity, reason, message }
+}
+
+fn assigned(addresses: &[IpAddr]) -> String {
+    format!("Assigned IP {}", quoted(addresses))
+}
+
+/// The form in which MetalLB prints a list of addresses.
+fn quoted(addresses: &[IpAddr]) -> String {
+    let quoted: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_reads_as_metallbs() {
+        let addresses = ["192.168.10.0".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        let notice = notice(&Report::Allocated { addresses: addresses.to_vec() });
+        assert_eq!((notice.severity, notice.reason), (Severity::Normal, "IPAllocated"));
+        assert_eq!(notice.message, "Assigned IP [\"192.168.10.0\" \"2001:db8::1\"]");
+    }
+}

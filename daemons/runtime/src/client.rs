@@ -1,0 +1,27 @@
+//! The connection to the API server, as the flags say.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use metallb_k8s::client::{Timeouts, connect as infer, connect_to};
+use metallb_k8s::write::Stats;
+
+use crate::args::CommonArgs;
+
+/// Connects with the kubeconfig of `--kubeconfig`, else as the surroundings say.
+///
+/// # Errors
+/// When no usable configuration is found; the message names the file or what was tried.
+pub async fn connect(args: &CommonArgs, stats: Arc<Stats>) -> anyhow::Result<Client> {
+    let Some(path) = &args.kubeconfig else {
+        return Ok(infer(Timeouts::default(), stats).await?);
+    };
+    let file = Kubeconfig::read_from(path)
+        .with_context(|| format!("cannot read {} (--kubeconfig)", path.display()))?;
+    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("cannot use {} (--kubeconfig)", path.display()))?;
+    Ok(connect_to(config, Timeouts::default(), stats)?)
+}

@@ -1,0 +1,367 @@
+//! The owner of the announcements: feeds the engine and carries out its changes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use metallb_arp::io::linux;
+use metallb_arp::responder::Interface;
+use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
+use metallb_bgp::session::StopReason;
+use metallb_core::announce::{Change, Engine, InterfaceScope};
+use metallb_core::config::{Config, ConfigError, InForce, Peer};
+use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
+use metallb_k8s::convert::configure;
+use metallb_k8s::crd::ConfigurationStateStatus;
+use metallb_k8s::facts::{ServiceRecord, SliceIndex};
+use metallb_k8s::watch::ObjectKey;
+use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
+use metallb_k8s::write::status::{Component, ServiceStatus, configuration_state};
+use metallb_k8s::write::{Write, Writer};
+
+use crate::inputs::{Inputs, Key};
+use crate::membership::News;
+use crate::statuses::Statuses;
+use crate::translate;
+
+/// Everything that the announcements need to be carried out.
+pub(crate) struct Drivers {
+    /// ARP and NDP.
+    pub layer2: linux::Handle,
+    /// BGP.
+    pub bgp: BgpSpeaker,
+    /// Writes to the API server.
+    pub writer: Writer,
+    /// This node's status resources.
+    pub statuses: Statuses,
+}
+
+/// The state of a speaker.
+pub(crate) struct Announcer {
+    node: NodeName,
+    engine: Engine,
+    drivers: Drivers,
+    events: Events,
+    slices: SliceIndex,
+    records: HashMap<ServiceKey, Arc<ServiceRecord>>,
+    config: Arc<Config>,
+    problems: Vec<ConfigError>,
+    /// Peers that this node should have a session with but cannot, and why.
+    refused: BTreeMap<PeerName, String>,
+    /// Services that this node advertises by BGP, to tell when one is new.
+    advertised: BTreeSet<ServiceKey>,
+    state: Option<ConfigurationStateStatus>,
+    /// Whether the caches are complete, so that decisions may be made.
+    started: bool,
+}
+
+impl Announcer {
+    /// A speaker that knows nothing yet.
+    pub(crate) fn new(node: NodeName, engine: Engine, drivers: Drivers) -> Self {
+        Self {
+            events: Events::new("metallb-speaker", node.as_str()),
+            node,
+            engine,
+            drivers,
+            slices: SliceIndex::default(),
+            records: HashMap::new(),
+            config: Arc::new(Config::default()),
+            problems: Vec::new(),
+            refused: BTreeMap::new(),
+            advertised: BTreeSet::new(),
+            state: None,
+            started: false,
+        }
+    }
+
+    /// The caches are complete: takes everything they hold and decides for the first time.
+    pub(crate) fn start(&mut self, inputs: &Inputs) {
+        self.configure(inputs);
+        for (key, _) in inputs.nodes.all() {
+            self.look(inputs, &Key::Node(key));
+        }
+        for (key, _) in inputs.slices.all() {
+            self.look(inputs, &Key::Slice(key));
+        }
+        for (key, _) in inputs.services.all() {
+            self.look(inputs, &Key::Service(key));
+        }
+        self.started = true;
+        self.evaluate(inputs);
+        self.drivers.statuses.settle_all(inputs);
+        self.drivers.bgp.table_complete();
+        self.report_configuration();
+    }
+
+    /// Takes note of something that changed; [`Announcer::evaluate`] makes it count.
+    pub(crate) fn look(&mut self, inputs: &Inputs, key: &Key) {
+        match key {
+            Key::Service(key) => self.service(inputs, key),
+            Key::Slice(key) => {
+                let slice = inputs.slices.get(key).map(|slice| (*slice).clone());
+                for service in self.slices.apply(key, slice) {
+                    match self.slices.endpoints(&service) {
+                        Some(endpoints) => self.engine.apply_endpoints(endpoints),
+                        None => self.engine.remove_endpoints(&service),
+                    }
+                }
+            }
+            Key::Node(key) => match inputs.nodes.get(key) {
+                Some(node) => self.engine.apply_node((*node).clone()),
+                None => self.engine.remove_node(&NodeName::new(&*key.name)),
+            },
+            Key::Status(kind, key) => self.drivers.statuses.settle(inputs, *kind, &key.name),
+            Key::Configuration => {
+                self.configure(inputs);
+                self.evaluate(inputs);
+                self.report_configuration();
+            }
+            // The list goes to the membership task, not to the engine.
+            Key::Speakers => {}
+        }
+    }
+
+    /// Takes what the other speakers say.
+    pub(crate) fn hear(&mut self, news: News) {
+        match news {
+            News::Members(members) => self.engine.set_members(members),
+            News::Metadata(node, Some(metadata)) => {
+                if node != self.node {
+                    self.engine.set_claims(node.clone(), metadata.claims.clone());
+                    self.engine.set_interfaces(node, metadata.interface_names());
+                }
+            }
+            News::Metadata(node, None) => {
+                self.engine.set_claims(node.clone(), BTreeSet::new());
+                self.engine.remove_interfaces(&node);
+            }
+            News::Settled => {}
+        }
+    }
+
+    /// Takes the interfaces on which this node can answer.
+    pub(crate) fn interfaces(&mut self, interfaces: &[Interface]) {
+        let names = interfaces.iter().map(|interface| InterfaceName::new(interface.name.as_str())).collect();
+        self.engine.set_interfaces(self.node.clone(), names);
+    }
+
+    /// Another machine claims one of our addresses.
+    pub(crate) fn conflict(&mut self, address: IpAddr, interface: &str, mac: &str) {
+        tracing::warn!(protocol = "layer2", ip = %address, interface, mac, error = "address conflict",
+            "another machine claims the address");
+        let holders: Vec<ServiceKey> = self
+            .engine
+            .announced()
+            .filter(|announced| announced.address == address)
+            .map(|announced| announced.service)
+            .collect();
+        for service in holders {
+            let message =
+                format!("{address} is also claimed by {mac} on interface {interface} of node {}", self.node);
+            self.tell(&service, Severity::Warning, "addressConflict", message);
+        }
+    }
+
+    /// Brings the decisions up to date and carries out what changed.
+    pub(crate) fn evaluate(&mut self, inputs: &Inputs) {
+        if !self.started {
+            return;
+        }
+        for change in self.engine.evaluate() {
+            self.perform(inputs, change);
+        }
+    }
+
+    /// The engine, for metrics and debugging.
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What the announcements are carried out with.
+    pub(crate) const fn drivers(&self) -> &Drivers {
+        &self.drivers
+    }
+
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What is wrong with the configuration.
+    pub(crate) fn problems(&self) -> &[ConfigError] {
+        &self.problems
+    }
+
+    /// Whether decisions are being made.
+    pub(crate) const fn is_started(&self) -> bool {
+        self.started
+    }
+
+    fn service(&mut self, inputs: &Inputs, key: &ObjectKey) {
+        if let Some(record) = inputs.services.get(key) {
+            self.records.insert(record.fact.key.clone(), Arc::clone(&record));
+            self.engine.apply_service((*record.fact).clone());
+        } else {
+            // The record stays until the changes are carried out: events need it.
+            let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
+            self.engine.remove_service(&key);
+            self.records.remove(&key);
+        }
+    }
+
+    fn configure(&mut self, inputs: &Inputs) {
+        let built = configure(&inputs.configuration.resources(), &self.config);
+        let problems: Vec<ConfigError> = built.errors.into_iter().chain(built.warnings).collect();
+        for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
+            tracing::warn!(error = %problem, "configuration");
+        }
+        self.problems = problems;
+        self.config = Arc::new(built.config);
+        self.engine.set_config(Arc::clone(&self.config));
+    }
+
+    fn report_configuration(&mut self) {
+        let errors = self
+            .problems
+            .iter()
+            .filter(|problem| problem.in_force != InForce::Fully)
+            .map(ToString::to_string);
+        let refused = self.refused.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
+        let errors: Vec<String> = errors.chain(refused).collect();
+        let component = Component::Speaker(self.node.clone());
+        let state = configuration_state(&component, &errors, self.state.as_ref(), Timestamp::now());
+        if self.state.as_ref() != Some(&state) {
+            self.drivers.writer.submit(Write::ConfigurationState { component, status: state.clone() });
+            self.state = Some(state);
+        }
+    }
+
+    fn perform(&mut self, inputs: &Inputs, change: Change) {
+        match change {
+            Change::L2 { address, state: Some(scope) } => self.announce(address, &scope),
+            Change::L2 { address, state: None } => {
+                tracing::info!(protocol = "layer2", ip = %address, "withdrawing");
+                self.drivers.layer2.withdraw(address);
+            }
+            Change::Bgp { prefix, routes } => {
+                tracing::info!(protocol = "bgp", %prefix, routes = routes.len(), "routes changed");
+                self.drivers.bgp.set_prefix(prefix, translate::announcements(&routes));
+            }
+            Change::Peer { name, peer } => self.peer(name, peer.as_deref()),
+            Change::PeerConflict { name, with } => {
+                match with {
+                    Some(older) => {
+                        self.refuse(name, format!("BGPPeer \"{older}\" is the same neighbour and older"));
+                    }
+                    None => drop(self.refused.remove(&name)),
+                }
+                self.report_configuration();
+            }
+            Change::Layer2Owner { service, interfaces } => {
+                self.layer2_owner(inputs, &service, interfaces.as_ref());
+            }
+            Change::BgpPeers { service, peers } => self.bgp_peers(inputs, &service, peers),
+            Change::Problem { service, problem: Some(problem) } => {
+                self.tell(&service, Severity::Warning, "announceFailed", problem.to_string());
+            }
+            Change::Problem { service, problem: None } => {
+                tracing::info!(%service, "announced as it should be again");
+            }
+        }
+    }
+
+    fn announce(&self, address: IpAddr, scope: &InterfaceScope) {
+        tracing::info!(protocol = "layer2", ip = %address, interfaces = ?translate::listed(scope), "announcing");
+        if let Err(error) = self.drivers.layer2.announce(address, translate::scope(scope)) {
+            tracing::error!(protocol = "layer2", ip = %address, %error, "cannot announce");
+        }
+    }
+
+    fn peer(&mut self, name: PeerName, peer: Option<&Peer>) {
+        let key = translate::peer_key(&name);
+        let Some(peer) = peer else {
+            tracing::info!(protocol = "bgp", peer = %name, "session removed");
+            self.refused.remove(&name);
+            self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
+            return;
+        };
+        if let Some(profile) = &peer.bfd {
+            tracing::warn!(protocol = "bgp", peer = %name, %profile,
+                error = "BFD is not there yet", "the session runs without BFD");
+        }
+        match translate::session(peer) {
+            Ok(session) => {
+                tracing::info!(protocol = "bgp", peer = %name, address = %session.remote, "session configured");
+                self.refused.remove(&name);
+                self.drivers.bgp.set_peer(key, session);
+            }
+            Err(error) => {
+                self.refuse(name, error.to_string());
+                self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
+            }
+        }
+    }
+
+    fn refuse(&mut self, peer: PeerName, reason: String) {
+        tracing::error!(protocol = "bgp", %peer, error = reason, "no session with the peer");
+        self.refused.insert(peer, reason);
+    }
+
+    fn layer2_owner(&mut self, inputs: &Inputs, service: &ServiceKey, interfaces: Option<&InterfaceScope>) {
+        let listed = interfaces.map(translate::listed);
+        let status =
+            ServiceStatus::layer2(service.clone(), self.node.clone(), listed.clone().unwrap_or_default());
+        if listed.is_none() {
+            self.drivers.statuses.unwant(inputs, &status);
+            return;
+        }
+        if self.drivers.statuses.want(inputs, status) {
+            self.drivers.statuses.sweep(service);
+            self.assigned(service, "layer2");
+        }
+    }
+
+    fn bgp_peers(&mut self, inputs: &Inputs, service: &ServiceKey, peers: BTreeSet<PeerName>) {
+        let none = peers.is_empty();
+        let status = ServiceStatus::bgp(service.clone(), self.node.clone(), peers);
+        if none {
+            self.advertised.remove(service);
+            self.drivers.statuses.unwant(inputs, &status);
+            return;
+        }
+        self.drivers.statuses.want(inputs, status);
+        if self.advertised.insert(service.clone()) {
+            self.assigned(service, "bgp");
+        }
+    }
+
+    fn assigned(&mut self, service: &ServiceKey, protocol: &str) {
+        let message = format!("announcing from node \"{}\" with protocol \"{protocol}\"", self.node);
+        self.tell(service, Severity::Normal, "nodeAssigned", message);
+    }
+
+    fn tell(&mut self, service: &ServiceKey, severity: Severity, reason: &str, message: String) {
+        match severity {
+            Severity::Normal => tracing::info!(%service, reason, message),
+            Severity::Warning => tracing::warn!(%service, reason, error = message, "service"),
+        }
+        let Some(record) = self.records.get(service) else { return };
+        let regarding = Regarding::service(service.namespace(), service.name(), record.uid.as_str());
+        let event = Event { regarding, severity, reason: reason.to_owned(), message };
+        self.write_event(event);
+    }
+
+    /// Tells about a session on this node's object.
+    pub(crate) fn tell_node(&mut self, severity: Severity, reason: &str, message: String) {
+        let regarding = Regarding::node(self.node.as_str());
+        self.write_event(Event { regarding, severity, reason: reason.to_owned(), message });
+    }
+
+    fn write_event(&mut self, event: Event) {
+        if let Some(write) = self.events.record(Instant::now(), Timestamp::now(), event) {
+            self.drivers.writer.submit(Write::Event(write));
+        }
+    }
+}

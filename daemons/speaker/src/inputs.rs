@@ -1,0 +1,113 @@
+//! What the speaker watches.
+
+use std::sync::Arc;
+
+use kube::Client;
+use metallb_core::facts::Node;
+use metallb_k8s::facts::{ClassFilter, ServiceRecord, SliceRecord, SpeakerPod};
+use metallb_k8s::queue::Queue;
+use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store};
+use metallb_k8s::write::Stats;
+use metallb_k8s::write::status::{ServiceStatusRecord, StatusKind};
+
+/// What has to be looked at again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// A Service.
+    Service(ObjectKey),
+    /// An EndpointSlice.
+    Slice(ObjectKey),
+    /// A Node.
+    Node(ObjectKey),
+    /// The Pods of speakers.
+    Speakers,
+    /// A status resource of this node.
+    Status(StatusKind, ObjectKey),
+    /// The configuration as a whole.
+    Configuration,
+}
+
+/// What is watched, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope<'a> {
+    /// MetalLB's namespace.
+    pub namespace: &'a str,
+    /// This node.
+    pub node: &'a str,
+    /// Labels of the speakers' Pods; `None` without membership.
+    pub speakers: Option<&'a str>,
+}
+
+/// The watches, and the queue of what changed.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    /// Services that are ours.
+    pub services: Store<ServiceRecord>,
+    /// EndpointSlices.
+    pub slices: Store<SliceRecord>,
+    /// Nodes.
+    pub nodes: Store<Node>,
+    /// Pods of speakers, with membership.
+    pub speakers: Option<Store<SpeakerPod>>,
+    /// Layer 2 statuses that this node wrote.
+    pub layer2: Store<ServiceStatusRecord>,
+    /// BGP statuses that this node wrote.
+    pub bgp: Store<ServiceStatusRecord>,
+    /// Configuration resources.
+    pub configuration: Configuration,
+    /// What changed.
+    pub queue: Queue<Key>,
+}
+
+impl Inputs {
+    /// Starts all watches.
+    pub(crate) fn start(client: &Client, scope: Scope<'_>, class: ClassFilter, stats: &Arc<Stats>) -> Self {
+        let Scope { namespace, node, speakers } = scope;
+        let queue = Queue::new();
+        let push = |key: fn(ObjectKey) -> Key| {
+            let queue = queue.clone();
+            move |object| queue.push(key(object))
+        };
+        let options = Options::new(Arc::clone(stats));
+        let load_balancers = options.clone().fields("spec.type=LoadBalancer");
+        let changed = queue.clone();
+        let (l2, bgp): (fn(_) -> _, fn(_) -> _) =
+            (|key| Key::Status(StatusKind::Layer2, key), |key| Key::Status(StatusKind::Bgp, key));
+        Self {
+            services: watch::services(client.clone(), class, load_balancers, push(Key::Service)),
+            slices: watch::endpoint_slices(client.clone(), options.clone(), push(Key::Slice)),
+            nodes: watch::nodes(client.clone(), options.clone(), push(Key::Node)),
+            speakers: speakers.map(|labels| {
+                let options = options.clone().labels(labels);
+                watch::speaker_pods(client.clone(), namespace, options, push(|_| Key::Speakers))
+            }),
+            layer2: watch::layer2_statuses(client.clone(), namespace, node, options.clone(), push(l2)),
+            bgp: watch::bgp_statuses(client.clone(), namespace, node, options.clone(), push(bgp)),
+            configuration: Configuration::spawn(client, namespace, &options, move || {
+                changed.push(Key::Configuration);
+            }),
+            queue,
+        }
+    }
+
+    /// Waits until everything has been listed once.
+    pub(crate) async fn synced(&self) {
+        self.services.synced().await;
+        self.slices.synced().await;
+        self.nodes.synced().await;
+        if let Some(speakers) = &self.speakers {
+            speakers.synced().await;
+        }
+        self.layer2.synced().await;
+        self.bgp.synced().await;
+        self.configuration.synced().await;
+    }
+
+    /// The status resource of a kind as it stands in the cluster.
+    pub(crate) fn status(&self, kind: StatusKind, key: &ObjectKey) -> Option<Arc<ServiceStatusRecord>> {
+        match kind {
+            StatusKind::Layer2 => self.layer2.get(key),
+            StatusKind::Bgp => self.bgp.get(key),
+        }
+    }
+}

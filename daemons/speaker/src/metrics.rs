@@ -1,0 +1,221 @@
+//! The speaker's metrics and debug state, computed from its state and its drivers'.
+
+use std::sync::Arc;
+
+use metallb_arp::io::linux;
+use metallb_bgp::fsm::State;
+use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
+use metallb_bgp::session::{Counters, PeerSnapshot};
+use metallb_k8s::queue::Queue;
+use metallb_k8s::write::Stats;
+use metallb_runtime::common_metrics;
+use metallb_runtime::metrics::{Family, Kind, number};
+use serde_json::{Value, json};
+
+use crate::announcer::Announcer;
+use crate::inputs::Key;
+use crate::membership;
+
+/// What the owner of the announcements knows itself.
+pub(crate) fn own(node: &str, announcer: &Announcer, queue: &Queue<Key>, stats: &Arc<Stats>) -> Vec<Family> {
+    let mut families = common_metrics::api_client(stats);
+    families.extend(common_metrics::configuration(announcer.is_started(), announcer.problems()));
+    families.extend(common_metrics::process(queue.depth(), queue.oldest()));
+    let mut announced =
+        Family::new("metallb_speaker_announced", Kind::Gauge, "Services announced from this node");
+    for entry in announcer.engine().announced() {
+        let labels = vec![
+            ("service", entry.service.to_string()),
+            ("protocol", entry.protocol.as_str().to_owned()),
+            ("node", node.to_owned()),
+            ("ip", entry.address.to_string()),
+        ];
+        announced.push(labels, 1.0);
+    }
+    families.push(announced);
+    families
+}
+
+/// What the drivers know.
+pub(crate) async fn drivers(
+    node: &str,
+    layer2: &linux::Handle,
+    bgp: &BgpSpeaker,
+    membership: Option<&membership::Handle>,
+) -> Vec<Family> {
+    let mut families = Vec::new();
+    if let Ok(snapshot) = layer2.snapshot().await {
+        families.extend(self::layer2(node, &snapshot));
+    }
+    families.extend(sessions(node, &bgp.snapshot().await));
+    if let Some(membership) = membership
+        && let Some(numbers) = membership.numbers().await
+    {
+        families.extend(members(numbers));
+    }
+    families
+}
+
+fn layer2(node: &str, snapshot: &linux::Snapshot) -> Vec<Family> {
+    // Both spellings are in use in published guides.
+    let names: [(&'static str, &'static str, AddressNumber); 6] = [
+        ("metallb_layer2_requests_received", "Requests for announced addresses", |counters| {
+            counters.requests
+        }),
+        ("metallb_layer2_requests_received_total", "Requests for announced addresses", |counters| {
+            counters.requests
+        }),
+        ("metallb_layer2_responses_sent", "Answers to them", |counters| counters.responses),
+        ("metallb_layer2_responses_sent_total", "Answers to them", |counters| counters.responses),
+        ("metallb_layer2_gratuitous_sent", "Unsolicited announcements", |counters| counters.gratuitous),
+        ("metallb_layer2_gratuitous_sent_total", "Unsolicited announcements", |counters| counters.gratuitous),
+    ];
+    let mut families: Vec<Family> = names
+        .into_iter()
+        .map(|(name, help, count)| {
+            let mut family = Family::new(name, Kind::Counter, help);
+            for (address, counters) in &snapshot.addresses {
+                let labels = vec![("node", node.to_owned()), ("ip", address.to_string())];
+                family.push(labels, number(count(counters)));
+            }
+            family
+        })
+        .collect();
+    let mut conflicts = Family::new(
+        "metallb_layer2_conflicts_total",
+        Kind::Counter,
+        "Claims of other machines to the address",
+    );
+    for (address, counters) in &snapshot.addresses {
+        conflicts.push(vec![("ip", address.to_string())], number(counters.conflicts));
+    }
+    families.push(conflicts);
+    families.push(Family::single(
+        "metallb_layer2_malformed_total",
+        Kind::Counter,
+        "Frames that could not be read",
+        number(snapshot.frames.malformed),
+    ));
+    families
+}
+
+/// A number of an address.
+type AddressNumber = fn(&metallb_arp::responder::Counters) -> u64;
+
+/// A number of a session.
+type Number = fn(&PeerSnapshot) -> u64;
+
+/// Name, kind, help and value of each family with one series per session.
+const SESSION_FAMILIES: [(&str, Kind, &str, Number); 13] = [
+    ("metallb_bgp_session_up", Kind::Gauge, "1 if the session is established", |peer| u64::from(is_up(peer))),
+    ("metallb_bgp_announced_prefixes_total", Kind::Gauge, "Prefixes the peer has been told", |peer| {
+        peer.advertised_v4.saturating_add(peer.advertised_v6)
+    }),
+    ("metallb_bgp_pending_prefixes_total", Kind::Gauge, "Changes not written to the peer yet", |peer| {
+        peer.queued_changes
+    }),
+    ("metallb_bgp_received_prefixes_total", Kind::Gauge, "Prefixes the peer has announced", |peer| {
+        peer.received_prefixes
+    }),
+    ("metallb_bgp_updates_total", Kind::Counter, "UPDATE messages sent", |peer| counters(peer).updates_sent),
+    ("metallb_bgp_updates_total_received", Kind::Counter, "UPDATE messages received", |peer| {
+        counters(peer).updates_received
+    }),
+    ("metallb_bgp_opens_sent", Kind::Counter, "OPEN messages sent", |peer| counters(peer).opens_sent),
+    ("metallb_bgp_opens_received", Kind::Counter, "OPEN messages received", |peer| {
+        counters(peer).opens_received
+    }),
+    ("metallb_bgp_notifications_sent", Kind::Counter, "NOTIFICATION messages sent", |peer| {
+        counters(peer).notifications_sent
+    }),
+    ("metallb_bgp_keepalives_sent", Kind::Counter, "KEEPALIVE messages sent", |peer| {
+        counters(peer).keepalives_sent
+    }),
+    ("metallb_bgp_keepalives_received", Kind::Counter, "KEEPALIVE messages received", |peer| {
+        counters(peer).keepalives_received
+    }),
+    ("metallb_bgp_route_refresh_sent", Kind::Counter, "ROUTE-REFRESH messages sent", |peer| {
+        counters(peer).refreshes_sent
+    }),
+    ("metallb_bgp_total_sent", Kind::Counter, "Messages sent", |peer| counters(peer).messages_sent),
+];
+
+fn sessions(node: &str, peers: &[PeerSnapshot]) -> Vec<Family> {
+    let received: (&str, Kind, &str, Number) =
+        ("metallb_bgp_total_received", Kind::Counter, "Messages received", |peer| {
+            counters(peer).messages_received
+        });
+    SESSION_FAMILIES
+        .into_iter()
+        .chain(std::iter::once(received))
+        .map(|(name, kind, help, value)| {
+            let mut family = Family::new(name, kind, help);
+            for peer in peers {
+                let labels = vec![("peer", peer.remote.ip().to_string()), ("node", node.to_owned())];
+                family.push(labels, number(value(peer)));
+            }
+            family
+        })
+        .collect()
+}
+
+const fn counters(peer: &PeerSnapshot) -> &Counters {
+    &peer.counters
+}
+
+fn is_up(peer: &PeerSnapshot) -> bool {
+    peer.state == State::Established
+}
+
+fn members(numbers: membership::Numbers) -> [Family; 2] {
+    let members = u64::try_from(numbers.members).unwrap_or(u64::MAX);
+    let stats = numbers.stats;
+    let dropped = [stats.malformed, stats.unknown, stats.stale, numbers.unsealed].into_iter();
+    [
+        Family::single("metallb_membership_members", Kind::Gauge, "Speakers that live", number(members)),
+        Family::single(
+            "metallb_membership_dropped_total",
+            Kind::Counter,
+            "Heartbeats that were dropped",
+            number(dropped.fold(0, u64::saturating_add)),
+        ),
+    ]
+}
+
+/// The announcements as JSON.
+pub(crate) fn debug_state(node: &str, announcer: &Announcer) -> Value {
+    let announced: Vec<Value> = announcer
+        .engine()
+        .announced()
+        .map(|entry| {
+            let owner = announcer.engine().layer2_owner(entry.address).map(ToString::to_string);
+            json!({
+                "service": entry.service.to_string(),
+                "protocol": entry.protocol.as_str(),
+                "ip": entry.address,
+                "layer2Owner": owner,
+            })
+        })
+        .collect();
+    let problems: Vec<String> = announcer.problems().iter().map(ToString::to_string).collect();
+    json!({ "node": node, "announced": announced, "configurationProblems": problems })
+}
+
+/// The sessions as JSON.
+pub(crate) fn debug_sessions(peers: &[PeerSnapshot]) -> Value {
+    peers
+        .iter()
+        .map(|peer| {
+            json!({
+                "peer": peer.peer.as_str(),
+                "remote": peer.remote,
+                "local": peer.local,
+                "state": peer.state.to_string(),
+                "lastError": peer.last_error.as_ref().map(ToString::to_string),
+                "advertised": peer.advertised_v4.saturating_add(peer.advertised_v6),
+                "unsendable": peer.unsendable,
+                "pending": peer.pending,
+            })
+        })
+        .collect()
+}

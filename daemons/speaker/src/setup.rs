@@ -1,0 +1,116 @@
+//! Builds a speaker from its flags: connection, watches, drivers, membership, endpoints.
+
+use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Api, Client};
+use metallb_arp::io::linux;
+use metallb_arp::responder;
+use metallb_bgp::io::tokio::{Speaker as BgpSpeaker, SpeakerConfig};
+use metallb_core::announce::{Engine, Liveness, Options};
+use metallb_core::keys::NodeName;
+use metallb_k8s::facts::ClassFilter;
+use metallb_k8s::write::status::owner_reference;
+use metallb_k8s::write::{self, Stats, Writer};
+use metallb_runtime::client;
+use metallb_runtime::http::{Readiness, serve_debug, serve_metrics, serve_probes};
+use tokio::sync::mpsc;
+
+use crate::announcer::{Announcer, Drivers};
+use crate::args::Args;
+use crate::exclude::Exclusions;
+use crate::inputs::{Inputs, Scope};
+use crate::speaker::{Endpoints, Sources, Speaker};
+use crate::statuses::Statuses;
+use crate::{membership, translate};
+
+/// A speaker that is ready to run.
+///
+/// # Errors
+/// When a flag, the connection, a socket or a file cannot be used; the message names it.
+pub(crate) async fn speaker(args: &Args) -> anyhow::Result<Speaker> {
+    let node = args.node_name()?.to_owned();
+    let namespace = args.common.namespace();
+    let membership = args.membership()?;
+    let stats = Arc::new(Stats::new());
+    let client = client::connect(&args.common, Arc::clone(&stats)).await?;
+    let endpoints = endpoints(args).await?;
+    let (layer2, layer2_events) = layer2(args)?;
+    let bgp_config = SpeakerConfig::new(translate::fallback_router_id(&node)?);
+    let (bgp, bgp_events) = BgpSpeaker::start(bgp_config).context("cannot start BGP")?;
+    let (tell, news) = mpsc::channel(64);
+    let members = if let Some(membership) = &membership {
+        Some(membership::start(NodeName::new(node.as_str()), membership, tell).await?)
+    } else {
+        tracing::info!("membership is off (no --ml-bindaddr or --ml-labels): every node counts as alive");
+        None
+    };
+    let class = ClassFilter::new(args.common.lb_class.as_str());
+    let scope = Scope {
+        namespace: &namespace,
+        node: &node,
+        speakers: membership.as_ref().map(|membership| membership.labels.as_str()),
+    };
+    let inputs = Inputs::start(&client, scope, class, &stats);
+    let owner = owner(&client, &namespace, args.pod_name()).await;
+    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats)).owner(owner);
+    let writer = Writer::new(client.clone(), options);
+    let name = NodeName::new(node.as_str());
+    let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
+    let drivers = Drivers { layer2, bgp, writer, statuses };
+    let announcer =
+        Announcer::new(name.clone(), Engine::new(name, engine_options(args, members.is_some())), drivers);
+    let sources = Sources { inputs, layer2: layer2_events, bgp: bgp_events, news };
+    let bind = membership.map(|membership| membership.bind);
+    Ok(Speaker::new(node, client, announcer, sources, endpoints, stats).with_membership(members.zip(bind)))
+}
+
+fn engine_options(args: &Args, membership: bool) -> Options {
+    let liveness = if membership { Liveness::Members } else { Liveness::Everyone };
+    Options::default()
+        .with_ignore_exclude(args.ignore_exclude_lb)
+        .with_ownership(args.l2_ownership)
+        .with_liveness(liveness)
+}
+
+fn layer2(args: &Args) -> anyhow::Result<(linux::Handle, linux::EventReceiver)> {
+    let exclusions = Exclusions::from_file(&args.l2_exclude_file)?;
+    let mut responder = responder::Options::default();
+    responder.refresh = Some(args.l2_refresh).filter(|period| !period.is_zero());
+    responder.max_pps = NonZeroU32::new(args.l2_max_pps).unwrap_or(NonZeroU32::MIN);
+    responder.probe = args.l2_probe;
+    responder.seed = u64::from(std::process::id());
+    let exclude = Box::new(move |name: &str| exclusions.contains(name));
+    linux::Driver::start(linux::Options { exclude, responder }).context("cannot start layer2")
+}
+
+/// Opens the HTTP endpoints; the speaker's probes are for its own node only.
+async fn endpoints(args: &Args) -> anyhow::Result<Endpoints> {
+    let readiness = Readiness::default();
+    let (ask_metrics, scrapes) = mpsc::channel(4);
+    let (ask_state, states) = mpsc::channel(1);
+    serve_metrics(args.common.host()?, args.common.port, ask_metrics).await?;
+    let probes = (Ipv4Addr::LOCALHOST, args.common.health_probe_port);
+    serve_probes(probes.into(), readiness.clone()).await?;
+    serve_debug(args.common.debug_address()?, ask_state).await?;
+    Ok(Endpoints { readiness, scrapes, states })
+}
+
+/// The DaemonSet that this speaker's Pod belongs to: it owns the status resources, so that a rollout keeps them.
+async fn owner(client: &Client, namespace: &str, pod: Option<&str>) -> Option<OwnerReference> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let found = match api.get_metadata_opt(pod?).await {
+        Ok(found) => found?,
+        Err(error) => {
+            tracing::warn!(pod, %error, "cannot read the speaker's own Pod: status resources have no owner");
+            return None;
+        }
+    };
+    let owners = found.metadata.owner_references.unwrap_or_default();
+    let owner = owners.iter().find(|owner| owner.kind == "DaemonSet")?;
+    Some(owner_reference(&owner.api_version, &owner.kind, &owner.name, &owner.uid))
+}

@@ -1,0 +1,332 @@
+//! The one loop that owns the announcements: everything else sends it facts.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Api, Client};
+use metallb_arp::io::linux;
+use metallb_arp::responder::Interface;
+use metallb_bgp::fsm::State;
+use metallb_bgp::io::tokio::{EventReceiver as BgpEvents, Shutdown};
+use metallb_bgp::session;
+use metallb_core::keys::NodeName;
+use metallb_k8s::facts::objects;
+use metallb_k8s::write::Stats;
+use metallb_k8s::write::events::Severity;
+use metallb_runtime::http::{DebugState, Readiness};
+use metallb_runtime::metrics::Scrape;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::announcer::Announcer;
+use crate::inputs::{Inputs, Key};
+use crate::membership::{self, News};
+use crate::{metrics, translate};
+
+/// Where facts come from.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    /// The API server.
+    pub inputs: Inputs,
+    /// Interfaces and conflicts.
+    pub layer2: linux::EventReceiver,
+    /// Sessions.
+    pub bgp: BgpEvents,
+    /// Other speakers.
+    pub news: mpsc::Receiver<News>,
+}
+
+/// Who asks about the state.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    /// What `/readyz` says.
+    pub readiness: Readiness,
+    /// `/metrics`.
+    pub scrapes: mpsc::Receiver<Scrape>,
+    /// `/debug/state`.
+    pub states: mpsc::Receiver<DebugState>,
+}
+
+/// A speaker.
+pub(crate) struct Speaker {
+    node: String,
+    client: Client,
+    announcer: Announcer,
+    sources: Sources,
+    endpoints: Endpoints,
+    stats: Arc<Stats>,
+    membership: Option<(membership::Handle, SocketAddr)>,
+    interfaces: Option<Vec<Interface>>,
+    members: BTreeSet<NodeName>,
+    settled: bool,
+}
+
+impl Speaker {
+    /// A speaker on `node` that counts every node as alive.
+    pub(crate) fn new(
+        node: String,
+        client: Client,
+        announcer: Announcer,
+        sources: Sources,
+        endpoints: Endpoints,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let (membership, interfaces, members) = (None, None, BTreeSet::new());
+        Self {
+            node,
+            client,
+            announcer,
+            sources,
+            endpoints,
+            stats,
+            membership,
+            interfaces,
+            members,
+            settled: true,
+        }
+    }
+
+    /// With membership: nothing is claimed until its cautious start is over.
+    pub(crate) fn with_membership(self, membership: Option<(membership::Handle, SocketAddr)>) -> Self {
+        Self { settled: membership.is_none(), membership, ..self }
+    }
+
+    /// Runs until `stop`, then drains.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut synced = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.sources.inputs.synced(), if !synced => {
+                    synced = true;
+                    tracing::info!("caches are synced");
+                    self.send_speakers().await;
+                    self.start_if_ready(synced);
+                }
+                Some(event) = self.sources.layer2.recv() => {
+                    self.layer2(event).await;
+                    self.start_if_ready(synced);
+                }
+                Some(news) = self.sources.news.recv() => self.hear(news).await,
+                Some(event) = self.sources.bgp.recv() => self.bgp(&event),
+                key = self.sources.inputs.queue.pop(), if self.announcer.is_started() => self.look(key).await,
+                Some(scrape) = self.endpoints.scrapes.recv() => self.answer(scrape),
+                Some(state) = self.endpoints.states.recv() => self.show(state),
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Decides for the first time once the caches are synced and the interfaces are known.
+    fn start_if_ready(&mut self, synced: bool) {
+        if synced && self.interfaces.is_some() && !self.announcer.is_started() {
+            self.announcer.start(&self.sources.inputs);
+            self.endpoints.readiness.set(true);
+            tracing::info!(node = self.node, "announcing");
+        }
+    }
+
+    /// Looks at everything that waits, then decides once.
+    async fn look(&mut self, first: Key) {
+        let mut next = Some(first);
+        let mut speakers = false;
+        let mut taken = 0;
+        while let Some(key) = next {
+            speakers |= key == Key::Speakers;
+            self.announcer.look(&self.sources.inputs, &key);
+            taken += 1;
+            next = if taken < BATCH { self.sources.inputs.queue.try_pop() } else { None };
+        }
+        self.evaluate().await;
+        if speakers {
+            self.send_speakers().await;
+        }
+    }
+
+    async fn evaluate(&mut self) {
+        self.announcer.evaluate(&self.sources.inputs);
+        self.send_metadata().await;
+    }
+
+    async fn layer2(&mut self, event: linux::Event) {
+        match event {
+            linux::Event::Interfaces(interfaces) => {
+                let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
+                tracing::info!(protocol = "layer2", interfaces = ?names, "usable interfaces");
+                self.announcer.interfaces(&interfaces);
+                self.interfaces = Some(interfaces);
+                self.evaluate().await;
+            }
+            linux::Event::Conflict { address, interface, mac, .. } => {
+                self.announcer.conflict(address, &interface, &mac.to_string());
+            }
+            linux::Event::Error { interface, error, .. } => {
+                tracing::error!(protocol = "layer2", interface, %error, "interface");
+            }
+            other => tracing::debug!(protocol = "layer2", ?other, "event"),
+        }
+    }
+
+    /// Until the start is over nobody counts as alive, so that nothing is claimed; then those who live.
+    async fn hear(&mut self, news: News) {
+        match news {
+            News::Settled => {
+                self.settled = true;
+                tracing::info!("membership has settled");
+            }
+            News::Members(members) => {
+                tracing::info!(?members, "members");
+                self.members = members;
+            }
+            news @ News::Metadata(..) => self.announcer.hear(news),
+        }
+        if self.settled {
+            self.announcer.hear(News::Members(self.members.clone()));
+        }
+        self.evaluate().await;
+    }
+
+    fn bgp(&mut self, event: &session::Event) {
+        match event {
+            session::Event::StateChanged { peer, state: State::Established, .. } => {
+                tracing::info!(protocol = "bgp", %peer, "session established");
+                self.announcer.tell_node(Severity::Normal, "BGPPeerUp", format!("BGP session {peer} is up"));
+            }
+            session::Event::StateChanged { peer, state, reason: Some(reason), .. } => {
+                tracing::warn!(protocol = "bgp", %peer, ?state, error = %reason, "session ended");
+                let message = format!("BGP session {peer} is down: {reason}");
+                self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
+            }
+            session::Event::StateChanged { peer, state, .. } => {
+                tracing::debug!(protocol = "bgp", %peer, ?state, "session");
+            }
+            session::Event::Malformed { peer, verdict, message, .. } => {
+                tracing::warn!(protocol = "bgp", %peer, verdict, message, error = "malformed UPDATE", "session");
+            }
+            other => tracing::debug!(protocol = "bgp", ?other, "event"),
+        }
+    }
+
+    /// Tells the membership task where the other speakers are.
+    async fn send_speakers(&self) {
+        let (Some((membership, bind)), Some(pods)) = (&self.membership, &self.sources.inputs.speakers) else {
+            return;
+        };
+        let pods = pods.all().into_iter().map(|(_, pod)| pod);
+        membership.set_peers(translate::speakers(pods, *bind)).await;
+    }
+
+    /// Tells the other speakers what this node can do and what it has.
+    async fn send_metadata(&self) {
+        if let (Some((membership, _)), Some(interfaces)) = (&self.membership, &self.interfaces) {
+            let claims = self.announcer.engine().claims();
+            membership.set_metadata(translate::metadata(interfaces, claims)).await;
+        }
+    }
+
+    fn answer(&self, scrape: Scrape) {
+        let announced = metrics::own(&self.node, &self.announcer, &self.sources.inputs.queue, &self.stats);
+        let (layer2, bgp) = (self.announcer.drivers().layer2.clone(), self.announcer.drivers().bgp.clone());
+        let membership = self.membership.as_ref().map(|(handle, _)| handle.clone());
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            let mut families = announced;
+            families.extend(metrics::drivers(&node, &layer2, &bgp, membership.as_ref()).await);
+            if scrape.send(families).is_err() {
+                tracing::debug!("the scraper went away");
+            }
+        });
+    }
+
+    fn show(&self, state: DebugState) {
+        let bgp = self.announcer.drivers().bgp.clone();
+        let own = metrics::debug_state(&self.node, &self.announcer);
+        tokio::spawn(async move {
+            let sessions = metrics::debug_sessions(&bgp.snapshot().await);
+            let whole = serde_json::json!({ "announcements": own, "sessions": sessions });
+            if state.send(whole).is_err() {
+                tracing::debug!("the reader of the state went away");
+            }
+        });
+    }
+
+    /// Leaves without a gap: others are told first and take over while we still answer.
+    async fn drain(mut self) {
+        if let Some((membership, _)) = &self.membership {
+            membership.leave().await;
+            self.wait_for_successors().await;
+        }
+        let drivers = self.announcer.drivers();
+        drivers.layer2.shutdown();
+        let how = if self.keeps_routes().await {
+            Shutdown::Graceful
+        } else {
+            Shutdown::Cease { text: format!("speaker on {} stops", self.node) }
+        };
+        if tokio::time::timeout(CLOSE_LIMIT, drivers.bgp.shutdown(how)).await.is_err() {
+            tracing::warn!(
+                protocol = "bgp",
+                error = "peers did not take the last message in time",
+                "stopping"
+            );
+        }
+        if tokio::time::timeout(FLUSH_LIMIT, drivers.writer.idle()).await.is_err() {
+            tracing::warn!(waiting = drivers.writer.busy(), "not everything was written before the stop");
+        }
+    }
+
+    /// Answers on until every address was announced by its successor, or a second has passed.
+    async fn wait_for_successors(&mut self) {
+        let mut left = self.announcer.engine().claims();
+        let taken_over = async {
+            while !left.is_empty() {
+                match self.sources.layer2.recv().await {
+                    Some(linux::Event::Conflict { address, .. }) => {
+                        left.remove(&address);
+                        // Their word is final: no defence.
+                        self.announcer.drivers().layer2.withdraw(address);
+                    }
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(HANDOVER_LIMIT, taken_over).await.is_err() {
+            tracing::info!(
+                protocol = "layer2",
+                addresses = left.len(),
+                "nobody took these addresses over yet"
+            );
+        }
+    }
+
+    /// Whether this is a restart that peers should bridge: graceful restart is configured and the node is not cordoned.
+    async fn keeps_routes(&self) -> bool {
+        if !self.announcer.config().peers().values().any(|peer| peer.graceful_restart) {
+            return false;
+        }
+        let nodes: Api<objects::Node> = Api::all(self.client.clone());
+        if let Ok(Ok(node)) = tokio::time::timeout(NODE_LIMIT, nodes.get(&self.node)).await {
+            return !node.spec.unschedulable;
+        }
+        tracing::warn!(node = self.node, "cannot see whether the node is cordoned: keeping the routes");
+        true
+    }
+}
+
+/// Changes looked at before deciding, so that a burst is decided on once but nobody starves.
+const BATCH: usize = 1024;
+
+/// How long answers go on for the successors to take over.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long peers may take to read the last message.
+const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How long writes under way may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the look at the own node may take.
+const NODE_LIMIT: Duration = Duration::from_secs(1);

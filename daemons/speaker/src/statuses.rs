@@ -1,0 +1,100 @@
+//! The status resources of this node: what they should say, against what stands in the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+use metallb_core::keys::{NodeName, ServiceKey};
+use metallb_k8s::crd::ServiceL2Status;
+use metallb_k8s::watch::ObjectKey;
+use metallb_k8s::write::status::{
+    NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind, label_value,
+    plan_service_status,
+};
+use metallb_k8s::write::{Write, Writer};
+
+use crate::inputs::Inputs;
+
+/// What this node's status resources should say.
+pub(crate) struct Statuses {
+    namespace: String,
+    node: NodeName,
+    client: Client,
+    writer: Writer,
+    wanted: BTreeMap<(StatusKind, String), ServiceStatus>,
+}
+
+impl Statuses {
+    /// Nothing is wanted yet.
+    pub(crate) const fn new(namespace: String, node: NodeName, client: Client, writer: Writer) -> Self {
+        Self { namespace, node, client, writer, wanted: BTreeMap::new() }
+    }
+
+    /// A service's status is wanted with this content. Returns whether there was none before.
+    pub(crate) fn want(&mut self, inputs: &Inputs, status: ServiceStatus) -> bool {
+        let slot = (status.content.kind(), status.object_name());
+        let new = self.wanted.insert(slot.clone(), status).is_none();
+        self.settle(inputs, slot.0, &slot.1);
+        new
+    }
+
+    /// A service's status is not wanted any more.
+    pub(crate) fn unwant(&mut self, inputs: &Inputs, status: &ServiceStatus) {
+        let slot = (status.content.kind(), status.object_name());
+        if self.wanted.remove(&slot).is_some() {
+            // The watch may not show yet what was written, so its word is not taken that nothing is there.
+            self.writer.submit(Write::RemoveServiceStatus { kind: slot.0, name: slot.1 });
+        } else {
+            self.settle(inputs, slot.0, &slot.1);
+        }
+    }
+
+    /// Compares everything: what a former run of this speaker left behind goes.
+    pub(crate) fn settle_all(&self, inputs: &Inputs) {
+        let found =
+            |kind, keys: Vec<ObjectKey>| keys.into_iter().map(move |key| (kind, key.name.to_string()));
+        let layer2 = inputs.layer2.all().into_iter().map(|(key, _)| key).collect();
+        let bgp = inputs.bgp.all().into_iter().map(|(key, _)| key).collect();
+        let mut slots: BTreeSet<_> =
+            found(StatusKind::Layer2, layer2).chain(found(StatusKind::Bgp, bgp)).collect();
+        slots.extend(self.wanted.keys().cloned());
+        for (kind, name) in slots {
+            self.settle(inputs, kind, &name);
+        }
+    }
+
+    /// Compares one status resource with what it should say, and writes the difference.
+    pub(crate) fn settle(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
+        let wanted = self.wanted.get(&(kind, name.to_owned()));
+        let key = ObjectKey::namespaced(self.namespace.as_str(), name);
+        let found = inputs.status(kind, &key);
+        if let Some(write) = plan_service_status(name, kind, wanted, found.as_deref()) {
+            self.writer.submit(write);
+        }
+    }
+
+    /// Removes what other nodes said about a service that this node now owns: one that died cannot do it itself.
+    pub(crate) fn sweep(&self, service: &ServiceKey) {
+        let api: Api<ServiceL2Status> = Api::namespaced(self.client.clone(), &self.namespace);
+        let labels = format!(
+            "{SERVICE_NAME_LABEL}={},{SERVICE_NAMESPACE_LABEL}={},{NODE_LABEL}!={}",
+            label_value(service.name()),
+            label_value(service.namespace()),
+            label_value(self.node.as_str())
+        );
+        let (writer, service) = (self.writer.clone(), service.clone());
+        tokio::spawn(async move {
+            match api.list_metadata(&ListParams::default().labels(&labels)).await {
+                Ok(stale) => {
+                    for object in stale.items {
+                        let name = object.name_any();
+                        writer.submit(Write::RemoveServiceStatus { kind: StatusKind::Layer2, name });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%service, %error, "cannot look for layer2 statuses of earlier owners");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,194 @@
+//! From the words of `metallb-core` to those of the protocol crates: total functions, no decisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use metallb_arp::responder::{Interface, Scope};
+use metallb_bgp::session::{GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy};
+use metallb_bgp::table::{Announcement, RouteAttributes};
+use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId, ZeroRouterId};
+use metallb_core::announce::{InterfaceScope, Route};
+use metallb_core::config::{self, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
+use metallb_core::keys::{InterfaceName, NodeName, PeerName};
+use metallb_core::membership::{InterfaceFacts, Metadata};
+use metallb_k8s::facts::SpeakerPod;
+
+/// Why a valid peer gets no session from this speaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unsupported {
+    /// A session over an interface instead of to an address.
+    #[error("spec.interface: unnumbered sessions are not there yet; use spec.peerAddress")]
+    Unnumbered,
+    /// A link-local address without an interface.
+    #[error(
+        "spec.peerAddress: a link-local address needs an interface, which is not there yet; use a global address"
+    )]
+    LinkLocal,
+    /// The hold time does not fit the protocol.
+    #[error("spec.holdTime: use 0s, or 3s to 65535s")]
+    HoldTime,
+    /// The password does not fit the kernel.
+    #[error("spec.password: a TCP MD5 key has 1 to 80 octets")]
+    Password,
+    /// The router ID is no BGP identifier.
+    #[error("spec.routerID: 0.0.0.0 is no BGP identifier")]
+    RouterId,
+}
+
+/// The name of a peer for the BGP speaker.
+#[must_use]
+pub(crate) fn peer_key(name: &PeerName) -> PeerKey {
+    PeerKey::new(name.as_str())
+}
+
+/// The session for a peer.
+///
+/// # Errors
+/// [`Unsupported`] names the field that this speaker cannot serve.
+pub(crate) fn session(peer: &Peer) -> Result<PeerConfig, Unsupported> {
+    let PeerEndpoint::Address(address) = peer.endpoint else { return Err(Unsupported::Unnumbered) };
+    if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+        return Err(Unsupported::LinkLocal);
+    }
+    let remote = SocketAddr::new(address, peer.port);
+    let mut session = PeerConfig::new(remote, Asn::new(peer.shown_asn()), remote_as(peer.remote));
+    session.local_address = peer.source;
+    session.router_id = peer.router_id.map(RouterId::new).transpose().map_err(|_| Unsupported::RouterId)?;
+    session.hold_time = HoldTime::try_from(peer.hold_time).map_err(|_| Unsupported::HoldTime)?;
+    session.keepalive_time = Some(peer.keepalive_time).filter(|time| !time.is_zero());
+    session.connect_time = peer.connect_time;
+    session.families = match peer.families {
+        PeerFamilies::Own => OfferedFamilies::Own,
+        PeerFamilies::Both => OfferedFamilies::Both,
+    };
+    session.md5 = match &peer.password {
+        Some(password) => Some(Md5Key::new(password.reveal()).map_err(|_| Unsupported::Password)?),
+        None => None,
+    };
+    session.ttl = if peer.ebgp_multi_hop { TtlPolicy::Multihop(255) } else { TtlPolicy::System };
+    session.bind_device = peer.vrf.as_ref().map(ToString::to_string);
+    session.graceful_restart = peer.graceful_restart.then(GracefulRestart::default);
+    session.seed = u64::from(checksum(peer.name.as_str().as_bytes()));
+    Ok(session)
+}
+
+fn remote_as(remote: RemoteAs) -> metallb_bgp::types::RemoteAs {
+    match remote {
+        RemoteAs::Asn(asn) => metallb_bgp::types::RemoteAs::Asn(Asn::new(asn)),
+        RemoteAs::Internal => metallb_bgp::types::RemoteAs::Internal,
+        RemoteAs::External => metallb_bgp::types::RemoteAs::External,
+    }
+}
+
+/// What peers are told about a prefix.
+#[must_use]
+pub(crate) fn announcements(routes: &[Route]) -> Vec<Announcement> {
+    routes
+        .iter()
+        .map(|route| Announcement {
+            peers: route.peers.iter().map(peer_key).collect(),
+            attributes: attributes(&route.attributes),
+        })
+        .collect()
+}
+
+fn attributes(attributes: &metallb_core::announce::RouteAttributes) -> RouteAttributes {
+    let communities = attributes.communities.iter();
+    let standard = communities.clone().filter_map(|community| match *community {
+        config::Community::Standard(value) => Some(Community(value)),
+        config::Community::Large(..) => None,
+    });
+    let large = communities.filter_map(|community| match *community {
+        config::Community::Large(global, local1, local2) => Some(LargeCommunity::new(global, local1, local2)),
+        config::Community::Standard(_) => None,
+    });
+    RouteAttributes::new()
+        .with_local_pref(attributes.local_pref)
+        .with_communities(standard)
+        .with_large_communities(large)
+}
+
+/// On which interfaces to answer.
+#[must_use]
+pub(crate) fn scope(scope: &InterfaceScope) -> Scope {
+    match scope {
+        InterfaceScope::All => Scope::All,
+        InterfaceScope::Only(names) => Scope::Only(names.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// The interfaces as a status lists them: none when it is all of them, as MetalLB does.
+#[must_use]
+pub(crate) fn listed(scope: &InterfaceScope) -> BTreeSet<InterfaceName> {
+    match scope {
+        InterfaceScope::All => BTreeSet::new(),
+        InterfaceScope::Only(names) => names.clone(),
+    }
+}
+
+/// What this node tells the others about itself.
+#[must_use]
+pub(crate) fn metadata(interfaces: &[Interface], claims: BTreeSet<IpAddr>) -> Metadata {
+    let facts =
+        |interface: &Interface| InterfaceFacts { mac: Some(interface.mac.octets()), ..Default::default() };
+    Metadata {
+        interfaces: interfaces
+            .iter()
+            .map(|interface| (InterfaceName::new(interface.name.as_str()), facts(interface)))
+            .collect(),
+        claims,
+        version: Arc::from(env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// The other speakers, reached in the family of our own address.
+#[must_use]
+pub(crate) fn speakers(
+    pods: impl IntoIterator<Item = Arc<SpeakerPod>>,
+    bind: SocketAddr,
+) -> BTreeMap<NodeName, metallb_core::membership::Peer> {
+    pods.into_iter()
+        .filter_map(|pod| {
+            let address = pod.addresses.iter().find(|address| address.is_ipv4() == bind.is_ipv4())?;
+            let address = SocketAddr::new(*address, bind.port());
+            Some((pod.node.clone(), metallb_core::membership::Peer::new(address, pod.ready)))
+        })
+        .collect()
+}
+
+/// The BGP identifier of a node that has no IPv4 address: a checksum of its name, as in MetalLB. A checksum of zero,
+/// which is no identifier, counts as one.
+///
+/// # Errors
+/// Never, for the identifier is not zero; the type says so nevertheless.
+pub(crate) fn fallback_router_id(node: &str) -> Result<RouterId, ZeroRouterId> {
+    RouterId::new(Ipv4Addr::from(checksum(node.as_bytes()).max(1)))
+}
+
+/// CRC-32 (IEEE 802.3, reflected), as Go's `crc32.ChecksumIEEE`.
+fn checksum(octets: &[u8]) -> u32 {
+    !octets.iter().fold(u32::MAX, |crc, &octet| {
+        (0..8).fold(crc ^ u32::from(octet), |crc, _| {
+            let carry = crc & 1;
+            (crc >> 1) ^ (0xEDB8_8320 * carry)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_has_the_standards_check_value() {
+        assert_eq!(checksum(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn no_interfaces_listed_means_all() {
+        assert!(listed(&InterfaceScope::All).is_empty());
+        let only = InterfaceScope::Only(BTreeSet::from([InterfaceName::new("eth0")]));
+        assert_eq!(scope(&only), Scope::Only(BTreeSet::from(["eth0".to_owned()])));
+    }
+}
