@@ -7,7 +7,7 @@ use super::error::Problem;
 /// A BGP community. Ordered as they stand in an UPDATE: standard ones first, each kind by value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a speaker that ignored one would announce the wrong routes")]
 pub enum Community {
     /// RFC 1997: AS number in the upper half, value in the lower.
     Standard(u32),

@@ -8,7 +8,7 @@ use crate::keys::{PoolName, ServiceKey, SharingKey};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver that ignored one would lose traffic")]
 pub enum Action {
     /// Write these addresses and pools to the service, in this order. Emitted only while the fact says otherwise.
     Assign {
@@ -44,7 +44,7 @@ pub enum Action {
 
 /// News about a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a consumer that ignored one would lose news")]
 pub enum Report {
     /// It has got addresses that it did not have before; these are all it has now.
     Allocated {
