@@ -1,5 +1,5 @@
 //! The allocator against a naive model that scans every address, over random sequences of operations.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -103,19 +103,15 @@ impl Model {
         let own = self.pool_with(address);
         let usable = own.filter(|pool| pool.contains(address) && Self::admits(pool, service));
         let rejected = self.config.rejected_pools();
-        let pool = match usable {
-            Some(pool) => (pool.name.clone(), false),
-            None => {
-                let named: Vec<_> = recorded
-                    .iter()
-                    .chain(self.kept_for.get(&(service, Family::of(address))))
-                    .filter_map(|n| rejected.get(n))
-                    .collect();
-                let named =
-                    named.iter().copied().find(|pool| pool.contains(address)).or(named.first().copied());
-                let inside = rejected.values().find(|pool| own.is_none() && pool.contains(address));
-                (named.or(inside)?.name.clone(), true)
-            }
+        let pool = if let Some(pool) = usable {
+            (pool.name.clone(), false)
+        } else {
+            let kept_for = self.kept_for.get(&(service, Family::of(address)));
+            let named: Vec<_> =
+                recorded.iter().chain(kept_for).filter_map(|name| rejected.get(name)).collect();
+            let named = named.iter().find(|pool| pool.contains(address)).or_else(|| named.first()).copied();
+            let inside = rejected.values().find(|pool| own.is_none() && pool.contains(address));
+            (named.or(inside)?.name.clone(), true)
         };
         wish.request.wanted_pool().is_none_or(|wanted| *wanted == pool.0).then_some(pool)
     }
@@ -240,15 +236,15 @@ impl Model {
         let complete =
             |has: &[IpAddr]| wish.request.families().iter().all(|f| has.iter().any(|a| Family::of(*a) == f));
         if !complete(&has) {
-            if !wish.request.wanted_addresses().is_empty() {
-                has.extend(self.wanted(service, wish, &has).unwrap_or_default());
-            } else {
+            if wish.request.wanted_addresses().is_empty() {
                 if has.is_empty() {
                     has = self.fresh(service, wish).unwrap_or_default();
                 }
                 if has.len() == 1 && !complete(&has) {
                     has.extend(self.second(service, wish, has[0]));
                 }
+            } else {
+                has.extend(self.wanted(service, wish, &has).unwrap_or_default());
             }
         }
         if !has.is_empty() {
@@ -415,7 +411,7 @@ impl Pair {
                 self.allocator.release(self.now, &key(service));
                 self.model.release(service);
             }
-            Op::Restart => self.restart()?,
+            Op::Restart => self.restart(),
         }
         self.check()
     }
@@ -439,7 +435,7 @@ impl Pair {
     }
 
     /// A new allocator gets everything back from what was written down.
-    fn restart(&mut self) -> Result<(), TestCaseError> {
+    fn restart(&mut self) {
         self.allocator = Allocator::new(self.options);
         self.allocator.set_pools(&self.model.config);
         let before = std::mem::take(&mut self.model.services);
@@ -467,7 +463,6 @@ impl Pair {
                 self.model.services.insert(service, Held { wish: held.wish, addresses: has });
             }
         }
-        Ok(())
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
@@ -527,7 +522,9 @@ proptest! {
             Pair::with_claim(service, &held.wish, |claim| other.restore(claim, &held.addresses, &recorded));
         }
         let same = pair.model.services.keys().all(|&s| other.allocation(&key(s)) == pair.allocator.allocation(&key(s)));
-        prop_assume!(same);
+        if !same {
+            return Ok(());
+        }
         let now = pair.now;
         let one = Pair::with_claim(service, &wish, |claim| pair.allocator.allocate(now, claim));
         let two = Pair::with_claim(service, &wish, |claim| other.allocate(now, claim));

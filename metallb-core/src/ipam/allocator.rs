@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::pool_index::{PoolIndex, Position};
 use super::pools::{PoolId, Pools};
 use super::quarantine::Quarantine;
+use crate::addr::from_value;
 use crate::config::{Config, RejectedPool};
 use crate::keys::{Family, PoolName, Port, ServiceKey};
 
@@ -298,21 +299,22 @@ impl Allocator {
         address: IpAddr,
         lenient: bool,
     ) -> Result<(), AllocationError> {
-        let others = || self.book.holders_of(address).filter(|other| other.service != *claim.service);
-        let Some(first) = others().min_by(|a, b| a.service.cmp(&b.service)) else { return Ok(()) };
-        let Some(mine) = &claim.sharing else {
-            return Err(AllocationError::AddressInUse { address, holder: first.service.clone() });
-        };
-        for other in others() {
-            let holder = || other.service.clone();
-            match &other.sharing {
-                None => return Err(AllocationError::AddressInUse { address, holder: holder() }),
-                Some(theirs) if theirs == mine || lenient && mine.may_keep_with(theirs) => {}
-                Some(theirs) if theirs.key == mine.key => {
-                    return Err(AllocationError::BackendMismatch { address, holder: holder() });
+        let refusal = |other: &Holding| {
+            let holder = other.service.clone();
+            match (&claim.sharing, &other.sharing) {
+                (None, _) | (_, None) => Some(AllocationError::AddressInUse { address, holder }),
+                (Some(mine), Some(theirs)) if mine == theirs || lenient && mine.may_keep_with(theirs) => None,
+                (Some(mine), Some(theirs)) if mine.key == theirs.key => {
+                    Some(AllocationError::BackendMismatch { address, holder })
                 }
-                Some(_) => return Err(AllocationError::SharingKeyMismatch { address, holder: holder() }),
+                (Some(_), Some(_)) => Some(AllocationError::SharingKeyMismatch { address, holder }),
             }
+        };
+        // Of several that refuse, the first by name is told: the order of the holders depends on history.
+        let others = self.book.holders_of(address).filter(|other| other.service != *claim.service);
+        let refused = others.filter_map(|other| Some((&other.service, refusal(other)?)));
+        if let Some((_, error)) = refused.min_by(|a, b| a.0.cmp(b.0)) {
+            return Err(error);
         }
         match self.book.port_conflict(address, claim.service, claim.ports) {
             Some((port, holder)) => {
@@ -458,6 +460,9 @@ impl Allocator {
             .filter(|&address| Family::of(address) == family)
             .filter_map(|address| self.pools.locate(address))
             .filter(|(id, _)| *id == pool)
+            .filter(|&(_, (_, value))| {
+                self.pools.index(pool).is_some_and(|index| index.pool().contains(from_value(family, value)))
+            })
             .map(|(_, position)| position)
             .min()
     }

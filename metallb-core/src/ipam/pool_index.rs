@@ -132,7 +132,7 @@ impl PoolIndex {
     }
 
     pub(super) fn quarantine(&mut self, family: Family, (number, value): Position, until: Instant) {
-        if self.family_mut(family).quarantined.insert((until, value)) {
+        if !self.avoids(family, value) && self.family_mut(family).quarantined.insert((until, value)) {
             self.take(family, number, value);
         }
     }
@@ -143,7 +143,12 @@ impl PoolIndex {
         }
     }
 
+    /// Services with this sharing may join at the address; never at one that is avoided, which may still be held from
+    /// before it was.
     pub(super) fn share(&mut self, family: Family, sharing: &Arc<Sharing>, position: Position) {
+        if self.avoids(family, position.1) {
+            return;
+        }
         let shared = &mut self.family_mut(family).shared;
         if let Some(positions) = shared.get_mut(sharing) {
             positions.insert(position);
@@ -163,34 +168,35 @@ impl PoolIndex {
     }
 
     fn take(&mut self, family: Family, number: usize, value: u128) {
-        let avoided = self.avoids(family, value);
+        if self.avoids(family, value) {
+            // Held from before it was avoided: it was not free, and its mark belongs to its neighbour.
+            return;
+        }
         let neighbour = self.neighbour(family, value);
         let Some(entry) = self.entries.get_mut(number) else { return };
         entry.taken.insert(value, value);
         if let Some(neighbour) = neighbour.filter(|value| (entry.first..=entry.last).contains(value)) {
             entry.taken.insert(neighbour, neighbour);
         }
-        // An avoided address can only be held by a service that had it before it was avoided; it was never free.
-        if !avoided {
-            entry.free = entry.free.saturating_sub(1);
-        }
+        entry.free = entry.free.saturating_sub(1);
         if entry.free == 0 {
             self.family_mut(family).open.remove(&number);
         }
     }
 
     fn give_back(&mut self, family: Family, number: usize, value: u128) {
-        let avoided = self.avoids(family, value);
+        if self.avoids(family, value) {
+            // Never free, and its mark belongs to its neighbour.
+            return;
+        }
         let neighbour = self.neighbour(family, value);
         let Some(entry) = self.entries.get_mut(number) else { return };
         entry.taken.remove(value, value);
         if let Some(neighbour) = neighbour {
             entry.taken.remove(neighbour, neighbour);
         }
-        if !avoided {
-            entry.free = entry.free.saturating_add(1);
-            self.family_mut(family).open.insert(number);
-        }
+        entry.free = entry.free.saturating_add(1);
+        self.family_mut(family).open.insert(number);
     }
 
     /// The avoided address that is marked together with this one: .0 with .1, .255 with .254.
