@@ -234,6 +234,13 @@ impl Session {
         self.outgoing.state.max(incoming)
     }
 
+    /// The connections and attempts there are now, with their states.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnectionId, State)> {
+        let outgoing = std::iter::once(&self.outgoing);
+        let all = outgoing.chain(self.incoming.as_ref());
+        all.filter_map(|connection| Some((connection.id?, connection.state)))
+    }
+
     /// Whether [`poll_event`](Self::poll_event) has something: received routes should not be read on before it
     /// has been taken.
     pub fn has_events(&self) -> bool {
