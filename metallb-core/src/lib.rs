@@ -25,3 +25,9 @@ pub mod keys;
 #[cfg(feature = "membership")]
 pub mod membership;
 pub mod select;
+pub mod simulate;
+
+/// The example of the README is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -162,7 +162,8 @@ fn an_unchanged_object_is_the_same_value_as_before() {
 
 #[test]
 fn peers_say_what_is_missing_and_what_excludes_each_other() {
-    let cases: [(fn(&mut PeerInput), &str); 22] = [
+    type Case = (fn(&mut PeerInput), &'static str);
+    let cases: [Case; 22] = [
         (|p| p.peer_asn = None, "spec.peerASN: is missing"),
         (|p| p.dynamic_asn = Some("internal".into()), "spec.dynamicASN: cannot be set together with peerASN"),
         (|p| (p.peer_asn, p.dynamic_asn) = (None, Some("both".into())), "write internal or external"),
@@ -284,12 +285,14 @@ fn an_aggregate_must_not_cover_more_than_its_pool() {
 
 #[test]
 fn aggregation_and_service_selectors_exclude_each_other() {
-    let mut input = Input::default();
-    input.bgp_advertisements = vec![BgpAdvertisementInput {
-        aggregation_length_v6: Some(64),
-        service_selectors: vec![selector("a", "b")],
-        ..mk_bgp("a", 1)
-    }];
+    let input = Input {
+        bgp_advertisements: vec![BgpAdvertisementInput {
+            aggregation_length_v6: Some(64),
+            service_selectors: vec![selector("a", "b")],
+            ..mk_bgp("a", 1)
+        }],
+        ..Input::default()
+    };
     assert_only_error(&input, "spec.aggregationLengthV6: cannot be combined with serviceSelectors");
 }
 
@@ -343,11 +346,13 @@ fn community_aliases_are_resolved_and_heal_when_they_appear() {
         meta: Meta::new(name, Created(created)),
         aliases: aliases.iter().map(|(a, v)| ((*a).into(), (*v).into())).collect(),
     };
-    let mut input = Input::default();
-    input.bgp_advertisements = vec![BgpAdvertisementInput {
-        communities: strings(&["vpn", "no-export", "large:1:2:3", "7:9"]),
-        ..mk_bgp("a", 1)
-    }];
+    let mut input = Input {
+        bgp_advertisements: vec![BgpAdvertisementInput {
+            communities: strings(&["vpn", "no-export", "large:1:2:3", "7:9"]),
+            ..mk_bgp("a", 1)
+        }],
+        ..Input::default()
+    };
     let missing = build(&input);
     assert!(
         missing
@@ -457,16 +462,18 @@ fn two_objects_with_one_name_are_reported_and_the_older_is_used() {
 
 #[test]
 fn every_bgp_list_refuses_duplicates() {
-    let mut input = Input::default();
-    input.bgp_advertisements = vec![BgpAdvertisementInput {
-        communities: strings(&["1:1", "1:1"]),
-        pools: strings(&["p", "p"]),
-        peers: strings(&["r", "r"]),
-        pool_selectors: vec![selector("a", "b"), selector("a", "b")],
-        node_selectors: vec![selector("a", "b"), selector("a", "b")],
-        service_selectors: vec![selector("a", "b"), selector("a", "b")],
-        ..mk_bgp("a", 1)
-    }];
+    let input = Input {
+        bgp_advertisements: vec![BgpAdvertisementInput {
+            communities: strings(&["1:1", "1:1"]),
+            pools: strings(&["p", "p"]),
+            peers: strings(&["r", "r"]),
+            pool_selectors: vec![selector("a", "b"), selector("a", "b")],
+            node_selectors: vec![selector("a", "b"), selector("a", "b")],
+            service_selectors: vec![selector("a", "b"), selector("a", "b")],
+            ..mk_bgp("a", 1)
+        }],
+        ..Input::default()
+    };
     let built = build(&input);
     assert_eq!(built.errors.iter().filter(|error| error.reason() == "duplicate_element").count(), 6);
     assert!(built.config.bgp_advertisements().get(&AdvertisementName::new("a")).is_none());
