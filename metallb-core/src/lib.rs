@@ -8,6 +8,7 @@
 //! - [`ipam`]: who gets which address
 //! - [`announce`]: who announces which address, by Layer 2 and by BGP
 //! - [`election`]: the order among nodes that decides it
+//! - [`mod@simulate`]: what a configuration would do
 //! - `membership` (feature `membership`): which speakers live
 //!
 //! Nothing here reads a clock, a file or a socket, and equal inputs give equal results.

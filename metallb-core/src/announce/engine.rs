@@ -1,5 +1,8 @@
 //! The engine: takes facts, keeps track of what they touch, yields differences.
 
+mod follow;
+mod tell;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,19 +10,18 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use crate::config::Config;
-use crate::election::ElectionKey;
 use crate::facts::{Endpoints, Node, Service};
 use crate::keys::{InterfaceName, NodeName, ServiceKey};
 
 use super::bgp::Bgp;
 use super::change::{AnnounceProtocol, Announced, Change, InterfaceScope};
-use super::coverage::{Coverage, Matched};
+use super::coverage::Coverage;
 use super::emit::Emitted;
 use super::groups::GroupId;
-use super::l2::{Layer2, Ownership, first_live};
+use super::l2::{Layer2, Ownership};
 use super::nodes::{Liveness, NodeTable};
 use super::reasons::AnnounceProblem;
-use super::world::{Entry, World};
+use super::world::World;
 
 /// Settings of an [`Engine`] that do not change while it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -263,251 +265,5 @@ impl Engine {
     #[must_use]
     pub fn problem(&self, service: &ServiceKey) -> Option<&AnnounceProblem> {
         self.emitted.problem(service)
-    }
-}
-
-impl Engine {
-    fn follow_config(&mut self, changed: bool, touched: &mut Touched) {
-        if changed {
-            self.world.coverage.set_config(&self.config);
-            self.world.nodes.all_dirty();
-            touched.sessions = true;
-        }
-    }
-
-    fn follow_nodes(&mut self, config: bool, touched: &mut Touched) -> BTreeSet<NodeName> {
-        let refreshed = self.world.nodes.refresh(&self.world.coverage);
-        if config || refreshed.touched.contains(&self.this) {
-            touched.sessions = true;
-            touched.addresses.extend(self.emitted.l2.keys());
-            if self.bgp.set_node(&self.this, &self.config, &self.world) {
-                touched.offers.extend(self.world.services.keys().cloned());
-                touched.prefixes.extend(self.bgp.all_prefixes());
-            }
-        }
-        if !refreshed.changed.is_empty() {
-            touched.services.extend(self.unadvertised.iter().cloned());
-        }
-        refreshed.changed
-    }
-
-    /// Takes services; returns the addresses around which groups have to be formed anew.
-    fn follow_services(
-        &mut self,
-        config: bool,
-        services: BTreeMap<ServiceKey, Option<Service>>,
-        touched: &mut Touched,
-    ) -> BTreeSet<IpAddr> {
-        let mut regroup = BTreeSet::new();
-        if config {
-            self.match_all(&mut regroup, touched);
-        }
-        for (key, service) in services {
-            touched.services.insert(key.clone());
-            touched.offers.insert(key.clone());
-            match service {
-                Some(service) => self.take_service(service, &mut regroup, touched),
-                None => self.drop_service(&key, &mut regroup),
-            }
-        }
-        regroup
-    }
-
-    /// After a change of the configuration: which advertisements are for which services.
-    fn match_all(&mut self, regroup: &mut BTreeSet<IpAddr>, touched: &mut Touched) {
-        let World { services, coverage, .. } = &mut self.world;
-        for (key, entry) in services {
-            let matched = coverage.matched(&entry.fact);
-            if matched == entry.matched {
-                continue;
-            }
-            touched.services.insert(key.clone());
-            touched.offers.insert(key.clone());
-            note_unadvertised(&mut self.unadvertised, key, &matched);
-            let old = std::mem::replace(&mut entry.matched, matched);
-            if old.l2 != entry.matched.l2 {
-                let (old, new) = (old.addresses(), entry.matched.addresses());
-                self.layer2.groups.index(key, &old, &new);
-                regroup.extend(old.into_iter().chain(new));
-            }
-        }
-    }
-
-    fn take_service(&mut self, service: Service, regroup: &mut BTreeSet<IpAddr>, touched: &mut Touched) {
-        let key = service.key.clone();
-        let entry = Entry { matched: self.world.coverage.matched(&service), fact: service };
-        note_unadvertised(&mut self.unadvertised, &key, &entry.matched);
-        let new = entry.matched.addresses();
-        let shape = |entry: &Entry| (entry.fact.created, entry.fact.assigned.first().copied());
-        let new_shape = shape(&entry);
-        let same_l2 = |old: &Entry| old.matched.l2 == entry.matched.l2 && shape(old) == new_shape;
-        let same = self.world.services.get(&key).is_some_and(same_l2);
-        let old = self.world.services.insert(key.clone(), entry);
-        if same {
-            touched.elections.extend(self.layer2.groups.id_of_service(&key, &self.world));
-            return;
-        }
-        let old = old.map(|old| old.matched.addresses()).unwrap_or_default();
-        self.layer2.groups.index(&key, &old, &new);
-        regroup.extend(old.into_iter().chain(new));
-    }
-
-    fn drop_service(&mut self, key: &ServiceKey, regroup: &mut BTreeSet<IpAddr>) {
-        self.unadvertised.remove(key);
-        let Some(old) = self.world.services.remove(key) else { return };
-        let old = old.matched.addresses();
-        self.layer2.groups.index(key, &old, &[]);
-        regroup.extend(old);
-    }
-
-    fn follow_elections(
-        &mut self,
-        regroup: BTreeSet<IpAddr>,
-        nodes: &BTreeSet<NodeName>,
-        dirty: Dirty,
-        touched: &mut Touched,
-    ) {
-        let mut concerned = self.layer2.reconsider(nodes, &self.this, &self.world);
-        touched.addresses.extend(self.layer2.regroup(regroup, &self.world));
-        let mut elect = std::mem::take(&mut touched.elections);
-        elect.extend(dirty.groups);
-        for key in &dirty.endpoints {
-            elect.extend(self.layer2.groups.id_of_service(key, &self.world));
-        }
-        for id in elect {
-            self.layer2.elect(id, &self.world);
-            concerned.insert(id);
-        }
-        for id in concerned {
-            if let Some(group) = self.layer2.groups.get(id) {
-                touched.addresses.extend(&group.addresses);
-            }
-        }
-        touched.services.extend(dirty.endpoints.iter().cloned());
-        touched.offers.extend(dirty.endpoints);
-    }
-
-    fn follow_offers(&mut self, touched: &mut Touched) {
-        touched.prefixes.extend(self.bgp.offer(&touched.offers, &self.this, &self.world));
-        touched.services.extend(self.bgp.merge(&touched.prefixes));
-        touched.services.append(&mut touched.offers);
-    }
-
-    /// Compares what should be with what was told.
-    fn tell(&mut self, mut touched: Touched) -> Vec<Change> {
-        let mut out = Vec::new();
-        for address in &touched.addresses {
-            let state = self.layer2_state(*address);
-            self.emitted.set_l2(*address, state, &mut out);
-            touched.services.extend(self.layer2.groups.services_on(*address).cloned());
-        }
-        if touched.sessions {
-            self.emitted.set_peers(&self.bgp.peers, &mut out);
-            self.emitted.set_conflicts(&self.bgp.shadowed, &mut out);
-        }
-        for prefix in &touched.prefixes {
-            self.emitted.set_prefix(*prefix, self.bgp.routes(prefix), &mut out);
-        }
-        for key in &touched.services {
-            let interfaces = self.service_interfaces(key);
-            let problem = self.find_problem(key);
-            self.emitted.set_owner(key, interfaces, &mut out);
-            self.emitted.set_bgp_peers(key, self.bgp.peers_of(key), &mut out);
-            self.emitted.set_problem(key, problem, &mut out);
-        }
-        self.claim_own(&out);
-        out.sort_by_key(Change::order);
-        out
-    }
-
-    /// What this node announces it also claims.
-    fn claim_own(&mut self, changes: &[Change]) {
-        let (mut added, mut removed) = (BTreeSet::new(), BTreeSet::new());
-        for change in changes {
-            match change {
-                Change::L2 { address, state: Some(_) } => added.insert(*address),
-                Change::L2 { address, state: None } => removed.insert(*address),
-                _ => false,
-            };
-        }
-        self.layer2.claim(&self.this, &added, &removed);
-        let own = self.claims.entry(self.this.clone()).or_default();
-        own.extend(added);
-        own.retain(|address| !removed.contains(address));
-    }
-
-    /// On which interfaces this node announces an address, if it does.
-    fn layer2_state(&self, address: IpAddr) -> Option<InterfaceScope> {
-        let group = self.layer2.groups.of(address)?;
-        if group.outcome.owner() != Some(&self.this) {
-            return None;
-        }
-        let mut services = self.layer2.groups.services_on(address);
-        if !services.any(|key| self.world.is_ready_on(key, &self.this)) {
-            return None;
-        }
-        self.layer2_scope(address)
-    }
-
-    /// The interfaces that the advertisements of an address allow on this node.
-    fn layer2_scope(&self, address: IpAddr) -> Option<InterfaceScope> {
-        let node = self.world.nodes.fact(&self.this)?;
-        let mut scope = None;
-        for key in self.layer2.groups.services_on(address) {
-            let ads = self.world.service(key).map_or(&[][..], |entry| entry.matched.l2_ads(address));
-            for ad in ads.iter().filter_map(|id| self.world.coverage.l2(*id)) {
-                if ad.selects_node(&node.labels) {
-                    InterfaceScope::add(&mut scope, &ad.interfaces);
-                }
-            }
-        }
-        scope
-    }
-
-    fn service_interfaces(&self, key: &ServiceKey) -> Option<InterfaceScope> {
-        let entry = self.world.service(key).filter(|_| self.world.is_ready_on(key, &self.this))?;
-        let mut scope = None;
-        for (address, _) in &entry.matched.l2 {
-            if let Some(told) = self.emitted.l2.get(address) {
-                InterfaceScope::merge(&mut scope, told);
-            }
-        }
-        scope
-    }
-
-    /// What is wrong with a service that this node should speak about.
-    fn find_problem(&self, key: &ServiceKey) -> Option<AnnounceProblem> {
-        let entry = self.world.service(key)?;
-        if let Some(conflict) = self.bgp.conflict_of(key) {
-            return Some(conflict.clone());
-        }
-        let layer2 = entry.matched.l2.iter().find_map(|(address, _)| self.layer2_problem(*address));
-        if layer2.is_some() {
-            return layer2;
-        }
-        let address = entry.matched.unadvertised()?;
-        let election = ElectionKey::new(*entry.fact.assigned.first()?);
-        let speaks_here = first_live(&election, &self.world).as_ref() == Some(&self.this);
-        speaks_here.then_some(AnnounceProblem::NoAdvertisement { address })
-    }
-
-    fn layer2_problem(&self, address: IpAddr) -> Option<AnnounceProblem> {
-        let group = self.layer2.groups.of(address)?;
-        if group.outcome.spokesman() == Some(&self.this) {
-            let (nodes, rule) = self.layer2.closest_rejection(group, &self.world)?;
-            return Some(AnnounceProblem::NoCandidate { address, nodes, rule });
-        }
-        let scope = self.emitted.l2.get(&address)?;
-        let usable = self.world.nodes.interfaces(&self.this)?;
-        let none = !usable.iter().any(|interface| scope.contains(interface));
-        none.then(|| AnnounceProblem::NoUsableInterface { node: self.this.clone(), address })
-    }
-}
-
-fn note_unadvertised(unadvertised: &mut BTreeSet<ServiceKey>, key: &ServiceKey, matched: &Matched) {
-    if matched.unadvertised().is_some() {
-        unadvertised.insert(key.clone());
-    } else {
-        unadvertised.remove(key);
     }
 }

@@ -39,6 +39,7 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 
+mod audit;
 mod bgp;
 mod change;
 mod coverage;
@@ -51,6 +52,7 @@ mod nodes;
 mod reasons;
 mod world;
 
+pub use audit::Advertised;
 pub use change::{AnnounceProtocol, Announced, Change, InterfaceScope, Route, RouteAttributes};
 pub use engine::{Engine, Options};
 pub use explain::{

@@ -71,7 +71,7 @@ impl<'a> Scenario<'a> {
             ("options", words) => self.engine = Engine::new(NodeName::new("node-a"), options(words)),
             ("config", [file]) => self.configure(file),
             ("members", names) => {
-                self.engine.set_members(names.iter().map(|name| NodeName::new(*name)).collect())
+                self.engine.set_members(names.iter().map(|name| NodeName::new(*name)).collect());
             }
             ("node", [name, words @ ..]) => self.engine.apply_node(node(name, words)),
             ("no-node", [name]) => self.engine.remove_node(&NodeName::new(*name)),
@@ -81,7 +81,7 @@ impl<'a> Scenario<'a> {
             }
             ("no-interfaces", [name]) => self.engine.remove_interfaces(&NodeName::new(*name)),
             ("service", [name, addresses, words @ ..]) => {
-                self.engine.apply_service(service(name, addresses, words))
+                self.engine.apply_service(service(name, addresses, words));
             }
             ("no-service", [name]) => self.engine.remove_service(&key(name)),
             ("endpoints", [name, nodes @ ..]) => {
@@ -253,7 +253,7 @@ fn input(text: &str) -> Input {
         let meta = Meta::new(name, Created(value("created").map_or(0, |at| at.parse().unwrap())));
         match kind {
             "pool" => {
-                input.pools.push(PoolInput { meta, addresses: many("addresses"), ..PoolInput::default() })
+                input.pools.push(PoolInput { meta, addresses: many("addresses"), ..PoolInput::default() });
             }
             "l2" => input.l2_advertisements.push(L2AdvertisementInput {
                 meta,

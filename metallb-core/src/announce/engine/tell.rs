@@ -1,0 +1,124 @@
+//! From decisions to differences.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::election::ElectionKey;
+use crate::keys::ServiceKey;
+
+use super::super::change::{Change, InterfaceScope};
+use super::super::l2::first_live;
+use super::super::reasons::AnnounceProblem;
+use super::{Engine, Touched};
+
+impl Engine {
+    /// Compares what should be with what was told.
+    pub(super) fn tell(&mut self, mut touched: Touched) -> Vec<Change> {
+        let mut out = Vec::new();
+        for address in &touched.addresses {
+            let state = self.layer2_state(*address);
+            self.emitted.set_l2(*address, state, &mut out);
+            touched.services.extend(self.layer2.groups.services_on(*address).cloned());
+        }
+        if touched.sessions {
+            self.emitted.set_peers(&self.bgp.peers, &mut out);
+            self.emitted.set_conflicts(&self.bgp.shadowed, &mut out);
+        }
+        for prefix in &touched.prefixes {
+            self.emitted.set_prefix(*prefix, self.bgp.routes(prefix), &mut out);
+        }
+        for key in &touched.services {
+            let interfaces = self.service_interfaces(key);
+            let problem = self.find_problem(key);
+            self.emitted.set_owner(key, interfaces, &mut out);
+            self.emitted.set_bgp_peers(key, self.bgp.peers_of(key), &mut out);
+            self.emitted.set_problem(key, problem, &mut out);
+        }
+        self.claim_own(&out);
+        out.sort_by_key(Change::order);
+        out
+    }
+
+    /// What this node announces it also claims.
+    fn claim_own(&mut self, changes: &[Change]) {
+        let (mut added, mut removed) = (BTreeSet::new(), BTreeSet::new());
+        for change in changes {
+            match change {
+                Change::L2 { address, state: Some(_) } => added.insert(*address),
+                Change::L2 { address, state: None } => removed.insert(*address),
+                _ => false,
+            };
+        }
+        self.layer2.claim(&self.this, &added, &removed);
+        let own = self.claims.entry(self.this.clone()).or_default();
+        own.extend(added);
+        own.retain(|address| !removed.contains(address));
+    }
+
+    /// On which interfaces this node announces an address, if it does.
+    fn layer2_state(&self, address: IpAddr) -> Option<InterfaceScope> {
+        let group = self.layer2.groups.of(address)?;
+        if group.outcome.owner() != Some(&self.this) {
+            return None;
+        }
+        let mut services = self.layer2.groups.services_on(address);
+        if !services.any(|key| self.world.is_ready_on(key, &self.this)) {
+            return None;
+        }
+        self.layer2_scope(address)
+    }
+
+    /// The interfaces that the advertisements of an address allow on this node.
+    fn layer2_scope(&self, address: IpAddr) -> Option<InterfaceScope> {
+        let node = self.world.nodes.fact(&self.this)?;
+        let mut scope = None;
+        for key in self.layer2.groups.services_on(address) {
+            let ads = self.world.service(key).map_or(&[][..], |entry| entry.matched.l2_ads(address));
+            for ad in ads.iter().filter_map(|id| self.world.coverage.l2(*id)) {
+                if ad.selects_node(&node.labels) {
+                    InterfaceScope::add(&mut scope, &ad.interfaces);
+                }
+            }
+        }
+        scope
+    }
+
+    fn service_interfaces(&self, key: &ServiceKey) -> Option<InterfaceScope> {
+        let entry = self.world.service(key).filter(|_| self.world.is_ready_on(key, &self.this))?;
+        let mut scope = None;
+        for (address, _) in &entry.matched.l2 {
+            if let Some(told) = self.emitted.l2.get(address) {
+                InterfaceScope::merge(&mut scope, told);
+            }
+        }
+        scope
+    }
+
+    /// What is wrong with a service that this node should speak about.
+    fn find_problem(&self, key: &ServiceKey) -> Option<AnnounceProblem> {
+        let entry = self.world.service(key)?;
+        if let Some(conflict) = self.bgp.conflict_of(key) {
+            return Some(conflict.clone());
+        }
+        let layer2 = entry.matched.l2.iter().find_map(|(address, _)| self.layer2_problem(*address));
+        if layer2.is_some() {
+            return layer2;
+        }
+        let address = entry.matched.unadvertised()?;
+        let election = ElectionKey::new(*entry.fact.assigned.first()?);
+        let speaks_here = first_live(&election, &self.world).as_ref() == Some(&self.this);
+        speaks_here.then_some(AnnounceProblem::NoAdvertisement { address })
+    }
+
+    fn layer2_problem(&self, address: IpAddr) -> Option<AnnounceProblem> {
+        let group = self.layer2.groups.of(address)?;
+        if group.outcome.spokesman() == Some(&self.this) {
+            let (nodes, rule) = self.layer2.closest_rejection(group, &self.world)?;
+            return Some(AnnounceProblem::NoCandidate { address, nodes, rule });
+        }
+        let scope = self.emitted.l2.get(&address)?;
+        let usable = self.world.nodes.interfaces(&self.this)?;
+        let none = !usable.iter().any(|interface| scope.contains(interface));
+        none.then(|| AnnounceProblem::NoUsableInterface { node: self.this.clone(), address })
+    }
+}
