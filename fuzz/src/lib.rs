@@ -1,3 +1,4 @@
 //! Fuzz targets over the public API of the libraries.
 
 pub mod arp;
+pub mod bgp;
