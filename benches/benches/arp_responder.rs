@@ -1,0 +1,131 @@
+//! From a request to its answer: codec and decision, with few and with many announced addresses.
+#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "benchmarks")]
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use metallb_arp::responder::{Interface, InterfaceIndex, Options, Outcome, Responder, Scope};
+use metallb_arp::wire::MacAddr;
+use metallb_arp::wire::arp::Packet;
+use metallb_arp::wire::ethernet::Frame;
+use metallb_arp::wire::ipv6::solicited_node_group;
+use metallb_arp::wire::ndp::{Envelope, Message, NeighborSolicitation};
+
+const ETH0: InterfaceIndex = InterfaceIndex(2);
+const CLIENT: MacAddr = MacAddr::new([2, 0, 0, 0, 1, 1]);
+const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1);
+const SIZES: [u32; 3] = [10, 1_000, 65_536];
+
+fn v4(host: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x0a00_0000 + host)
+}
+
+fn v6(host: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0).to_bits() + u128::from(host))
+}
+
+/// A responder whose first announcements are over.
+fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Responder {
+    let mut options = Options::default();
+    options.refresh = None;
+    let mut responder = Responder::new(options);
+    let link_local = Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+    let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
+    responder.upsert_interface(now, Interface { index: ETH0, name: "eth0".into(), mac, link_local });
+    let mut frame = Vec::new();
+    for address in addresses {
+        responder.announce(now, address, Scope::All).expect("unicast");
+        while responder.poll_transmit(&mut frame).is_some() {}
+    }
+    while responder.poll_effect().is_some() {}
+    responder
+}
+
+fn request(target: Ipv4Addr) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let packet = Packet::request(CLIENT, Ipv4Addr::new(192, 0, 2, 100), target);
+    packet.emit_frame(MacAddr::BROADCAST, &mut frame);
+    frame
+}
+
+fn solicitation(target: Ipv6Addr) -> Vec<u8> {
+    let message = NeighborSolicitation { target, source_link_layer: Some(CLIENT), nonce: None };
+    let mut frame = Vec::new();
+    message.emit_frame(&Envelope::to_group(CLIENT, CLIENT_V6, solicited_node_group(target)), &mut frame);
+    frame
+}
+
+fn answer(criterion: &mut Criterion) {
+    let now = Instant::now();
+    let mut group = criterion.benchmark_group("arp_answer");
+    group.throughput(Throughput::Elements(1));
+    for size in SIZES {
+        // Many different questions, so that a table larger than the caches shows as such.
+        let arp: Vec<Vec<u8>> = (0..1024).map(|n| request(v4(n * 61 % size))).collect();
+        let ndp: Vec<Vec<u8>> = (0..1024).map(|n| solicitation(v6(n * 61 % size))).collect();
+        let unknown: Vec<Vec<u8>> = (0..1024).map(|n| request(v4(1 << 20 | n))).collect();
+        let v4s = responder(now, (0..size).map(|host| v4(host).into()));
+        let v6s = responder(now, (0..size).map(|host| v6(host).into()));
+        for (name, mut responder, frames, answered) in
+            [("request", v4s, arp, true), ("solicitation", v6s, ndp, true)]
+        {
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                let mut out = Vec::with_capacity(128);
+                let mut frames = frames.iter().cycle();
+                bencher.iter(|| {
+                    let frame = frames.next().expect("cycles");
+                    let outcome = responder.handle_frame(now, ETH0, black_box(frame));
+                    assert!(!answered || matches!(outcome, Outcome::Answered(_)));
+                    responder.poll_transmit(black_box(&mut out))
+                });
+            });
+        }
+        let mut none = responder(now, (0..size).map(|host| v4(host).into()));
+        group.bench_function(BenchmarkId::new("request_for_another", size), |bencher| {
+            let mut frames = unknown.iter().cycle();
+            bencher.iter(|| none.handle_frame(now, ETH0, black_box(frames.next().expect("cycles"))));
+        });
+    }
+    group.finish();
+}
+
+fn codec(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("arp_codec");
+    let request = request(v4(1));
+    let solicitation = solicitation(v6(1));
+    group.bench_function("parse_request", |bencher| {
+        bencher.iter(|| {
+            let frame = Frame::parse(black_box(&request)).expect("a frame");
+            metallb_arp::wire::arp::PacketView::parse(frame.payload).map(|packet| packet.target())
+        });
+    });
+    group.bench_function("parse_solicitation", |bencher| {
+        bencher.iter(|| {
+            let frame = Frame::parse(black_box(&solicitation)).expect("a frame");
+            match Message::parse(frame.payload) {
+                Ok(Some(Message::NeighborSolicitation(message))) => Some(message.target()),
+                _ => None,
+            }
+        });
+    });
+    group.finish();
+}
+
+/// Taking over many addresses at once, as after the failure of another node.
+fn takeover(criterion: &mut Criterion) {
+    let now = Instant::now();
+    let mut group = criterion.benchmark_group("arp_takeover");
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    for size in [1_000, 65_536_u32] {
+        group.throughput(Throughput::Elements(size.into()));
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| responder(now, (0..size).map(|host| v4(host).into())));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, answer, codec, takeover);
+criterion_main!(benches);
