@@ -134,10 +134,12 @@ impl Lab {
 
     /// Starts the controller and waits until it is ready and has made the speakers' key.
     pub(crate) async fn start_controller(&self) -> Result<(), Error> {
-        let program = self
-            .daemon("controller", "controller")
-            .args(["--ml-secret-name", objects::MEMBERLIST_SECRET, "--deployment", objects::CONTROLLER])
-            .args(["--webhook-mode", "disabled"]);
+        let program = self.daemon("controller", "controller").args([
+            "--ml-secret-name",
+            objects::MEMBERLIST_SECRET,
+            "--deployment",
+            objects::CONTROLLER,
+        ]);
         let child = Child::start(&self.segment, program).await?;
         let ready = self.ready(&self.segment, &child, "controller").await;
         *self.controller.lock().await = Some(child);

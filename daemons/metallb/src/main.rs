@@ -1,1 +1,56 @@
-fn main() {}
+//! One binary for everything: the daemons and the lab.
+
+mod lab;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A load balancer for bare-metal Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "metallb", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Give services their addresses (runs in the cluster, one leader at a time).
+    #[command(disable_help_flag = true)]
+    Controller(Daemon),
+    /// Tell the network where addresses live (runs on every node).
+    #[command(disable_help_flag = true)]
+    Speaker(Daemon),
+    /// See it work on this machine: a whole cluster's network in namespaces.
+    Lab(lab::LabArgs),
+}
+
+/// Arguments handed on to a daemon as they are; `--help` shows the daemon's own.
+#[derive(Args, Debug)]
+struct Daemon {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    flags: Vec<OsString>,
+}
+
+impl Daemon {
+    fn args(self, name: &str) -> impl Iterator<Item = OsString> {
+        std::iter::once(OsString::from(format!("metallb {name}"))).chain(self.flags)
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  metallb lab up                           see it work, then play
+  metallb lab up --tour-only               see it work, exit 0 if every step held
+  metallb controller --help                the controller's flags
+  metallb speaker --node-name worker-1     announce from this node";
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Controller(daemon) => metallb_controller::run(daemon.args("controller")),
+        Command::Speaker(daemon) => metallb_speaker::run(daemon.args("speaker")),
+        Command::Lab(args) => lab::run(args),
+    }
+}
