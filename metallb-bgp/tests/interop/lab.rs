@@ -84,14 +84,14 @@ impl Lab {
         in_namespace(&self.router, "nft", &["-f", &file.to_string_lossy()]).unwrap();
     }
 
-    /// A value of the speaker's `/proc/net/netstat`.
+    /// A value of `/proc/net/netstat` in the router's namespace.
     pub fn netstat(&self, name: &str) -> u64 {
-        let path = format!("/proc/{}/net/netstat", self.speaker.id());
-        let text = std::fs::read_to_string(path).unwrap();
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
-        let pairs = lines.chunks_exact(2).flat_map(|pair| pair[0].iter().zip(&pair[1]));
-        let values: Vec<&&str> = pairs.filter(|(key, _)| **key == name).map(|(_, value)| value).collect();
-        values[0].parse().unwrap()
+        netstat(&self.router, name)
+    }
+
+    /// A value of `/proc/net/netstat` in the speaker's namespace.
+    pub fn speaker_netstat(&self, name: &str) -> u64 {
+        netstat(&self.speaker, name)
     }
 
     /// Writes a file into the lab's directory.
@@ -117,21 +117,16 @@ impl Lab {
     }
 
     /// Starts a program in the speaker's namespace; the caller ends it.
-    pub fn start_speaker(&self, program: &Path, arguments: &[&str]) -> Child {
+    pub fn start_speaker(&self, program: &Path, arguments: &[&str], variable: (&str, &str)) -> Child {
         Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "nsenter", "-t", &self.speaker.id().to_string(), "-n"])
             .arg(program)
             .args(arguments)
+            .env(variable.0, variable.1)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()
             .unwrap()
-    }
-
-    /// Sends a signal to a daemon started here.
-    pub fn signal(&self, program: &str, signal: nix::sys::signal::Signal) {
-        let (_, child) = self.children.iter().find(|(name, _)| name == program).unwrap();
-        let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, signal).unwrap();
     }
 
     /// Runs the test's future on a thread in the speaker's namespace.
@@ -197,6 +192,13 @@ fn in_namespace(holder: &Child, program: &str, arguments: &[&str]) -> Result<(),
         .map_err(|error| format!("nsenter: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() { Ok(()) } else { Err(format!("{program} {arguments:?}: {said}")) }
+}
+
+fn netstat(holder: &Child, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/net/netstat", holder.id())).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    let mut pairs = lines.chunks_exact(2).flat_map(|pair| pair[0].iter().zip(&pair[1]));
+    pairs.find(|(key, _)| **key == name).unwrap().1.parse().unwrap()
 }
 
 /// Where a program is.

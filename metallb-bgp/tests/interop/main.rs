@@ -12,7 +12,10 @@
 )]
 
 mod basics;
+mod graceful;
 mod lab;
 mod routers;
+mod security;
 #[path = "../support/mod.rs"]
 mod support;
+mod trouble;

@@ -12,7 +12,6 @@ use super::lab::{Lab, eventually, which};
 /// FRR's bgpd without zebra.
 pub struct Frr {
     socket: PathBuf,
-    pub log: PathBuf,
 }
 
 impl Frr {
@@ -41,7 +40,7 @@ impl Frr {
             "debug".to_owned(),
         ];
         lab.start(&program.to_string_lossy(), &arguments.each_ref().map(String::as_str));
-        let frr = Self { socket: directory.join("bgpd.vty"), log };
+        let frr = Self { socket: directory.join("bgpd.vty") };
         eventually("bgpd answers", async || frr.try_ask("show bgp summary json").map(|_| ())).await;
         frr
     }
@@ -63,12 +62,6 @@ impl Frr {
     pub fn route(&self, prefix: &str) -> Value {
         let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
         self.json(&format!("show bgp {family} unicast {prefix} json"))["paths"][0].clone()
-    }
-
-    /// Number of prefixes from a neighbour.
-    pub fn received(&self, neighbour: &str, family: &str) -> Option<u64> {
-        let summary = self.json("show bgp summary json");
-        summary[family]["peers"][neighbour]["pfxRcd"].as_u64()
     }
 
     /// Everything about a neighbour.
