@@ -2,3 +2,4 @@
 
 pub mod arp;
 pub mod bgp;
+pub mod core;

@@ -1,5 +1,4 @@
 //! What people write, what is accepted, and what they are told.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 
