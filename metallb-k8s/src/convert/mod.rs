@@ -90,21 +90,28 @@ pub fn configure(resources: &Resources, previous: &Config) -> Built {
 /// passed on as such.
 pub fn input(resources: &Resources) -> Input {
     let mut unreadable = Vec::new();
-    let mut input = Input::default();
-    input.pools = readable(&resources.pools, Kind::Pool, &mut unreadable, objects::pool);
-    input.l2_advertisements =
-        readable(&resources.l2_advertisements, Kind::L2Advertisement, &mut unreadable, advertisement::l2);
-    input.bgp_advertisements =
-        readable(&resources.bgp_advertisements, Kind::BgpAdvertisement, &mut unreadable, advertisement::bgp);
-    input.peers = readable(&resources.peers, Kind::Peer, &mut unreadable, |meta, object| {
-        peer::peer(meta, object, &resources.passwords)
-    });
-    input.communities =
-        readable(&resources.communities, Kind::Community, &mut unreadable, objects::community);
-    input.bfd_profiles =
-        readable(&resources.bfd_profiles, Kind::BfdProfile, &mut unreadable, objects::bfd_profile);
-    input.unreadable = unreadable;
-    input
+    let lost = &mut unreadable;
+    Input {
+        pools: readable(&resources.pools, Kind::Pool, lost, objects::pool),
+        l2_advertisements: readable(
+            &resources.l2_advertisements,
+            Kind::L2Advertisement,
+            lost,
+            advertisement::l2,
+        ),
+        bgp_advertisements: readable(
+            &resources.bgp_advertisements,
+            Kind::BgpAdvertisement,
+            lost,
+            advertisement::bgp,
+        ),
+        peers: readable(&resources.peers, Kind::Peer, lost, |meta, object| {
+            peer::peer(meta, object, &resources.passwords)
+        }),
+        communities: readable(&resources.communities, Kind::Community, lost, objects::community),
+        bfd_profiles: readable(&resources.bfd_profiles, Kind::BfdProfile, lost, objects::bfd_profile),
+        unreadable,
+    }
 }
 
 fn readable<K, I>(

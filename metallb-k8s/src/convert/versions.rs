@@ -28,7 +28,7 @@ pub fn to_v1beta2(old: v1beta1::BGPPeer) -> Result<BGPPeer, DecodeError> {
         Some(kept) => {
             // The old form was left alone since: its selectors stand for those that were kept.
             if kept.old_selectors == old.node_selectors {
-                selectors = kept.spec.node_selectors.clone();
+                selectors.clone_from(&kept.spec.node_selectors);
             }
             kept.spec
         }

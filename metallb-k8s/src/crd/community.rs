@@ -31,9 +31,9 @@ pub struct CommunitySpec {
 #[serde(rename_all = "camelCase")]
 pub struct CommunityAlias {
     /// The name that advertisements use.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The community: 65000:1 or large:1:2:3.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub value: String,
 }

@@ -17,6 +17,8 @@ pub mod annotations;
 pub mod objects;
 mod pod;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use pod::SpeakerPod;
 pub use service::{ClassFilter, ServiceRecord, service};

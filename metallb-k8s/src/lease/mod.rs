@@ -253,7 +253,11 @@ impl Driver {
                 );
             }
             Err(_) => {
-                warn!(lease = self.options.name, error = "no answer", "lease not given back, it will run out")
+                warn!(
+                    lease = self.options.name,
+                    error = "no answer",
+                    "lease not given back, it will run out"
+                );
             }
         }
     }

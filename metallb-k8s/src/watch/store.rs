@@ -71,6 +71,12 @@ impl<T> Store<T> {
         // The sender lives in `self`, so waiting cannot fail.
         let _always_ok = synced.wait_for(|synced| *synced).await;
     }
+
+    /// Ties the task that feeds the store to the store's life.
+    pub(super) fn own(&self, task: AbortHandle) {
+        // Called once per store, by the function that made both.
+        let _first = self.0.task.set(task);
+    }
 }
 
 impl<T> Clone for Store<T> {
@@ -149,13 +155,5 @@ impl<T: Tracked> Index<T> {
         let shared = self.shared.upgrade()?;
         let objects = shared.objects.read().unwrap_or_else(PoisonError::into_inner);
         objects.get(key).cloned()
-    }
-}
-
-impl<T> Store<T> {
-    /// Ties the task that feeds the store to the store's life.
-    pub(super) fn own(&self, task: AbortHandle) {
-        // Called once per store, by the function that made both.
-        let _first = self.0.task.set(task);
     }
 }

@@ -109,3 +109,71 @@ fn camel_case(reason: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use metallb_core::config::{Kind, ObjectId, Problem};
+
+    use super::*;
+
+    fn error(in_force: InForce) -> ConfigError {
+        let problem = Problem::Unreadable { message: "a text".into() };
+        let mut error = ConfigError::new(ObjectId::new(Kind::Pool, "p"), "spec.addresses[1]", problem);
+        error.in_force = in_force;
+        error
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_message_names_the_field_and_what_is_in_force() {
+        let verdict = Verdict::accepted(&[error(InForce::Previous)]);
+        assert_eq!(verdict.status, ConditionStatus::False);
+        assert!(verdict.message.starts_with("spec.addresses[1]: "), "{}", verdict.message);
+        assert!(verdict.message.ends_with("(the last good version stays in force)"), "{}", verdict.message);
+    }
+
+    #[test]
+    fn a_warning_does_not_reject_and_an_error_beside_it_does() {
+        assert_eq!(Verdict::accepted(&[error(InForce::Fully)]).status, ConditionStatus::True);
+        let both = Verdict::accepted(&[error(InForce::Fully), error(InForce::Nothing)]);
+        assert_eq!(both.status, ConditionStatus::False);
+    }
+
+    #[test]
+    fn a_reason_has_the_form_that_the_schema_demands() {
+        assert_eq!(camel_case("address_in_use"), "AddressInUse");
+        let verdict = Verdict::accepted(&[error(InForce::Nothing)]);
+        assert!(verdict.reason.chars().all(char::is_alphanumeric) && !verdict.reason.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_written_twice_and_the_time_changes_with_the_status_only() {
+        let rejected = [Verdict::accepted(&[error(InForce::Nothing)])];
+        let first = merged(&[], &rejected, Some(1), at(10)).unwrap();
+        assert_eq!(merged(&first, &rejected, Some(1), at(20)), None);
+        let second = merged(&first, &rejected, Some(2), at(30)).unwrap();
+        assert_eq!((second[0].observed_generation, second[0].last_transition_time.0), (Some(2), at(10)));
+        let third = merged(&second, &[Verdict::accepted(&[])], Some(3), at(40)).unwrap();
+        assert_eq!((third[0].status, third[0].last_transition_time.0), (ConditionStatus::True, at(40)));
+    }
+
+    #[test]
+    fn conditions_of_others_are_kept() {
+        let foreign = Condition {
+            kind: "Pretty".to_owned(),
+            ..merged(&[], &[Verdict::accepted(&[])], None, at(1)).unwrap()[0].clone()
+        };
+        let conditions =
+            merged(std::slice::from_ref(&foreign), &[Verdict::accepted(&[])], None, at(2)).unwrap();
+        assert_eq!((conditions.len(), &conditions[0]), (2, &foreign));
+    }
+
+    #[test]
+    fn a_message_is_cut_to_what_the_schema_takes() {
+        let verdict = Verdict::new("X", ConditionStatus::True, "R", &"ä".repeat(40_000));
+        assert_eq!(verdict.message.chars().count(), MESSAGE_LIMIT);
+    }
+}

@@ -13,7 +13,8 @@ use k8s_openapi::{
     api::core::v1::{Event as CoreEvent, EventSource, ObjectReference},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
-use sha2::{Digest, Sha256};
+
+use super::short_hash;
 
 /// What an event is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -240,8 +241,88 @@ impl Events {
 
 /// Unique per event and moment, and a valid object name.
 fn name(event: &Event, wall: Timestamp) -> String {
-    let hash = Sha256::digest(format!("{event:?} {}", wall.as_nanosecond()).as_bytes());
-    let suffix: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let suffix = short_hash(&format!("{event:?} {}", wall.as_nanosecond()));
     let base: String = event.regarding.name.chars().take(200).collect();
     format!("{}.{suffix}", base.trim_end_matches(['.', '-']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Clock(Instant);
+
+    impl Clock {
+        fn new() -> Self {
+            #[expect(clippy::disallowed_methods, reason = "the base of virtual time")]
+            Self(Instant::now())
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.0 + Duration::from_secs(seconds)
+        }
+    }
+
+    fn event(message: &str) -> Event {
+        Event {
+            regarding: Regarding::service("web", "a", "uid"),
+            severity: Severity::Warning,
+            reason: "AllocationFailed".to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_service_stuck_for_an_hour_gets_a_handful_of_writes_on_one_event() {
+        let (clock, mut events) = (Clock::new(), Events::new("metallb-controller", "host"));
+        let writes: Vec<_> = (0..3600)
+            .filter_map(|second| events.record(clock.at(second), Timestamp::UNIX_EPOCH, event("no address")))
+            .collect();
+        assert!((5..=12).contains(&writes.len()), "{}", writes.len());
+        assert!(writes.iter().skip(1).all(|write| write.repeated));
+        assert!(writes.iter().all(|write| write.name() == writes[0].name()));
+        assert!(writes.last().unwrap().event.count > Some(2000), "suppressed repetitions are counted");
+    }
+
+    #[test]
+    fn different_events_of_one_object_are_limited_and_others_are_not_affected() {
+        let (clock, mut events) = (Clock::new(), Events::new("c", ""));
+        let mut write = |second: u64, event: Event| {
+            events.record(clock.at(second), Timestamp::UNIX_EPOCH, event).is_some()
+        };
+        let written = (0..100).filter(|number| write(0, event(&number.to_string()))).count();
+        assert_eq!(written, 25);
+        assert!(write(0, Event { regarding: Regarding::node("n1"), ..event("x") }));
+        assert!(!write(299, event("later")));
+        assert!(write(300, event("later")));
+    }
+
+    #[test]
+    fn an_event_has_what_kubectl_shows() {
+        let (clock, mut events) = (Clock::new(), Events::new("metallb-speaker", "n1"));
+        let written = events.record(clock.at(0), Timestamp::UNIX_EPOCH, event("m")).unwrap().event;
+        assert_eq!(written.metadata.namespace.as_deref(), Some("web"));
+        assert_eq!(written.involved_object.uid.as_deref(), Some("uid"));
+        let source = written.source.unwrap();
+        assert_eq!(
+            (source.component.as_deref(), source.host.as_deref()),
+            (Some("metallb-speaker"), Some("n1"))
+        );
+        let node = events.record(
+            clock.at(0),
+            Timestamp::UNIX_EPOCH,
+            Event { regarding: Regarding::node("n1"), ..event("m") },
+        );
+        assert_eq!(node.unwrap().event.metadata.namespace.as_deref(), Some("default"));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (clock, mut events) = (Clock::new(), Events::new("c", ""));
+        for number in 0..10_000 {
+            let regarding = Regarding::service("web", format!("s{number}"), "u");
+            events.record(clock.at(number), Timestamp::UNIX_EPOCH, Event { regarding, ..event("m") });
+        }
+        assert!(events.seen.len() <= REMEMBERED && events.budgets.len() <= 2 * REMEMBERED);
+    }
 }

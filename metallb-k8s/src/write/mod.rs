@@ -6,6 +6,7 @@
 
 use metallb_core::{config::Kind, keys::ServiceKey};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 pub mod conditions;
 pub mod events;
@@ -81,4 +82,11 @@ impl Write {
             Self::Event(event) => Slot::Event(event.name().to_owned()),
         }
     }
+}
+
+/// Sixteen hexadecimal digits, the same for the same text.
+fn short_hash(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let head = digest.iter().take(8).fold(0_u64, |head, byte| (head << 8) | u64::from(*byte));
+    format!("{head:016x}")
 }

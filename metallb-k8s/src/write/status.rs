@@ -10,11 +10,11 @@ use metallb_core::{
     keys::{InterfaceName, NodeName, PeerName, ServiceKey},
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{
     Write,
     conditions::{self, Verdict},
+    short_hash,
 };
 use crate::{
     crd::{
@@ -241,7 +241,7 @@ impl ServiceStatusContent {
 
 /// Names by hash: Services and nodes may have names that are too long to join.
 fn status_name(prefix: &str, service: &ServiceKey, node: &NodeName) -> String {
-    format!("{prefix}-{}", short_hash(&format!("{service}#{node}"), 10))
+    format!("{prefix}-{}", short_hash(&format!("{service}#{node}")))
 }
 
 /// A node's name as the value of a label, which must not be longer than 63 characters.
@@ -250,11 +250,7 @@ pub fn label_value(node: &str) -> String {
         return node.to_owned();
     }
     let head: String = node.chars().take(42).collect();
-    format!("{}-{}", head.trim_end_matches(['-', '.', '_']), short_hash(node, 10))
-}
-
-fn short_hash(text: &str, bytes: usize) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+    format!("{}-{}", head.trim_end_matches(['-', '.', '_']), short_hash(node))
 }
 
 /// An owner reference without blocking deletion: what it owns goes when the owner goes.

@@ -139,14 +139,14 @@ impl Writer {
 
     /// Writes from now on.
     pub fn allow(&self) {
-        self.0.era.send_if_modified(|era| (*era % 2 == 0).then(|| *era += 1).is_some());
+        self.0.era.send_if_modified(|era| (!allowed(*era)).then(|| *era += 1).is_some());
     }
 
     /// Stops at once: writes under way are cut off, waiting ones and those submitted from now on are
     /// dropped.
     pub fn forbid(&self) {
         let mut state = self.0.lock();
-        self.0.era.send_if_modified(|era| (*era % 2 == 1).then(|| *era += 1).is_some());
+        self.0.era.send_if_modified(|era| allowed(*era).then(|| *era += 1).is_some());
         state.slots.clear();
         self.0.busy.send_replace(0);
     }
@@ -157,7 +157,7 @@ impl Writer {
         let slot = write.slot();
         let mut state = self.0.lock();
         let era = *self.0.era.borrow();
-        if era % 2 == 0 {
+        if !allowed(era) {
             return;
         }
         let at_work = state.slots.contains_key(&slot);
@@ -284,6 +284,11 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether writing is allowed in an era.
+const fn allowed(era: u64) -> bool {
+    era % 2 == 1
 }
 
 /// The server asks for patience; no error of ours.

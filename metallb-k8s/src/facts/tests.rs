@@ -1,0 +1,254 @@
+//! What becomes of Kubernetes objects.
+
+use std::collections::BTreeSet;
+
+use metallb_core::{
+    facts::{Demand, FamilyPolicy, RequestError, Service, TrafficPolicy},
+    keys::{Family, NodeName, Port, Protocol, ServiceKey},
+};
+use serde_json::{Value, json};
+
+use super::{ClassFilter, ServiceRecord, SliceIndex, SliceRecord, SpeakerPod, node, objects, service};
+use crate::watch::{ObjectKey, Tracked};
+
+fn mk_service(change: impl FnOnce(&mut Value)) -> objects::Service {
+    let mut object = json!({
+        "metadata": {
+            "name": "a", "namespace": "web", "uid": "u", "resourceVersion": "7",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": { "app": "a" },
+            "managedFields": [{ "manager": "kubectl", "fieldsV1": { "f:spec": {} } }],
+        },
+        "spec": {
+            "type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "ports": [{ "name": "http", "port": 80, "targetPort": "http", "nodePort": 30000 }],
+            "selector": { "app": "a" },
+        },
+        "status": { "loadBalancer": {} },
+    });
+    change(&mut object);
+    serde_json::from_value(object).unwrap()
+}
+
+fn fact(change: impl FnOnce(&mut Value)) -> Service {
+    service(&mk_service(change), &ClassFilter::default()).unwrap()
+}
+
+fn annotated(annotations: Value) -> Service {
+    fact(|object| object["metadata"]["annotations"] = annotations)
+}
+
+fn wanted(service: &Service) -> Vec<String> {
+    match &service.demand {
+        Demand::Addresses(request) => request.wanted_addresses().iter().map(ToString::to_string).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_plain_service_asks_for_one_address_of_its_family() {
+    let fact = fact(|_| {});
+    assert_eq!(fact.key, ServiceKey::new("web", "a"));
+    assert_eq!(fact.ports, BTreeSet::from([Port::new(Protocol::Tcp, 80)]));
+    assert_eq!((fact.traffic_policy, fact.sharing_key), (TrafficPolicy::Cluster, None));
+    let Demand::Addresses(request) = fact.demand else { panic!() };
+    assert_eq!((request.families().preferred(), request.families().second()), (Family::V4, None));
+}
+
+#[test]
+fn managed_fields_and_foreign_annotations_are_not_kept() {
+    let object = mk_service(|object| {
+        object["metadata"]["annotations"] = json!({ "example.com/big": "x", "metallb.io/address-pool": "p" });
+    });
+    assert!(object.metadata.managed_fields.is_none());
+    let kept: Vec<_> = object.metadata.annotations.unwrap().into_keys().collect();
+    assert_eq!(kept, ["metallb.io/address-pool"]);
+}
+
+#[test]
+fn the_order_of_cluster_ips_decides_the_preferred_family() {
+    let fact = fact(|object| {
+        object["spec"]["clusterIPs"] = json!(["fd00::1", "10.0.0.1"]);
+        object["spec"]["ipFamilyPolicy"] = json!("PreferDualStack");
+    });
+    let Demand::Addresses(request) = fact.demand else { panic!() };
+    assert_eq!(request.policy(), FamilyPolicy::PreferDual);
+    assert_eq!((request.families().preferred(), request.families().second()), (Family::V6, Some(Family::V4)));
+}
+
+#[test]
+fn a_service_without_cluster_ip_asks_for_nothing() {
+    for cluster_ips in [json!(["None"]), json!([]), Value::Null] {
+        let fact = fact(|object| {
+            object["spec"]["clusterIP"] = cluster_ips.get(0).cloned().unwrap_or_default();
+            object["spec"]["clusterIPs"] = cluster_ips;
+        });
+        assert_eq!(fact.demand, Demand::None);
+    }
+}
+
+#[test]
+fn wanted_addresses_stand_in_the_annotation_or_in_the_field() {
+    assert_eq!(wanted(&annotated(json!({ "metallb.io/loadBalancerIPs": " 192.0.2.1 " }))), ["192.0.2.1"]);
+    assert_eq!(
+        wanted(&annotated(json!({ "metallb.universe.tf/loadBalancerIPs": "192.0.2.2" }))),
+        ["192.0.2.2"]
+    );
+    assert_eq!(wanted(&fact(|object| object["spec"]["loadBalancerIP"] = json!("192.0.2.3"))), ["192.0.2.3"]);
+}
+
+#[test]
+fn the_present_prefix_wins_over_the_old_one() {
+    let both = json!({ "metallb.io/address-pool": "new", "metallb.universe.tf/address-pool": "old" });
+    let Demand::Addresses(request) = annotated(both).demand else { panic!() };
+    assert_eq!(request.wanted_pool().map(ToString::to_string), Some("new".to_owned()));
+}
+
+#[test]
+fn wishes_that_make_no_sense_are_reported_as_such() {
+    let invalid = |service: Service| match service.demand {
+        Demand::Invalid(error) => error,
+        other => panic!("{other:?}"),
+    };
+    let both = fact(|object| {
+        object["spec"]["loadBalancerIP"] = json!("192.0.2.3");
+        object["metadata"]["annotations"] = json!({ "metallb.io/loadBalancerIPs": "192.0.2.3" });
+    });
+    assert_eq!(invalid(both), RequestError::WantedTwice);
+    let unreadable = annotated(json!({ "metallb.io/loadBalancerIPs": "192.0.2.300" }));
+    assert_eq!(invalid(unreadable), RequestError::InvalidAddress { text: "192.0.2.300".into() });
+    let twice = annotated(json!({ "metallb.io/loadBalancerIPs": "192.0.2.1,192.0.2.2" }));
+    assert_eq!(invalid(twice), RequestError::TwoAddressesOfOneFamily { family: Family::V4 });
+}
+
+#[test]
+fn only_services_of_our_class_are_ours() {
+    let classed = |class: Value| mk_service(|object| object["spec"]["loadBalancerClass"] = class);
+    let (without, with) = (ClassFilter::default(), ClassFilter::new("metallb.io/metallb"));
+    let ours = |object: &objects::Service, filter: &ClassFilter| service(object, filter).is_some();
+    assert!(ours(&classed(Value::Null), &without) && !ours(&classed(Value::Null), &with));
+    let ours_by_class = classed(json!("metallb.io/metallb"));
+    assert!(!ours(&ours_by_class, &without) && ours(&ours_by_class, &with));
+    assert!(!ours(&classed(json!("other")), &with));
+}
+
+#[test]
+fn a_service_that_was_ours_is_cleaned_up_and_others_are_none_of_our_business() {
+    let plain = |annotations: Value| {
+        mk_service(|object| {
+            object["spec"]["type"] = json!("ClusterIP");
+            object["metadata"]["annotations"] = annotations;
+        })
+    };
+    let cleaned =
+        service(&plain(json!({ "metallb.io/ip-allocated-from-pool": "p" })), &ClassFilter::default());
+    assert_eq!(cleaned.map(|fact| fact.demand), Some(Demand::None));
+    assert_eq!(service(&plain(json!({})), &ClassFilter::default()), None);
+}
+
+#[test]
+fn addresses_and_pools_are_read_back_from_status_and_annotation() {
+    let object = mk_service(|object| {
+        object["metadata"]["annotations"] = json!({ "metallb.io/ip-allocated-from-pool": "p1, p2" });
+        object["status"]["loadBalancer"]["ingress"] = json!([{ "ip": "192.0.2.1", "ipMode": "VIP" }, { "ip": "2001:db8::1" }, { "hostname": "elsewhere" }]);
+    });
+    let record = ServiceRecord::cut(&object, &ClassFilter::default()).unwrap();
+    assert_eq!(record.fact.assigned.len(), 2);
+    assert_eq!(record.fact.recorded_pools.len(), 2);
+    assert!(record.foreign_ingress && record.annotated);
+}
+
+#[test]
+fn a_new_version_with_the_same_content_does_not_matter() {
+    let record = |version: &str, shared: &str| {
+        let object = mk_service(|object| {
+            object["metadata"]["resourceVersion"] = json!(version);
+            object["metadata"]["annotations"] = json!({ "metallb.io/allow-shared-ip": shared });
+        });
+        ServiceRecord::cut(&object, &ClassFilter::default()).unwrap()
+    };
+    assert!(!record("8", "k").differs(&record("7", "k")));
+    assert!(record("8", "other").differs(&record("8", "k")));
+}
+
+#[test]
+fn old_annotation_names_are_listed_for_the_warning() {
+    let object = mk_service(|object| {
+        object["metadata"]["annotations"] =
+            json!({ "metallb.universe.tf/allow-shared-ip": "k", "metallb.io/address-pool": "p" });
+    });
+    let record = ServiceRecord::cut(&object, &ClassFilter::default()).unwrap();
+    assert_eq!(record.deprecated, ["metallb.universe.tf/allow-shared-ip"]);
+    assert_eq!(record.fact.sharing_key.as_ref().map(ToString::to_string), Some("k".to_owned()));
+}
+
+#[test]
+fn the_state_of_a_node_is_read_from_conditions_labels_and_taints() {
+    let read = |object: Value| node(&serde_json::from_value(object).unwrap()).unwrap();
+    let well = read(json!({ "metadata": { "name": "n" }, "status": { "conditions": [
+        { "type": "NetworkUnavailable", "status": "False" }] } }));
+    assert!(!well.network_unavailable && !well.excluded && !well.control_plane && !well.out_of_service);
+    let unwell = read(json!({
+        "metadata": { "name": "n", "labels": {
+            "node.kubernetes.io/exclude-from-external-load-balancers": "",
+            "node-role.kubernetes.io/control-plane": "" } },
+        "spec": { "taints": [{ "key": "node.kubernetes.io/out-of-service", "effect": "NoExecute" }] },
+        "status": { "conditions": [{ "type": "NetworkUnavailable", "status": "True" }] },
+    }));
+    assert!(unwell.network_unavailable && unwell.excluded && unwell.control_plane && unwell.out_of_service);
+}
+
+fn slice(endpoints: Value) -> SliceRecord {
+    let object = json!({
+        "metadata": { "name": "a-1", "namespace": "web", "labels": { "kubernetes.io/service-name": "a" } },
+        "endpoints": endpoints,
+    });
+    SliceRecord::cut(&serde_json::from_value(object).unwrap()).unwrap()
+}
+
+#[test]
+fn an_endpoint_serves_when_ready_or_unjudged_or_still_serving() {
+    let found = slice(json!([
+        { "nodeName": "ready", "conditions": { "ready": true } },
+        { "nodeName": "unjudged" },
+        { "nodeName": "ending", "conditions": { "ready": false, "serving": true, "terminating": true } },
+        { "nodeName": "not-ready", "conditions": { "ready": false, "serving": false } },
+        { "nodeName": "failing", "conditions": { "ready": false } },
+    ]));
+    let nodes: Vec<_> = found.nodes.iter().map(NodeName::as_str).collect();
+    assert_eq!(nodes, ["ending", "ready", "unjudged"].map(|node| node));
+    assert!(!found.elsewhere);
+    assert!(slice(json!([{ "conditions": { "ready": true } }])).elsewhere);
+}
+
+#[test]
+fn slices_of_a_service_add_up_and_go_one_by_one() {
+    let mut index = SliceIndex::default();
+    let service = ServiceKey::new("web", "a");
+    let keys = ["a-1", "a-2"].map(|name| ObjectKey::namespaced("web", name));
+    let on = |node: &str| slice(json!([{ "nodeName": node }]));
+    let nodes = |index: &SliceIndex| index.endpoints(&service).map(|endpoints| endpoints.nodes.len());
+    assert_eq!(index.apply(&keys[0], Some(on("n1"))), BTreeSet::from([service.clone()]));
+    index.apply(&keys[1], Some(on("n2")));
+    assert_eq!(nodes(&index), Some(2));
+    index.apply(&keys[0], None);
+    assert_eq!(nodes(&index), Some(1));
+    index.apply(&keys[1], Some(slice(json!([{ "nodeName": "n2", "conditions": { "ready": false } }]))));
+    assert_eq!(nodes(&index), None, "none can serve");
+}
+
+#[test]
+fn a_speakers_pod_counts_once_it_has_an_address_and_until_it_ends() {
+    let pod = |change: Value| {
+        let mut object = json!({ "metadata": { "name": "s" }, "spec": { "nodeName": "n1" }, "status": {
+            "phase": "Running", "podIP": "192.0.2.1", "podIPs": [{ "ip": "192.0.2.1" }, { "ip": "2001:db8::1" }],
+            "conditions": [{ "type": "Ready", "status": "True" }] } });
+        object["status"].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        SpeakerPod::cut(&serde_json::from_value(object).unwrap())
+    };
+    let found = pod(json!({})).unwrap();
+    assert_eq!((found.node.as_str(), found.addresses.len(), found.ready), ("n1", 2, true));
+    assert!(pod(json!({ "phase": "Failed" })).is_none());
+    assert!(pod(json!({ "podIP": null, "podIPs": null })).is_none());
+    assert!(!pod(json!({ "conditions": [] })).unwrap().ready);
+}

@@ -1,0 +1,121 @@
+//! The definitions against the files that are shipped, and against MetalLB's.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Numbers compare by value: `65535` and `65535.0` are one.
+fn plain(value: &mut Value) {
+    match value {
+        Value::Number(number) => *value = Value::String(format!("{}", number.as_f64().unwrap())),
+        Value::Array(items) => items.iter_mut().for_each(plain),
+        Value::Object(map) => map.values_mut().for_each(plain),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_shipped_files_are_what_the_types_say() {
+    let directory = root().join("../deploy/crds");
+    let mut expected = BTreeSet::new();
+    for crd in metallb_k8s::crd::all() {
+        let name = format!("metallb.io_{}.yaml", crd.spec.names.plural);
+        let mut from_types = serde_json::to_value(&crd).unwrap();
+        let text = fs::read_to_string(directory.join(&name)).unwrap();
+        let mut from_file: Value = serde_saphyr::from_str(&text).unwrap();
+        plain(&mut from_types);
+        plain(&mut from_file);
+        assert_eq!(from_types, from_file, "run `cargo run -p metallb-k8s --example crdgen` ({name})");
+        expected.insert(name);
+    }
+    let found: BTreeSet<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(found, expected, "a file of a kind that is no more");
+}
+
+/// Every property as `plural version path type`, with `required`, `default=` and `enum=` where there
+/// is one, and the printer columns.
+fn lines() -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for crd in metallb_k8s::crd::all() {
+        let crd = serde_json::to_value(&crd).unwrap();
+        let plural = crd["spec"]["names"]["plural"].as_str().unwrap();
+        for version in crd["spec"]["versions"].as_array().unwrap() {
+            let head = format!("{plural} {}", version["name"].as_str().unwrap());
+            lines.insert(format!("{head} served={} storage={}", version["served"], version["storage"]));
+            assert!(version["subresources"]["status"].is_object(), "{head}");
+            for column in version["additionalPrinterColumns"].as_array().into_iter().flatten() {
+                let priority = column["priority"].as_i64().map(|priority| format!(" {priority}"));
+                lines.insert(format!(
+                    "{head} column {:?} {}{}",
+                    column["name"].as_str().unwrap(),
+                    column["jsonPath"].as_str().unwrap(),
+                    priority.unwrap_or_default()
+                ));
+            }
+            describe(&head, "", &version["schema"]["openAPIV3Schema"], &mut lines);
+        }
+    }
+    lines
+}
+
+fn describe(head: &str, path: &str, schema: &Value, lines: &mut BTreeSet<String>) {
+    let required: Vec<_> = schema["required"].as_array().into_iter().flatten().collect();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        assert!(property.get("nullable").is_none() && property.get("$ref").is_none(), "{head} {path}.{name}");
+        let below = format!("{path}.{name}");
+        let mut line = format!("{head} {below} {}", property["type"].as_str().unwrap());
+        if required.iter().any(|required| *required == name) {
+            line.push_str(" required");
+        }
+        for key in ["default", "enum"] {
+            if let Some(value) = property.get(key) {
+                line.push_str(&format!(" {key}={value}"));
+            }
+        }
+        lines.insert(line);
+        describe(head, &below, property, lines);
+        describe(head, &format!("{below}[]"), &property["items"], lines);
+    }
+}
+
+#[test]
+fn every_field_and_column_of_metallb_is_there() {
+    let ours = lines();
+    let theirs = include_str!("../testdata/metallb-schema.txt");
+    let missing: Vec<_> = theirs
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && !ours.contains(*line))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "missing:\n{}\nours:\n{}",
+        missing.join("\n"),
+        ours.into_iter().collect::<Vec<_>>().join("\n")
+    );
+}
+
+#[test]
+fn every_property_is_described() {
+    fn check(path: &str, schema: &Value) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            let description = property["description"].as_str().unwrap_or_default();
+            assert!(!description.is_empty() && !description.contains('`'), "{path}: {description:?}");
+            check(&path, property);
+            check(&path, &property["items"]);
+        }
+    }
+    for crd in metallb_k8s::crd::all() {
+        for version in &crd.spec.versions {
+            let schema = serde_json::to_value(&version.schema).unwrap();
+            check(&crd.spec.names.plural, &schema["openAPIV3Schema"]);
+        }
+    }
+}
