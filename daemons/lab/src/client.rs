@@ -118,26 +118,27 @@ pub(crate) struct Takeover {
     pub(crate) outage: Duration,
 }
 
-/// Reads answers until another node than `owner` gives one.
+/// Reads answers until another node than that of `last` gives one; `last` is an answer that was
+/// read before.
 pub(crate) async fn takeover(
     prober: &mut Prober,
     address: IpAddr,
-    owner: &str,
+    last: Probe,
     limit: Duration,
 ) -> Option<Takeover> {
     let end = Instant::now() + limit;
-    let mut last: Option<Instant> = None;
+    let Probe { sent: mut last, node: owner } = last;
     loop {
         let probe = prober.next(end.saturating_duration_since(Instant::now())).await?;
         if probe.node == owner {
-            last = last.max(Some(probe.sent));
+            last = last.max(probe.sent);
             continue;
         }
         return Some(Takeover {
             address,
-            from: owner.to_owned(),
+            from: owner,
             to: probe.node,
-            outage: last.map_or(Duration::ZERO, |last| probe.sent.saturating_duration_since(last)),
+            outage: probe.sent.saturating_duration_since(last),
         });
     }
 }

@@ -1,7 +1,7 @@
 //! The first process inside the namespaces: builds the lab, shows it, serves it, ends it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
@@ -77,27 +77,33 @@ async fn live(options: Options, dir: &StateDir, reporter: &Reporter) -> Result<u
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;
     let down = Arc::new(Notify::new());
+    let built: OnceLock<Arc<Lab>> = OnceLock::new();
     let shown = async {
         let tour_only = options.tour_only;
         let lab = Arc::new(Lab::build(options, dir.clone(), inherited_listener()?).await?);
-        let control = control::server::start(&lab, &down)?;
-        let held = tour::run(&lab, reporter).await;
+        let lab = built.get_or_init(|| lab);
+        let control = control::server::start(lab, &down)?;
+        let held = tour::run(lab, reporter).await;
         let code = u8::from(!held);
         if tour_only {
             return Ok(code);
         }
-        tour::invite(&lab, reporter);
+        tour::invite(lab, reporter);
         // Until somebody says otherwise.
         control
             .await
             .map(|()| code)
             .map_err(|error| Error::io("answering on the control socket")(std::io::Error::other(error)))
     };
-    tokio::select! {
+    let result = tokio::select! {
         result = shown => result,
         () = down.notified() => Ok(0),
         _ = interrupt.recv() => { reporter.note("interrupted: taking the lab down"); Ok(130) }
         _ = terminate.recv() => { reporter.note("asked to end: taking the lab down"); Ok(143) }
         _ = hangup.recv() => Ok(129),
+    };
+    if let Some(lab) = built.get() {
+        lab.end().await;
     }
+    result
 }

@@ -220,6 +220,30 @@ impl Lab {
         })
     }
 
+    /// Ends controller and speakers at once, before the API server goes: they would only complain.
+    pub(crate) async fn end(&self) {
+        let mut children = Vec::new();
+        if let Ok(mut controller) = self.controller.try_lock() {
+            children.extend(controller.take());
+        }
+        for node in self.nodes.values() {
+            // A node that is being changed at this moment ends with everything else.
+            if let Ok(mut state) = node.state.try_lock() {
+                children.extend(state.speaker.take());
+            }
+        }
+        for child in &children {
+            if let Err(error) = child.signal(Signal::SIGKILL) {
+                tracing::warn!(error = %error.report(), "ending");
+            }
+        }
+        for child in &children {
+            if let Err(error) = child.wait(STOP_LIMIT).await {
+                tracing::warn!(error = %error.report(), "ending");
+            }
+        }
+    }
+
     /// In words: what the controller's process does.
     pub(crate) async fn controller_state(&self) -> String {
         let controller = self.controller.lock().await;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use metallb_lab::{Error, LabName, Options, Request, Response};
+use metallb_lab::{Error, LabName, Options, Request, Response, RouterKind, Status};
 
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -42,8 +42,13 @@ fn main() -> ExitCode {
 }
 
 fn up(args: &[OsString]) -> Result<u8, Error> {
-    let files = args[1..].iter().map(PathBuf::from).collect();
-    let options = Options { name: name(&args[0]), files, nodes: 2, ..Options::default() };
+    let router = match args[1].to_str().unwrap() {
+        "bird" => RouterKind::Bird,
+        "frr" => RouterKind::Frr,
+        _ => RouterKind::BuiltIn,
+    };
+    let files = args[2..].iter().map(PathBuf::from).collect();
+    let options = Options { name: name(&args[0]), files, router, nodes: 2, ..Options::default() };
     metallb_lab::up(&options, &["inside".into()])
 }
 
@@ -64,6 +69,10 @@ type Test = (&'static str, fn(&Bench));
 fn tests(filter: &str) -> ExitCode {
     let all: &[Test] = &[
         ("places_reach_each_other_and_the_api", places_reach_each_other_and_the_api),
+        (
+            "every_router_puts_the_paths_of_two_nodes_into_its_kernel",
+            every_router_puts_the_paths_of_two_nodes_into_its_kernel,
+        ),
         (
             "a_cut_node_is_unreachable_until_its_cable_is_back",
             a_cut_node_is_unreachable_until_its_cable_is_back,
@@ -154,17 +163,21 @@ impl Bench {
     }
 
     fn namespaces(&self) -> Result<(), String> {
-        let output = self.run(&["up", "probe", "/nonexistent"]);
+        let output = self.run(&["up", "probe", "builtin", "/nonexistent"]);
         assert_eq!(output.status.code(), Some(2));
-        let mut lab = self.start("probe");
+        let mut lab = self.start("probe", "builtin");
         let up = lab.wait_up(self);
         lab.end(self);
         up
     }
 
-    fn start(&self, name: &str) -> Lab {
-        let mut child =
-            self.command(&["up", name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    fn start(&self, name: &str, router: &str) -> Lab {
+        let mut child = self
+            .command(&["up", name, router])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Lab { name: name.to_owned(), child, output }
     }
@@ -239,7 +252,11 @@ impl Lab {
 }
 
 fn mk_lab(bench: &Bench, name: &str) -> Lab {
-    let mut lab = bench.start(name);
+    mk_lab_with(bench, name, "builtin")
+}
+
+fn mk_lab_with(bench: &Bench, name: &str, router: &str) -> Lab {
+    let mut lab = bench.start(name, router);
     if let Err(why) = lab.wait_up(bench) {
         panic!("{why}");
     }
@@ -321,7 +338,7 @@ fn after_both_are_killed(bench: &Bench) {
 
 fn a_second_lab_of_the_same_name_says_why_not(bench: &Bench) {
     let mut lab = mk_lab(bench, "one");
-    let second = bench.run(&["up", "one"]);
+    let second = bench.run(&["up", "one", "builtin"]);
     assert_eq!(second.status.code(), Some(2));
     let text = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(text.contains("already running") && text.contains("--name"), "{text}");
@@ -351,7 +368,7 @@ fn what_a_crashed_lab_left_does_not_stop_the_next(bench: &Bench) {
 fn wrong_files_are_refused_and_nothing_starts(bench: &Bench) {
     let file = bench.directory.path().join("wrong.yaml");
     std::fs::write(&file, "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: x}\nspec: {addresses: [10.0.0.0/33]}\n---\nkind: [\n").unwrap();
-    let output = bench.run(&["up", "one", &file.display().to_string()]);
+    let output = bench.run(&["up", "one", "builtin", &file.display().to_string()]);
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("wrong.yaml:6: document 2"), "{text}");
@@ -361,7 +378,7 @@ fn wrong_files_are_refused_and_nothing_starts(bench: &Bench) {
 /// A process whose limit of namespaces is zero is like a machine that forbids them.
 fn without_namespaces_the_switch_is_named(bench: &Bench) {
     let program = bench.program.display();
-    let script = format!("echo 0 > /proc/sys/user/max_net_namespaces && exec {program} up one");
+    let script = format!("echo 0 > /proc/sys/user/max_net_namespaces && exec {program} up one builtin");
     let mut command = Command::new("unshare");
     command.args(["-Ur", "sh", "-c", &script]).env("METALLB_LAB_DIR", bench.labs());
     if bench.user == User::Nobody {
@@ -374,4 +391,75 @@ fn without_namespaces_the_switch_is_named(bench: &Bench) {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("user.max_net_namespaces") && text.contains("sudo"), "{text}");
     assert!(!bench.labs().join("one").exists());
+}
+
+/// The nodes speak with BIRD here; the router is each kind that is installed.
+fn every_router_puts_the_paths_of_two_nodes_into_its_kernel(bench: &Bench) {
+    let bird = Path::new("/usr/sbin/bird");
+    if !bird.exists() {
+        assert!(std::env::var_os("METALLB_REQUIRE_INTEROP").is_none(), "BIRD is required");
+        return println!("    (no BIRD here to play the nodes)");
+    }
+    let frr = bench.user == User::Oneself && Path::new("/usr/lib/frr/bgpd").exists();
+    for router in ["builtin", "bird", "frr"].into_iter().filter(|router| *router != "frr" || frr) {
+        let mut lab = mk_lab_with(bench, "one", router);
+        let nodes: Vec<Child> = (1..=2).map(|node| mk_speaking_node(bench, node)).collect();
+        let mut last = None;
+        let paths = |status: &Status, prefix: &str| status.router.kernel.get(prefix).map_or(0, Vec::len);
+        eventually(&format!("{router} has two paths of both families"), || {
+            let Response::Status(status) = bench.ask("one", &Request::Status) else { panic!("no status") };
+            let both = paths(&status, "198.51.100.1/32") == 2 && paths(&status, "2001:db8:2ab::1/128") == 2;
+            last = Some(status);
+            both
+        });
+        let received = &last.as_ref().unwrap().router.received;
+        let communities = |hop: &str| {
+            let route = received.iter().find(|route| route.next_hop.to_string() == hop);
+            route.map(|route| route.communities.clone()).unwrap_or_default()
+        };
+        assert_eq!(communities("192.0.2.11"), ["64512:100"], "{router}: {received:?}");
+        let up =
+            last.as_ref().unwrap().router.sessions.iter().filter(|session| session.state == "Established");
+        assert_eq!(up.map(|session| session.prefixes).sum::<u64>(), 4, "{router}");
+        // The end of the lab is the end of what runs in it.
+        lab.end(bench);
+        for mut node in nodes {
+            node.wait().unwrap();
+        }
+    }
+}
+
+fn mk_speaking_node(bench: &Bench, node: u8) -> Child {
+    let config = bench.directory.path().join(format!("node{node}.conf"));
+    let session = |family: &str, local: &str, router: &str| {
+        format!(
+            "protocol bgp r{family} {{ local {local} as 64512; neighbor {router} as 64513; connect delay time 1; \
+             ip{family} {{ import none; export all; next hop self; }}; }}\n"
+        )
+    };
+    let text = format!(
+        "router id 192.0.2.1{node};\nprotocol device {{ }}\n\
+         protocol static s4 {{ ipv4; route 198.51.100.1/32 blackhole {{ bgp_community.add((64512,100)); }}; }}\n\
+         protocol static s6 {{ ipv6; route 2001:db8:2ab::1/128 blackhole; }}\n{}{}",
+        session("v4", &format!("192.0.2.1{node}"), "192.0.2.1"),
+        session("v6", &format!("2001:db8:1ab::1{node}"), "2001:db8:1ab::1"),
+    );
+    std::fs::write(&config, text).unwrap();
+    let socket = bench.directory.path().join(format!("node{node}.ctl"));
+    let (config, socket) = (config.display().to_string(), socket.display().to_string());
+    bench
+        .command(&[
+            "exec",
+            "one",
+            &format!("node{node}"),
+            "/usr/sbin/bird",
+            "-f",
+            "-c",
+            &config,
+            "-s",
+            &socket,
+        ])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use metallb_core::config::{BgpAdvertisement, Peer, PeerEndpoint, PeerFamilies};
@@ -14,7 +14,6 @@ use super::{Step, Stop, Target, Tour, list};
 use crate::client;
 use crate::lab::Node;
 use crate::net::routes;
-use crate::report::ms;
 use crate::router;
 use crate::scenario::Place;
 
@@ -33,17 +32,15 @@ impl Tour<'_> {
         self.reporter.title(&format!("BGP over {}", word(family)));
         let target = self.bgp_target(family)?;
         let wanted = self.wanted(target);
-        let begun = Instant::now();
         self.await_paths(&wanted).await?;
         for (prefix, nodes) in &wanted {
             let (count, names) = (nodes.len(), list(nodes));
             self.reporter.saw(format!("router's kernel: {prefix} has {count} next hops: {names}"));
         }
-        let learned = begun.elapsed();
         self.saw_communities(&wanted).await?;
         let nodes: BTreeSet<String> = wanted.values().flatten().cloned().collect();
         let counts = self.ask_over_routes(target, &nodes).await?;
-        Ok(format!("{} paths in {}, HTTP from {}", nodes.len(), ms(learned), Self::shares(&counts)))
+        Ok(format!("{} paths, HTTP from {}", nodes.len(), Self::shares(&counts)))
     }
 
     /// The first address of the family that is announced by BGP to this lab's router.

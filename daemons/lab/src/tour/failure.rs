@@ -7,7 +7,7 @@ use metallb_core::keys::Family;
 
 use super::bgp::{Paths, leads_to_router};
 use super::{Step, Stop, Target, Tour, list, within};
-use crate::client::{self, Prober, Takeover};
+use crate::client::{self, Probe, Prober, Takeover};
 use crate::report::ms;
 
 /// Longest outage of a Layer 2 address whose node dies.
@@ -23,9 +23,18 @@ const HOLD_LIMIT: Duration = Duration::from_secs(15);
 /// What the router may take beyond the hold time, for its timers' and the kernel's sake.
 const HOLD_MARGIN: Duration = Duration::from_secs(3);
 
+/// A node that died.
+#[derive(Clone, Debug)]
+pub(super) struct Death {
+    pub(super) node: String,
+    pub(super) at: Instant,
+    /// What was measured.
+    pub(super) figure: String,
+}
+
 impl Tour<'_> {
-    /// The owner of the Layer 2 addresses dies; returns its name, and what was measured.
-    pub(super) async fn takeover(&self) -> Result<(String, String), Stop> {
+    /// The owner of the Layer 2 addresses dies; returns what was measured.
+    pub(super) async fn takeover(&self) -> Result<Death, Stop> {
         self.reporter.title("The owner dies");
         if self.lab.nodes.len() < 2 {
             return Err(Stop::NotShown("there is no second node; use --nodes".to_owned()));
@@ -37,18 +46,19 @@ impl Tour<'_> {
         let Some(first) = targets.first() else {
             return Err(Stop::NotShown("no address is announced by Layer 2".to_owned()));
         };
-        let owner = self.witness(first, "ARP or NDP", None).await?.node;
+        let owner = self.witness(first, None).await?.node;
         let mut probers = Vec::new();
         // The addresses of one service have one owner; those of two need not.
         for target in targets.iter().filter(|target| target.service.key == first.service.key) {
-            probers.push((*target, self.probe(target, &owner).await?));
+            let (prober, last) = self.probe(target, &owner).await?;
+            probers.push((*target, prober, last));
         }
         self.reporter.note(format!("link and speaker of {owner} go at once, as if its power did"));
         let begun = Instant::now();
         self.lab.kill(self.lab.node(&owner)?).await?;
         let mut takeovers = Vec::new();
-        for (target, mut prober) in probers {
-            let seen = client::takeover(&mut prober, target.address, &owner, PATIENCE).await;
+        for (target, mut prober, last) in probers {
+            let seen = client::takeover(&mut prober, target.address, last, PATIENCE).await;
             let Some(takeover) = seen else {
                 let address = target.address;
                 let why = format!("nobody answers for {address} {} s after {owner} died", PATIENCE.as_secs());
@@ -58,29 +68,31 @@ impl Tour<'_> {
             takeovers.push(takeover);
         }
         let new = takeovers.first().map(|takeover| takeover.to.clone());
-        self.witness(first, "ARP or NDP", new.as_deref()).await?;
+        self.witness(first, new.as_deref()).await?;
         let worst = takeovers.iter().map(|takeover| takeover.outage).max().unwrap_or_default();
         if worst > TAKEOVER_LIMIT {
             let why = format!("the outage was {}, more than {}", ms(worst), ms(TAKEOVER_LIMIT));
             return Err(Stop::Failed(why));
         }
         let outages = list(takeovers.iter().map(|t| format!("{} {}", t.address, ms(t.outage))));
-        Ok((owner.clone(), format!("{owner} to {}, outage {outages}", new.unwrap_or_default())))
+        let figure = format!("{owner} to {}, outage {outages}", new.unwrap_or_default());
+        Ok(Death { node: owner, at: begun, figure })
     }
 
-    async fn probe(&self, target: &Target, owner: &str) -> Result<Prober, Stop> {
+    async fn probe(&self, target: &Target, owner: &str) -> Result<(Prober, Probe), Stop> {
         let mut prober = Prober::start(&self.lab.client, target.socket());
-        for _ in 0..WARM_UP {
+        for answers in 1.. {
             match prober.next(PATIENCE).await {
-                Some(probe) if probe.node == owner => {}
+                Some(probe) if probe.node == owner && answers < WARM_UP => {}
+                Some(probe) if probe.node == owner => return Ok((prober, probe)),
                 Some(probe) => {
                     let why = format!("{} answers for {}, not {owner}", probe.node, target.address);
                     return Err(Stop::Failed(why));
                 }
-                None => return Err(Stop::Failed(format!("nobody answers for {}", target.address))),
+                None => break,
             }
         }
-        Ok(prober)
+        Err(Stop::Failed(format!("nobody answers for {}", target.address)))
     }
 
     fn saw_takeover(&self, takeover: &Takeover, begun: Instant) {
@@ -95,7 +107,7 @@ impl Tour<'_> {
     }
 
     /// A dead node says no goodbye: its paths go when the hold time is over.
-    pub(super) async fn dead_paths(&self, dead: &str) -> Step {
+    pub(super) async fn dead_paths(&self, dead: &str, died: Instant) -> Step {
         let wanted = self.all_wanted();
         let without = remove(&wanted, dead);
         if wanted.is_empty() || wanted == without {
@@ -108,8 +120,9 @@ impl Tour<'_> {
                 format!("the hold time of your peers is not between 3 s and {} s", HOLD_LIMIT.as_secs());
             return Err(Stop::NotShown(why));
         };
-        let begun = Instant::now();
-        let gone = within(hold + HOLD_MARGIN, async || self.exactly(&without).await).await?;
+        let limit = (hold + HOLD_MARGIN).saturating_sub(died.elapsed());
+        let gone = within(limit, async || self.exactly(&without).await).await?;
+        let took = died.elapsed();
         if gone.is_none() {
             let why = format!(
                 "the router still sends to {dead} {} s after it died",
@@ -118,11 +131,11 @@ impl Tour<'_> {
             return Err(Stop::Failed(why));
         }
         self.reporter.saw(format!(
-            "router's kernel: no path by {dead} any more, {} later; hold time {} s",
-            ms(begun.elapsed()),
+            "router's kernel: no path by {dead} any more, {} after its death; hold time {} s",
+            ms(took),
             hold.as_secs()
         ));
-        Ok(format!("by hold time, {} s", hold.as_secs()))
+        Ok(format!("{dead} gone after {}, hold time {} s", ms(took), hold.as_secs()))
     }
 
     /// The dead node comes back and everything is as before.
@@ -132,7 +145,7 @@ impl Tour<'_> {
         self.lab.heal(self.lab.node(dead)?).await?;
         self.reporter.saw(format!("the speaker on {dead} answers /readyz after {}", ms(begun.elapsed())));
         if let Some(target) = self.targets.layer2.first() {
-            self.witness(target, "ARP or NDP", Some(dead)).await?;
+            self.witness(target, Some(dead)).await?;
         }
         let wanted = self.all_wanted();
         self.await_paths(&wanted).await?;

@@ -31,10 +31,6 @@ pub(super) struct Owner {
 impl Tour<'_> {
     /// Shows that the client reaches an address of this family by ARP or NDP.
     pub(super) async fn resolve(&self, family: Family) -> Step {
-        let protocol = match family {
-            Family::V4 => "ARP",
-            Family::V6 => "NDP",
-        };
         self.reporter.title(&format!("Layer 2 over {}", word(family)));
         let Some(target) = Self::first(&self.targets.layer2, family) else {
             let why = format!("no service has an {} address that an L2Advertisement announces", word(family));
@@ -42,7 +38,7 @@ impl Tour<'_> {
         };
         self.make_reachable(target).await?;
         let begun = Instant::now();
-        let owner = self.witness(target, protocol, None).await?;
+        let owner = self.witness(target, None).await?;
         Ok(format!("{} is {} at {}, {}", target.address, owner.node, owner.mac, ms(begun.elapsed())))
     }
 
@@ -56,12 +52,8 @@ impl Tour<'_> {
 
     /// Asks kernel, backend and API who answers for an address until all three agree, on `expected`
     /// if that is given.
-    pub(super) async fn witness(
-        &self,
-        target: &Target,
-        protocol: &str,
-        expected: Option<&str>,
-    ) -> Result<Owner, Stop> {
+    pub(super) async fn witness(&self, target: &Target, expected: Option<&str>) -> Result<Owner, Stop> {
+        let protocol = protocol(target);
         let macs = self.node_macs().await?;
         let mut last = String::from("nothing was observed");
         let seen = within(ANSWER_LIMIT, async || {
@@ -92,15 +84,16 @@ impl Tour<'_> {
                 None => last,
             }));
         };
-        self.saw_answer(target, protocol, &answer, mac, took);
+        self.saw_answer(target, &answer, mac, took);
         self.api_agrees(target, &answer.node).await?;
         Ok(Owner { node: answer.node, mac })
     }
 
-    fn saw_answer(&self, target: &Target, protocol: &str, answer: &Answer, mac: MacAddr, took: Duration) {
+    fn saw_answer(&self, target: &Target, answer: &Answer, mac: MacAddr, took: Duration) {
         let address = target.address;
         self.reporter.saw(format!(
-            "client's neighbour table: {address} is at {mac}, by {protocol}; that is {}'s eth0",
+            "client's neighbour table: {address} is at {mac}, by {}; that is {}'s eth0",
+            protocol(target),
             answer.node
         ));
         self.reporter.saw(format!(
@@ -144,4 +137,9 @@ impl Tour<'_> {
     pub(super) fn shares(counts: &BTreeMap<String, usize>) -> String {
         list(counts.iter().map(|(node, count)| format!("{node} {count}")))
     }
+}
+
+/// What resolves the address on the segment.
+const fn protocol(target: &Target) -> &'static str {
+    if target.address.is_ipv4() { "ARP" } else { "NDP" }
 }

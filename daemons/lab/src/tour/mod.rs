@@ -152,12 +152,12 @@ impl Tour<'_> {
             self.step(name, step);
         }
         let step = self.takeover().await;
-        let dead = step.as_ref().ok().map(|(owner, _)| owner.clone());
-        self.step("Layer 2: another node takes over", step.map(|(_, figure)| figure));
-        if let Some(dead) = dead {
-            let step = self.dead_paths(&dead).await;
+        let death = step.as_ref().ok().cloned();
+        self.step("Layer 2: another node takes over", step.map(|death| death.figure));
+        if let Some(death) = death {
+            let step = self.dead_paths(&death.node, death.at).await;
             self.step("BGP: the dead node's paths go", step);
-            let step = self.revive(&dead).await;
+            let step = self.revive(&death.node).await;
             self.step("the node comes back", step);
         }
         let step = self.withdraw().await;
