@@ -1,6 +1,6 @@
 //! Two speakers over loopback sockets.
 #![cfg(feature = "tokio")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
@@ -9,6 +9,14 @@ use metallb_bgp::io::tokio::{EventReceiver, ListenRange, Shutdown, Speaker};
 use metallb_bgp::session::{Event, OfferedFamilies, PeerConfig, PeerKey, StopReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::{Asn, Community, Family, HoldTime, LargeCommunity, RemoteAs};
+
+use metallb_bgp::wire::capability::Capability;
+use metallb_bgp::wire::header::MessageType;
+use metallb_bgp::wire::keepalive;
+use metallb_bgp::wire::notification::Notification;
+use metallb_bgp::wire::open::Open;
+use metallb_bgp::wire::refresh::{RefreshSubtype, RouteRefresh};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use support::{Routes, mk_peer, mk_speaker, prefix, snapshot_until, to};
 
@@ -27,6 +35,7 @@ fn mk_collector(change: impl FnOnce(&mut PeerConfig)) -> (Speaker, EventReceiver
 fn mk_dialler(collector: &Speaker) -> PeerConfig {
     let mut peer = mk_peer(collector.listening()[0], 64513, 64512);
     peer.families = OfferedFamilies::Both;
+    peer.local_address = Some("127.0.0.2".parse().unwrap());
     peer.next_hops.v6 = Some("2001:db8::1".parse().unwrap());
     peer
 }
@@ -50,7 +59,7 @@ async fn routes_of_both_families_arrive_change_and_go() {
     assert_eq!(routes.ended, [Family::Ipv4Unicast, Family::Ipv6Unicast]);
     let v4 = &routes.held[&prefix("192.0.2.7/32")];
     assert_eq!(v4.as_path.to_string(), "64513");
-    assert_eq!(v4.next_hop.address().to_string(), "127.0.0.1");
+    assert_eq!(v4.next_hop.address().to_string(), "127.0.0.2");
     assert_eq!(v4.communities, [Community(3), Community(7)]);
     assert_eq!(v4.local_pref, None);
 
@@ -158,4 +167,238 @@ async fn too_many_prefixes_end_the_session_with_cease_1() {
     let refused = snapshot_until(&speaker, "router", "an error", |s| s.last_error.is_some()).await;
     let error = refused.last_error.unwrap().to_string();
     assert_eq!(error, "received Cease/Maximum Number of Prefixes Reached (6/1)");
+}
+
+/// A peer made of a bare socket: it answers OPEN and says KEEPALIVE as often as it is told to.
+struct Bare(tokio::net::TcpStream);
+
+impl Bare {
+    /// Accepts the speaker's connection and brings the session up.
+    async fn establish(listener: &tokio::net::TcpListener, hold_time: u16) -> Self {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut bare = Self(stream);
+        let hold_time = HoldTime::from_secs(hold_time).unwrap();
+        let capabilities = vec![Capability::Multiprotocol(Family::Ipv4Unicast.afi_safi())];
+        let open = Open::new(Asn::new(64512), hold_time, support::mk_id(9), capabilities);
+        let mut out = Vec::new();
+        open.encode(&mut out).unwrap();
+        keepalive::encode(&mut out);
+        bare.0.write_all(&out).await.unwrap();
+        for kind in [MessageType::Open, MessageType::Keepalive] {
+            assert_eq!(bare.read().await.0, kind);
+        }
+        bare
+    }
+
+    /// The next message: its type and body.
+    async fn read(&mut self) -> (MessageType, Vec<u8>) {
+        let mut header = [0; 19];
+        self.0.read_exact(&mut header).await.unwrap();
+        let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
+        let mut body = vec![0; length - header.len()];
+        self.0.read_exact(&mut body).await.unwrap();
+        (MessageType::from_code(header[18]).unwrap(), body)
+    }
+
+    async fn write(&mut self, message: &[u8]) {
+        self.0.write_all(message).await.unwrap();
+    }
+
+    /// Reads on until a NOTIFICATION; then the connection must end.
+    async fn notification(mut self) -> Notification {
+        loop {
+            let (kind, body) = self.read().await;
+            if kind == MessageType::Notification {
+                let mut rest = Vec::new();
+                let end = self.0.read_to_end(&mut rest).await;
+                assert!(end.is_ok() && rest.is_empty(), "nothing after a NOTIFICATION");
+                return Notification::parse(&body);
+            }
+        }
+    }
+}
+
+/// A speaker that dials a bare socket.
+async fn mk_bare(change: impl FnOnce(&mut PeerConfig)) -> (Speaker, EventReceiver, Bare) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (speaker, events) = mk_speaker(1, &[]);
+    let mut peer = mk_peer(listener.local_addr().unwrap(), 64513, 64512);
+    peer.local_address = Some("127.0.0.2".parse().unwrap());
+    change(&mut peer);
+    let hold_time = peer.hold_time.seconds();
+    speaker.set_peer("router".into(), peer);
+    let bare = Bare::establish(&listener, hold_time).await;
+    (speaker, events, bare)
+}
+
+// req: F8
+#[tokio::test]
+async fn a_peer_that_stops_reading_is_given_up_though_it_says_keepalive() {
+    let (speaker, _events, mut bare) = mk_bare(|peer| {
+        peer.hold_time = HoldTime::from_secs(3).unwrap();
+        peer.send_hold_time = Some(std::time::Duration::from_secs(4));
+    })
+    .await;
+    // More than all socket buffers hold: a message of a thousand octets for each prefix.
+    for n in 0..12_000_u32 {
+        let prefix = prefix(&format!("{}/32", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)));
+        let communities = (0..250).map(|low| Community(n << 8 | low));
+        speaker.set_prefix(prefix, to("router", RouteAttributes::new().with_communities(communities)));
+        if n % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let talker = async {
+        let mut keepalive = Vec::new();
+        keepalive::encode(&mut keepalive);
+        // Until the speaker resets the connection.
+        while bare.0.write_all(&keepalive).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+    };
+    let given_up = |s: &metallb_bgp::session::PeerSnapshot| s.last_error.is_some();
+    let over = snapshot_until(&speaker, "router", "given up", given_up);
+    tokio::select! {
+        snapshot = over => {
+            let error = snapshot.last_error.unwrap().to_string();
+            assert_eq!(error, "sent Send Hold Timer Expired (8/0)");
+        }
+        () = talker => panic!("the connection ended before the snapshot said why"),
+    }
+}
+
+// req: H1, N2
+#[tokio::test]
+async fn garbage_is_answered_with_one_notification_and_a_close() {
+    let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
+    bare.write(&[0; 19]).await;
+    assert_eq!(bare.notification().await, Notification::new(1, 1));
+}
+
+// req: H2
+#[tokio::test]
+async fn a_bad_length_is_answered_with_the_length() {
+    let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
+    let mut header = [0xff; 19];
+    header[16..].copy_from_slice(&[0, 18, 4]);
+    bare.write(&header).await;
+    assert_eq!(bare.notification().await, Notification::with_data(1, 2, [0, 18]));
+}
+
+// req: F6
+#[tokio::test]
+async fn a_second_open_is_an_unexpected_message() {
+    let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
+    let open = Open::new(Asn::new(64512), HoldTime::DEFAULT, support::mk_id(9), Vec::new());
+    let mut out = Vec::new();
+    open.encode(&mut out).unwrap();
+    bare.write(&out).await;
+    assert_eq!(bare.notification().await, Notification::with_data(5, 3, [1]));
+}
+
+// req: C5
+#[tokio::test]
+async fn a_refresh_of_wrong_length_is_answered_with_the_message() {
+    let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
+    let mut message = vec![0xff; 16];
+    message.extend_from_slice(&[0, 24, 5, 0, 1, 1, 1, 0]);
+    bare.write(&message).await;
+    assert_eq!(bare.notification().await, Notification::with_data(7, 1, message));
+}
+
+// req: C5
+#[tokio::test]
+async fn a_refresh_of_a_family_that_was_not_agreed_on_is_ignored() {
+    let (speaker, _events, mut bare) = mk_bare(|_| {}).await;
+    for subtype in [RefreshSubtype::Request, RefreshSubtype::Unknown(9)] {
+        let mut out = Vec::new();
+        RouteRefresh { family: Family::Ipv6Unicast.afi_safi(), subtype }.encode(&mut out);
+        bare.write(&out).await;
+    }
+    let both = |s: &metallb_bgp::session::PeerSnapshot| s.counters.refreshes_received == 2;
+    let snapshot = snapshot_until(&speaker, "router", "both read", both).await;
+    assert_eq!((snapshot.state, snapshot.counters.updates_sent), (State::Established, 0));
+}
+
+// req: E1, E2
+#[tokio::test]
+async fn a_malformed_update_is_shown_and_counted_and_the_session_goes_on() {
+    let (speaker, mut events, mut bare) = mk_bare(|_| {}).await;
+    // ORIGIN 7, AS_PATH 64512, NEXT_HOP, one prefix.
+    let attributes = [
+        &[0x40, 1, 1, 7][..],
+        &[0x40, 2, 4, 2, 1, 0xfc, 0x00],
+        &[0x40, 3, 4, 127, 0, 0, 1],
+    ]
+    .concat();
+    let nlri = [32, 192, 0, 2, 1];
+    let mut message = vec![0xff; 16];
+    let length = u16::try_from(23 + attributes.len() + nlri.len()).unwrap();
+    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(&[2, 0, 0]);
+    message.extend_from_slice(&u16::try_from(attributes.len()).unwrap().to_be_bytes());
+    message.extend_from_slice(&attributes);
+    message.extend_from_slice(&nlri);
+    bare.write(&message).await;
+    let shown = loop {
+        if let Event::Malformed { message, .. } = events.recv().await.unwrap() {
+            break message;
+        }
+    };
+    assert!(shown.starts_with("ffffffff") && shown.ends_with("20c0000201"), "{shown}");
+    let snapshot = snapshot_until(&speaker, "router", "snapshot", |_| true).await;
+    assert_eq!((snapshot.counters.treated_as_withdraw, snapshot.state), (1, State::Established));
+}
+
+// req: T1
+#[tokio::test]
+async fn an_unused_listener_refuses_strangers() {
+    let (collector, _events) = mk_speaker(200, &["127.0.0.1:0"]);
+    let mut stream = tokio::net::TcpStream::connect(collector.listening()[0]).await.unwrap();
+    let mut rest = Vec::new();
+    let read = stream.read_to_end(&mut rest).await;
+    assert!(read.map_or(true, |count| count == 0), "not even an OPEN");
+    assert!(collector.snapshot().await.is_empty());
+}
+
+// req: H5
+#[tokio::test]
+async fn a_slow_user_slows_the_peer_down_and_loses_nothing() {
+    let (collector, mut events) = mk_collector(|_| {});
+    let (speaker, _states) = mk_speaker(1, &[]);
+    speaker.set_peer("router".into(), mk_dialler(&collector));
+    let mut routes = Routes::default();
+    let up = |r: &Routes| r.state.values().any(|state| *state == State::Established);
+    routes.until(&mut events, "established", up).await;
+    // Each change is an UPDATE and an event of its own; far more than may wait.
+    for n in 0..5000_u32 {
+        let attributes = RouteAttributes::new().with_communities([Community(n)]);
+        let prefix = prefix(&format!("{}/32", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n % 3000)));
+        speaker.set_prefix(prefix, to("router", attributes));
+        tokio::task::yield_now().await;
+    }
+    routes.until(&mut events, "everything", |r| r.held.len() == 3000).await;
+}
+
+// req: T7, L1
+#[tokio::test]
+async fn internal_external_and_local_as_decide_what_is_sent() {
+    let (collector, mut events) = mk_collector(|_| {});
+    let (speaker, _states) = mk_speaker(1, &[]);
+    let mut peer = mk_dialler(&collector);
+    peer.local_asn = Asn::new(64512);
+    peer.remote_asn = RemoteAs::Internal;
+    speaker.set_prefix(prefix("192.0.2.7/32"), to("router", RouteAttributes::new().with_local_pref(Some(7))));
+    speaker.set_peer("router".into(), peer.clone());
+    let mut routes = Routes::default();
+    routes.until(&mut events, "the route", |r| r.held.len() == 1).await;
+    let route = routes.held[&prefix("192.0.2.7/32")].clone();
+    assert_eq!((route.local_pref, route.as_path.to_string().as_str()), (Some(7), ""));
+    // As with local-as: another number in OPEN and AS_PATH, and nothing of the old one.
+    peer.local_asn = Asn::new(4_200_000_000);
+    peer.remote_asn = RemoteAs::External;
+    speaker.set_peer("router".into(), peer);
+    let external = |r: &Routes| r.held.values().any(|a| a.as_path.to_string() == "4200000000");
+    routes.until(&mut events, "the external route", external).await;
+    assert_eq!(routes.held[&prefix("192.0.2.7/32")].local_pref, None);
 }

@@ -300,7 +300,8 @@ impl World {
             }
             if !moved {
                 let timeouts = self.nodes.iter().filter_map(|node| node.session.next_timeout());
-                let next = timeouts.min().unwrap_or_else(|| panic!("nothing to wait for: {}", self.describe()));
+                let next =
+                    timeouts.min().unwrap_or_else(|| panic!("nothing to wait for: {}", self.describe()));
                 self.advance(next.saturating_duration_since(self.now));
             }
         }
@@ -308,9 +309,10 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
-        let quiet = self.pipes.iter().all(|pipe| {
-            pipe.lanes.iter().all(|lane| lane.octets.is_empty() && (!lane.closed || lane.told))
-        });
+        let quiet = self
+            .pipes
+            .iter()
+            .all(|pipe| pipe.lanes.iter().all(|lane| lane.octets.is_empty() && (!lane.closed || lane.told)));
         let [a, b] = &self.nodes;
         let up = [a, b].iter().all(|node| node.state == State::Established);
         quiet && up && a.announced == b.received && b.announced == a.received
@@ -319,7 +321,12 @@ impl World {
     fn describe(&self) -> String {
         let node = |node: &Node| {
             let snapshot = node.session.snapshot(&node.table);
-            format!("{} {:?} {:?}", node.state, snapshot.last_error, node.session.connections().collect::<Vec<_>>())
+            format!(
+                "{} {:?} {:?}",
+                node.state,
+                snapshot.last_error,
+                node.session.connections().collect::<Vec<_>>()
+            )
         };
         format!("{:?}: {} / {}", self.now - self.start, node(&self.nodes[0]), node(&self.nodes[1]))
     }
@@ -491,7 +498,11 @@ fn a_restarted_peer_replaces_its_connection() {
         pipe.ends[0] = None;
     }
     for prefix in announced {
-        world.set(0, prefix.to_string().trim_start_matches("198.51.100.").trim_end_matches("/32").parse().unwrap(), Some(1));
+        world.set(
+            0,
+            prefix.to_string().trim_start_matches("198.51.100.").trim_end_matches("/32").parse().unwrap(),
+            Some(1),
+        );
     }
     let took = world.settle();
     assert!(took < Duration::from_secs(2), "at once, not after the hold time: {took:?}");

@@ -12,12 +12,8 @@ const CONDITIONS: [(&str, Conditions); 5] = [
     ("peer's graceful restart", Conditions { peer_graceful_restart: true, ..NONE }),
 ];
 
-const NONE: Conditions = Conditions {
-    delay_open: false,
-    delay_open_running: false,
-    passive: false,
-    peer_graceful_restart: false,
-};
+const NONE: Conditions =
+    Conditions { delay_open: false, delay_open_running: false, passive: false, peer_graceful_restart: false };
 
 const HEAD: &str = "# State machine
 
@@ -130,10 +126,9 @@ fn no_notification_is_sent_before_our_open() {
 #[test]
 fn unexpected_messages_are_told_the_state_they_came_in() {
     let messages = [Event::OpenReceivedDelayed, Event::UpdateError, Event::RouteRefreshError];
-    for (state, notice) in [
-        (State::OpenSent, Notice::FsmOpenSent),
-        (State::OpenConfirm, Notice::FsmOpenConfirm),
-    ] {
+    for (state, notice) in
+        [(State::OpenSent, Notice::FsmOpenSent), (State::OpenConfirm, Notice::FsmOpenConfirm)]
+    {
         for event in messages {
             assert_eq!(notices(step(state, event, NONE)), [notice], "{state} {event}");
         }

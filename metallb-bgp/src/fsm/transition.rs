@@ -97,12 +97,14 @@ fn idle(event: Event, on: Conditions) -> Transition {
 /// §8.2.2 "Connect state": waiting for the TCP connection to be completed.
 fn connect(event: Event, on: Conditions) -> Transition {
     match event {
-        // "The start events (Events 1, 3-7) are ignored in the Connect state"
+        // "The start events (Events 1, 3-7) are ignored in the Connect state"; RFC 9687 §3.1: SendHoldTimer does
+        // not run before Established
         Event::ManualStart
         | Event::AutomaticStart
         | Event::ManualStartPassive
         | Event::AutomaticStartPassive
-        | Event::IdleHoldExpires => to(State::Connect, &[]),
+        | Event::IdleHoldExpires
+        | Event::SendHoldExpires => to(State::Connect, &[]),
         // "ManualStop event (Event 2): drops the TCP connection, … sets ConnectRetryCounter to zero"
         Event::ManualStop => to(State::Idle, &[Drop, ClearRetryCounter, StopConnectRetry]),
         // "ConnectRetryTimer_Expires event (Event 9)"
@@ -152,20 +154,19 @@ fn connect(event: Event, on: Conditions) -> Transition {
         | Event::UpdateError
         | Event::RouteRefresh
         | Event::RouteRefreshError => to(State::Idle, &[StopConnectRetry, StopDelayOpen, Drop, CountRetry]),
-        // RFC 9687 §3.1: the timer does not run before Established
-        Event::SendHoldExpires => to(State::Connect, &[]),
     }
 }
 
 /// §8.2.2 "Active state": waiting for a TCP connection from the peer, or for the next attempt.
 fn active(event: Event, on: Conditions) -> Transition {
     match event {
-        // "The start events (Events 1, 3-7) are ignored in the Active state"
+        // "The start events (Events 1, 3-7) are ignored in the Active state"; RFC 9687 §3.1 as above
         Event::ManualStart
         | Event::AutomaticStart
         | Event::ManualStartPassive
         | Event::AutomaticStartPassive
-        | Event::IdleHoldExpires => to(State::Active, &[]),
+        | Event::IdleHoldExpires
+        | Event::SendHoldExpires => to(State::Active, &[]),
         // "ManualStop event (Event 2)"
         Event::ManualStop => to(State::Idle, &[StopDelayOpen, Drop, ClearRetryCounter, StopConnectRetry]),
         // "ConnectRetryTimer_Expires event (Event 9)"; a passive speaker goes on waiting
@@ -214,8 +215,6 @@ fn active(event: Event, on: Conditions) -> Transition {
         | Event::UpdateError
         | Event::RouteRefresh
         | Event::RouteRefreshError => to(State::Idle, &[StopConnectRetry, StopDelayOpen, Drop, CountRetry]),
-        // RFC 9687 §3.1: the timer does not run before Established
-        Event::SendHoldExpires => to(State::Active, &[]),
     }
 }
 

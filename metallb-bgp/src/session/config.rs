@@ -150,6 +150,7 @@ pub struct NextHops {
 /// Built with [`PeerConfig::new`]; fields are then set as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of a peer")]
 pub struct PeerConfig {
     /// The peer's address and port. A link-local address carries its interface in the scope id.
     pub remote: SocketAddr,
@@ -230,4 +231,14 @@ impl PeerConfig {
             seed: 0,
         }
     }
+
+    /// The send-hold time of a session with this hold time (RFC 9687 §4): always longer; `None` when it is
+    /// switched off.
+    pub(crate) fn send_hold(&self, hold: Duration) -> Option<Duration> {
+        let time = self.send_hold_time.unwrap_or_else(|| SEND_HOLD.max(hold.saturating_mul(2)));
+        (!time.is_zero()).then(|| time.max(hold.saturating_add(Duration::from_secs(1))))
+    }
 }
+
+/// The shortest send-hold time by default (RFC 9687 §4).
+const SEND_HOLD: Duration = Duration::from_secs(480);

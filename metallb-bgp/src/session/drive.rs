@@ -173,13 +173,9 @@ impl Session {
     pub(super) fn start_send_hold(&mut self, now: Instant, direction: Direction) {
         let negotiated = self.connection(direction).and_then(|c| c.negotiated.as_ref());
         let hold = negotiated.and_then(|n| n.hold_time.duration());
-        let at = hold.and_then(|hold| {
-            let time = self.config.send_hold_time.unwrap_or_else(|| SEND_HOLD.max(hold * 2));
-            let time = if time <= hold { hold + Duration::from_secs(1) } else { time };
-            now.checked_add(time)
-        });
-        let off = self.config.send_hold_time.is_some_and(|time| time.is_zero());
-        self.timers(direction, |t| t.send_hold = at.filter(|_| !off));
+        let time = hold.and_then(|hold| self.config.send_hold(hold));
+        let at = time.and_then(|time| now.checked_add(time));
+        self.timers(direction, |t| t.send_hold = at);
     }
 
     fn notify(&mut self, direction: Direction, notice: Notice, detail: &mut Detail) {
@@ -312,8 +308,6 @@ impl Session {
 const LARGE_HOLD: Duration = Duration::from_secs(240);
 /// How long an attempt to connect may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(10);
-/// The shortest send-hold time by default (RFC 9687 §4).
-const SEND_HOLD: Duration = Duration::from_secs(480);
 
 impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
@@ -360,10 +354,10 @@ impl Session {
         if self.take_due(now, direction, |t| &mut t.keepalive) {
             self.fire(now, direction, fsm::Event::KeepaliveExpires, Detail::default());
         }
-        if self.take_due(now, direction, |t| &mut t.deferral) {
-            if let Some(connection) = self.connection_mut(direction) {
-                connection.deferral_over = true;
-            }
+        if self.take_due(now, direction, |t| &mut t.deferral)
+            && let Some(connection) = self.connection_mut(direction)
+        {
+            connection.deferral_over = true;
         }
     }
 

@@ -10,6 +10,7 @@ use super::connection::Direction;
 use super::{Event, ReceivedUpdate, Session};
 use crate::types::Family;
 use crate::wire::iana;
+use crate::wire::negotiate::Negotiated;
 use crate::wire::notification::Notification;
 use crate::wire::update::{Action, Classified, UpdateView};
 
@@ -27,7 +28,7 @@ impl Session {
     /// Judges an UPDATE (RFC 7606) and hands its routes to the user.
     pub(super) fn import(&mut self, now: Instant, direction: Direction, view: &UpdateView<'_>) -> Verdict {
         let negotiated = self.connection(direction).and_then(|c| c.negotiated.as_ref());
-        let Some(context) = negotiated.map(|n| n.update_context()) else { return Verdict::Taken };
+        let Some(context) = negotiated.map(Negotiated::update_context) else { return Verdict::Taken };
         let update = view.classify(&context);
         self.report(now, &update, view.message());
         if let Some(error) = update.error() {

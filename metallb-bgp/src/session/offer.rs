@@ -60,8 +60,7 @@ pub(super) fn offered(config: &PeerConfig, remote: IpAddr) -> Families {
     match config.families {
         OfferedFamilies::Both => Families::BOTH,
         OfferedFamilies::Ipv4 => Families::only(Family::Ipv4Unicast),
-        OfferedFamilies::Ipv6 => Families::only(Family::Ipv6Unicast),
         OfferedFamilies::Own if remote.to_canonical().is_ipv4() => Families::only(Family::Ipv4Unicast),
-        OfferedFamilies::Own => Families::only(Family::Ipv6Unicast),
+        OfferedFamilies::Own | OfferedFamilies::Ipv6 => Families::only(Family::Ipv6Unicast),
     }
 }

@@ -44,10 +44,10 @@ impl Session {
                 framer.set_limit(negotiated.receive_limit);
             }
         }
-        if self.direction_of(id).is_some() {
-            if let Some(connection) = self.connection_mut(direction) {
-                connection.framer = framer;
-            }
+        if self.direction_of(id).is_some()
+            && let Some(connection) = self.connection_mut(direction)
+        {
+            connection.framer = framer;
         }
     }
 
@@ -93,7 +93,7 @@ impl Session {
         let detail = Detail {
             notification: Some(error.notification()),
             message: Some(kind),
-            reason: Some(CloseReason::Sent(error.notification())),
+            reason: None,
         };
         self.fire(now, direction, event, detail);
     }

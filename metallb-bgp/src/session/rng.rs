@@ -17,7 +17,8 @@ impl Pcg {
     pub(super) fn jitter(&mut self, base: Duration) -> Duration {
         let quarter = base / 4;
         let share = quarter.as_nanos() * u128::from(self.next()) / u128::from(u32::MAX);
-        base - quarter + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX)).min(quarter)
+        let share = Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
+        base.saturating_sub(share)
     }
 
     const fn next(&mut self) -> u32 {

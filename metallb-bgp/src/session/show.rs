@@ -13,9 +13,9 @@ impl Session {
         let established = self.established();
         let slot = established.and_then(|c| c.slot);
         let advertised = slot.map_or_else(Advertised::default, |slot| table.advertised(slot));
-        let furthest = established.or_else(|| self.furthest());
-        let endpoints = furthest.and_then(|c| c.endpoints);
-        let sent_open = furthest.and_then(|c| c.sent_open.as_ref());
+        let furthest = established.unwrap_or_else(|| self.furthest());
+        let endpoints = furthest.endpoints;
+        let sent_open = furthest.sent_open.as_ref();
         PeerSnapshot {
             peer: self.key.clone(),
             remote: endpoints.map_or(self.config.remote, |e| e.remote),
@@ -34,7 +34,7 @@ impl Session {
             advertised_v6: advertised.v6,
             unsendable: advertised.unsendable,
             queued_changes: slot.map_or(0, |slot| table.behind(slot)),
-            queued_octets: furthest.map_or(0, |c| c.in_flight_octets + c.out.len()),
+            queued_octets: furthest.in_flight_octets + furthest.out.len(),
             received_prefixes: self.received.len() as u64,
         }
     }
@@ -47,10 +47,10 @@ impl Session {
             .find(|connection| connection.state == State::Established)
     }
 
-    fn furthest(&self) -> Option<&Connection> {
+    fn furthest(&self) -> &Connection {
         match &self.incoming {
-            Some(incoming) if incoming.state > self.outgoing.state => Some(incoming),
-            _ => Some(&self.outgoing),
+            Some(incoming) if incoming.state > self.outgoing.state => incoming,
+            _ => &self.outgoing,
         }
     }
 

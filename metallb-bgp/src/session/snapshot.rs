@@ -55,6 +55,7 @@ pub struct PeerSnapshot {
 /// What the OPENs of both sides agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is one capability of its own")]
 pub struct NegotiatedSnapshot {
     /// The peer's ASN.
     pub remote_asn: Asn,

@@ -6,6 +6,7 @@ use super::rib::GroupId;
 
 /// A session's place in one family's routes.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one thing is still to be sent")]
 pub(super) struct Cursor<N> {
     /// Changes up to this version are done.
     pub(super) seen: u64,

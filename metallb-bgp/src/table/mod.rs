@@ -11,6 +11,9 @@ mod peers;
 mod pull;
 mod rib;
 
+#[cfg(test)]
+mod tests;
+
 pub use attributes::{Announcement, RouteAttributes};
 pub(crate) use peers::PeerSlot;
 pub(crate) use pull::{Mark, Prefixes, Sink, Unsendable};
@@ -20,7 +23,7 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use self::cursor::Cursor;
 use self::interner::Interner;
 use self::peers::{PeerSet, Peers};
-use self::pull::Shared;
+use self::pull::{Pieces, Shared};
 use self::rib::{GroupId, Rib};
 use crate::session::PeerKey;
 use crate::types::{Families, Family};
@@ -34,6 +37,7 @@ pub struct AdvTable {
     v4: Rib<Ipv4Network>,
     v6: Rib<Ipv6Network>,
     complete: bool,
+    pieces: Pieces,
 }
 
 impl Default for AdvTable {
@@ -52,6 +56,7 @@ impl AdvTable {
             v4: Rib::new(),
             v6: Rib::new(),
             complete: false,
+            pieces: Pieces::DEFAULT,
         }
     }
 
@@ -180,7 +185,7 @@ impl AdvTable {
 
     /// Writes one piece of bounded size of a family for the session; returns whether there was anything to do.
     pub(crate) fn pull(&mut self, slot: PeerSlot, family: Family, sink: &mut dyn Sink) -> bool {
-        let shared = Shared { attributes: &self.attributes, sets: &self.sets, complete: self.complete };
+        let shared = shared(&self.attributes, &self.sets, self.complete, self.pieces);
         match family {
             Family::Ipv4Unicast => self.v4.pull(slot, &shared, sink),
             Family::Ipv6Unicast => self.v6.pull(slot, &shared, sink),
@@ -189,7 +194,7 @@ impl AdvTable {
 
     /// Writes a withdrawal of every prefix of a family that the session's peer holds.
     pub(crate) fn withdraw_all(&self, slot: PeerSlot, family: Family, sink: &mut dyn Sink) {
-        let shared = Shared { attributes: &self.attributes, sets: &self.sets, complete: self.complete };
+        let shared = shared(&self.attributes, &self.sets, self.complete, self.pieces);
         match family {
             Family::Ipv4Unicast => self.v4.withdraw_all(slot, &shared, sink),
             Family::Ipv6Unicast => self.v6.withdraw_all(slot, &shared, sink),
@@ -229,6 +234,15 @@ impl AdvTable {
             self.sets.release(*set);
         }
     }
+}
+
+const fn shared<'a>(
+    attributes: &'a Interner<RouteAttributes>,
+    sets: &'a Interner<PeerSet>,
+    complete: bool,
+    pieces: Pieces,
+) -> Shared<'a> {
+    Shared { attributes, sets, complete, pieces }
 }
 
 /// How much of the table a peer has.

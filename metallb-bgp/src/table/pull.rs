@@ -72,6 +72,20 @@ pub(super) struct Shared<'a> {
     pub(super) attributes: &'a Interner<RouteAttributes>,
     pub(super) sets: &'a Interner<PeerSet>,
     pub(super) complete: bool,
+    pub(super) pieces: Pieces,
+}
+
+/// How much is done at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pieces {
+    /// Most routes of one piece of a walk: more than the longest message holds, so that messages are full.
+    pub(super) walk: usize,
+    /// Most changes of one piece of the log.
+    pub(super) log: usize,
+}
+
+impl Pieces {
+    pub(super) const DEFAULT: Self = Self { walk: 1 << 14, log: 1 << 12 };
 }
 
 impl<N: Prefix> Rib<N> {
@@ -166,7 +180,7 @@ impl<N: Prefix> Rib<N> {
             cursor.dump = None;
             return;
         };
-        let more = chunk.prefixes.len() == CHUNK;
+        let more = chunk.prefixes.len() == shared.pieces.walk;
         let attributes = Arc::clone(attributes);
         let written = match sink.announce(&attributes, N::wrap(&chunk.prefixes), more) {
             Ok(0) => sink.announce(&attributes, N::wrap(&chunk.prefixes), false),
@@ -195,7 +209,8 @@ impl<N: Prefix> Rib<N> {
         let unchanged = self.version == cursor.seen;
         let start = after.map_or((0, 0), |(group, _)| group);
         for (group, members) in self.groups.range(start..) {
-            if chunk.attributes.is_some_and(|id| id != group.0) || chunk.prefixes.len() == CHUNK {
+            if chunk.attributes.is_some_and(|id| id != group.0) || chunk.prefixes.len() == shared.pieces.walk
+            {
                 break;
             }
             let theirs = shared.sets.value(group.1).is_some_and(|set| set.contains(slot));
@@ -206,7 +221,7 @@ impl<N: Prefix> Rib<N> {
                 Some((last, prefix)) if last == *group => Bound::Excluded(prefix),
                 _ => Bound::Unbounded,
             };
-            let room = CHUNK - chunk.prefixes.len();
+            let room = shared.pieces.walk - chunk.prefixes.len();
             let old = |prefix: &&N| {
                 unchanged || self.routes.get(prefix).is_some_and(|entry| entry.version <= cursor.seen)
             };
@@ -225,7 +240,7 @@ impl<N: Prefix> Rib<N> {
     fn changes(&mut self, slot: PeerSlot, cursor: &mut Cursor<N>, shared: &Shared<'_>, sink: &mut dyn Sink) {
         let mut withdrawn = Vec::new();
         let mut announced = Vec::new();
-        let news = self.log.range((Bound::Excluded(cursor.seen), Bound::Unbounded)).take(BATCH);
+        let news = self.log.range((Bound::Excluded(cursor.seen), Bound::Unbounded)).take(shared.pieces.log);
         let mut last = self.version;
         let mut count = 0;
         for (version, prefix) in news {
@@ -242,7 +257,7 @@ impl<N: Prefix> Rib<N> {
                 None => {}
             }
         }
-        cursor.seen = if count < BATCH { self.version } else { last };
+        cursor.seen = if count < shared.pieces.log { self.version } else { last };
         announced.sort_unstable();
         let unsendable = Self::announce_batch(&announced, cursor, shared, sink);
         withdrawn.extend(unsendable);
@@ -293,8 +308,3 @@ impl<N: Copy> Chunk<N> {
         Some((*group, *prefix))
     }
 }
-
-/// Most routes of one piece of a walk: more than the longest message holds, so that messages are full.
-const CHUNK: usize = 1 << 14;
-/// Most changes of one piece of the log.
-const BATCH: usize = 1 << 12;

@@ -12,7 +12,7 @@ use crate::routers::{Bird, Frr};
 use crate::support::{mk_peer, mk_speaker, prefix, snapshot_until, to};
 
 /// bgpd's configuration: one neighbour for everything.
-pub fn frr_config(neighbour: &str, asn: u32, more: &str) -> String {
+pub(crate) fn frr_config(neighbour: &str, asn: u32, more: &str) -> String {
     format!(
         "router bgp 64512
  bgp router-id 192.0.2.1
@@ -34,7 +34,7 @@ pub fn frr_config(neighbour: &str, asn: u32, more: &str) -> String {
 }
 
 /// BIRD's configuration: one passive session with both families.
-pub fn bird_config(neighbour: &str, local: &str, asn: u32, more: &str) -> String {
+pub(crate) fn bird_config(neighbour: &str, local: &str, asn: u32, more: &str) -> String {
     format!(
         "protocol bgp node {{ local {local} as 64512; neighbor {neighbour} as {asn}; passive on; direct;
   ipv4 {{ import all; export none; extended next hop on; }}; ipv6 {{ import all; export none; }};
@@ -43,7 +43,7 @@ pub fn bird_config(neighbour: &str, local: &str, asn: u32, more: &str) -> String
 }
 
 /// The router as a peer.
-pub fn mk_router(address: IpAddr, asn: u32) -> PeerConfig {
+pub(crate) fn mk_router(address: IpAddr, asn: u32) -> PeerConfig {
     let mut peer = mk_peer(SocketAddr::new(address, 179), asn, 64512);
     peer.families = OfferedFamilies::Both;
     peer.local_address =

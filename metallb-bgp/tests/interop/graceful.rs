@@ -121,7 +121,8 @@ fn frr_keeps_routes_through_a_graceful_shutdown_and_drops_them_at_a_final_one() 
             let down = async || (frr.neighbour("192.0.2.2")["bgpState"] != "Established").then_some(());
             eventually("the session is over", down).await;
             if graceful {
-                let stale = async || frr.json("show bgp ipv4 unicast json")["routes"][ROUTE][0]["stale"].as_bool();
+                let stale =
+                    async || frr.json("show bgp ipv4 unicast json")["routes"][ROUTE][0]["stale"].as_bool();
                 assert!(eventually("stale", stale).await);
             } else {
                 eventually("gone", async || frr.route(ROUTE).is_null().then_some(())).await;

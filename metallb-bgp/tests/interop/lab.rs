@@ -10,16 +10,16 @@ use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
 
 /// How long anything in these tests may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The speaker's addresses.
-pub const SPEAKER: [&str; 3] = ["192.0.2.2", "2001:db8:ff::2", "192.0.2.3"];
+pub(crate) const SPEAKER: [&str; 3] = ["192.0.2.2", "2001:db8:ff::2", "192.0.2.3"];
 /// The router's addresses.
-pub const ROUTER: [&str; 2] = ["192.0.2.1", "2001:db8:ff::1"];
+pub(crate) const ROUTER: [&str; 2] = ["192.0.2.1", "2001:db8:ff::1"];
 
 /// Everything a test made; gone when it is dropped, whatever happened.
-pub struct Lab {
-    pub directory: TempDir,
+pub(crate) struct Lab {
+    pub(crate) directory: TempDir,
     router: Child,
     speaker: Child,
     children: Vec<(String, Child)>,
@@ -28,7 +28,7 @@ pub struct Lab {
 impl Lab {
     /// A lab, or `None` with the reason printed if this machine cannot have one. With
     /// `METALLB_REQUIRE_INTEROP=1` a missing tool is a failure.
-    pub fn new(tools: &[&str]) -> Option<Self> {
+    pub(crate) fn new(tools: &[&str]) -> Option<Self> {
         let missing = tools.iter().find(|tool| which(tool).is_none());
         let result = match missing {
             Some(tool) => Err(format!("{tool} is not installed")),
@@ -69,40 +69,40 @@ impl Lab {
     }
 
     /// Runs `ip` in the router's namespace.
-    pub fn router_ip(&self, arguments: &[&str]) -> Result<(), String> {
+    pub(crate) fn router_ip(&self, arguments: &[&str]) -> Result<(), String> {
         in_namespace(&self.router, "ip", arguments)
     }
 
     /// Runs `ip` in the speaker's namespace.
-    pub fn speaker_ip(&self, arguments: &[&str]) -> Result<(), String> {
+    pub(crate) fn speaker_ip(&self, arguments: &[&str]) -> Result<(), String> {
         in_namespace(&self.speaker, "ip", arguments)
     }
 
     /// Loads nftables rules in the router's namespace.
-    pub fn nft(&self, rules: &str) {
+    pub(crate) fn nft(&self, rules: &str) {
         let file = self.write("rules.nft", rules);
         in_namespace(&self.router, "nft", &["-f", &file.to_string_lossy()]).unwrap();
     }
 
     /// A value of `/proc/net/netstat` in the router's namespace.
-    pub fn netstat(&self, name: &str) -> u64 {
+    pub(crate) fn netstat(&self, name: &str) -> u64 {
         netstat(&self.router, name)
     }
 
     /// A value of `/proc/net/netstat` in the speaker's namespace.
-    pub fn speaker_netstat(&self, name: &str) -> u64 {
+    pub(crate) fn speaker_netstat(&self, name: &str) -> u64 {
         netstat(&self.speaker, name)
     }
 
     /// Writes a file into the lab's directory.
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// Starts a daemon in the router's namespace; it ends with the lab.
-    pub fn start(&mut self, program: &str, arguments: &[&str]) {
+    pub(crate) fn start(&mut self, program: &str, arguments: &[&str]) {
         let log = File::create(self.directory.path().join("daemon.out")).unwrap();
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "nsenter", "-t", &self.router.id().to_string(), "-n"])
@@ -117,7 +117,7 @@ impl Lab {
     }
 
     /// Starts a program in the speaker's namespace; the caller ends it.
-    pub fn start_speaker(&self, program: &Path, arguments: &[&str], variable: (&str, &str)) -> Child {
+    pub(crate) fn start_speaker(&self, program: &Path, arguments: &[&str], variable: (&str, &str)) -> Child {
         Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "nsenter", "-t", &self.speaker.id().to_string(), "-n"])
             .arg(program)
@@ -130,7 +130,7 @@ impl Lab {
     }
 
     /// Runs the test's future on a thread in the speaker's namespace.
-    pub fn run<T: Send>(&mut self, test: impl AsyncFnOnce(&mut Self) -> T + Send) -> T {
+    pub(crate) fn run<T: Send>(&mut self, test: impl AsyncFnOnce(&mut Self) -> T + Send) -> T {
         let path = format!("/proc/{}/ns/net", self.speaker.id());
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
@@ -202,7 +202,7 @@ fn netstat(holder: &Child, name: &str) -> u64 {
 }
 
 /// Where a program is.
-pub fn which(program: &str) -> Option<PathBuf> {
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places =
         std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/lib/frr"].map(PathBuf::from));
@@ -210,12 +210,12 @@ pub fn which(program: &str) -> Option<PathBuf> {
 }
 
 /// Asks again and again until the answer is there.
-pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(PATIENCE, what, ask).await
 }
 
 /// As [`eventually`], with a limit.
-pub async fn within<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn within<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(answer) = ask().await {
@@ -229,7 +229,7 @@ pub async fn within<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -
 }
 
 /// The router's address of this family.
-pub fn router(v6: bool) -> IpAddr {
+pub(crate) fn router(v6: bool) -> IpAddr {
     ROUTER[usize::from(v6)].parse().unwrap()
 }
 

@@ -10,13 +10,13 @@ use serde_json::Value;
 use super::lab::{Lab, eventually, which};
 
 /// FRR's bgpd without zebra.
-pub struct Frr {
+pub(crate) struct Frr {
     socket: PathBuf,
 }
 
 impl Frr {
     /// Starts bgpd with this configuration.
-    pub async fn start(lab: &mut Lab, config: &str) -> Self {
+    pub(crate) async fn start(lab: &mut Lab, config: &str) -> Self {
         let directory = lab.directory.path().to_owned();
         let config = lab.write("bgpd.conf", config);
         let log = directory.join("bgpd.log");
@@ -46,26 +46,26 @@ impl Frr {
     }
 
     /// The answer to a command as JSON; null when there is none.
-    pub fn json(&self, command: &str) -> Value {
+    pub(crate) fn json(&self, command: &str) -> Value {
         let text = self.try_ask(command).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
     /// Gives configuration commands.
-    pub fn configure(&self, commands: &[&str]) {
+    pub(crate) fn configure(&self, commands: &[&str]) {
         let mut all = vec!["enable", "configure terminal"];
         all.extend(commands);
         self.dialogue(&all).unwrap();
     }
 
     /// What bgpd has of a prefix.
-    pub fn route(&self, prefix: &str) -> Value {
+    pub(crate) fn route(&self, prefix: &str) -> Value {
         let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
         self.json(&format!("show bgp {family} unicast {prefix} json"))["paths"][0].clone()
     }
 
     /// Everything about a neighbour.
-    pub fn neighbour(&self, neighbour: &str) -> Value {
+    pub(crate) fn neighbour(&self, neighbour: &str) -> Value {
         self.json(&format!("show bgp neighbors {neighbour} json"))[neighbour].clone()
     }
 
@@ -98,13 +98,13 @@ impl Frr {
 }
 
 /// BIRD.
-pub struct Bird {
+pub(crate) struct Bird {
     socket: PathBuf,
 }
 
 impl Bird {
     /// Starts BIRD with this configuration after a common beginning.
-    pub async fn start(lab: &mut Lab, config: &str) -> Self {
+    pub(crate) async fn start(lab: &mut Lab, config: &str) -> Self {
         let directory = lab.directory.path().to_owned();
         let config = format!(
             "router id 192.0.2.1;\nlog \"{}\" all;\ndebug protocols {{ states, events }};\nprotocol device {{}}\n{config}",
@@ -122,12 +122,12 @@ impl Bird {
     }
 
     /// The answer to a command.
-    pub fn ask(&self, command: &str) -> String {
+    pub(crate) fn ask(&self, command: &str) -> String {
         self.try_ask(command).unwrap_or_default()
     }
 
     /// Whether BIRD has a route with all these words.
-    pub fn has_route(&self, prefix: &str, words: &[&str]) -> Option<()> {
+    pub(crate) fn has_route(&self, prefix: &str, words: &[&str]) -> Option<()> {
         let answer = self.ask(&format!("show route {prefix} all"));
         let all = answer.contains(prefix) && words.iter().all(|word| answer.contains(word));
         all.then_some(())

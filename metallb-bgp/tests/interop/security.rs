@@ -30,7 +30,8 @@ fn a_wrong_md5_key_keeps_the_session_down_and_the_right_one_brings_it_up() {
             peer.md5 = Some(Md5Key::new("wrong").unwrap());
             let before = lab.netstat("TCPMD5Failure");
             speaker.set_peer("router".into(), peer.clone());
-            eventually("the router drops it", async || (lab.netstat("TCPMD5Failure") > before).then_some(())).await;
+            eventually("the router drops it", async || (lab.netstat("TCPMD5Failure") > before).then_some(()))
+                .await;
             let down = snapshot_until(&speaker, "router", "an error", |s| s.last_error.is_some()).await;
             assert!(down.last_error.unwrap().to_string().contains("another TCP MD5 key"));
             peer.md5 = Some(Md5Key::new("s3cret").unwrap());
@@ -39,7 +40,8 @@ fn a_wrong_md5_key_keeps_the_session_down_and_the_right_one_brings_it_up() {
             assert_eq!(snapshot.counters.established, 1);
             peer.md5 = None;
             speaker.set_peer("router".into(), peer);
-            let down = snapshot_until(&speaker, "router", "reset", |s| !up(s) && s.last_error.is_some()).await;
+            let down =
+                snapshot_until(&speaker, "router", "reset", |s| !up(s) && s.last_error.is_some()).await;
             assert_eq!(down.counters.established, 1);
         });
     }
@@ -69,10 +71,8 @@ fn a_listener_demands_the_key_of_a_prefix() {
         template.import = true;
         template.md5 = Some(Md5Key::new("s3cret").unwrap());
         speaker.set_listen_range("routers".into(), ListenRange::new(prefix, template));
-        eventually("it is dropped", async || {
-            (lab.speaker_netstat("TCPMD5Failure") > before).then_some(())
-        })
-        .await;
+        eventually("it is dropped", async || (lab.speaker_netstat("TCPMD5Failure") > before).then_some(()))
+            .await;
         assert!(speaker.snapshot().await.is_empty());
         frr.configure(&["router bgp 64512", "neighbor 192.0.2.2 password s3cret"]);
         let mut routes = Routes::default();
@@ -95,7 +95,8 @@ fn gtsm_works_with_a_router_that_demands_it_and_fails_without() {
         peer.ttl = TtlPolicy::Exact(1);
         let before = lab.netstat("TCPMinTTLDrop");
         speaker.set_peer("router".into(), peer.clone());
-        eventually("the router drops it", async || (lab.netstat("TCPMinTTLDrop") > before).then_some(())).await;
+        eventually("the router drops it", async || (lab.netstat("TCPMinTTLDrop") > before).then_some(()))
+            .await;
         let down = snapshot_until(&speaker, "router", "a snapshot", |_| true).await;
         assert_eq!(down.counters.established, 0);
         peer.ttl = TtlPolicy::Gtsm { hops: 1 };

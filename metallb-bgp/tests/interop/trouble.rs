@@ -87,7 +87,8 @@ fn a_black_hole_is_noticed_after_the_hold_time() {
 fn a_route_refresh_is_answered_with_everything() {
     let Some(mut lab) = Lab::new(&["bgpd", "bird", "ip", "nsenter", "setpriv"]) else { return };
     lab.run(async |lab| {
-        let config = frr_config("192.0.2.2", 64513, "").replace("  neighbor 192.0.2.2 soft-reconfiguration inbound\n", "");
+        let config = frr_config("192.0.2.2", 64513, "")
+            .replace("  neighbor 192.0.2.2 soft-reconfiguration inbound\n", "");
         let frr = Frr::start(lab, &config).await;
         let (speaker, _events) = mk_speaker(2, &[]);
         speaker.set_prefix(prefix(ROUTE), to("router", RouteAttributes::new()));

@@ -13,41 +13,41 @@ use metallb_bgp::types::{Asn, Attributes, Family, RemoteAs, RouterId};
 use std::sync::Arc;
 
 /// How long anything in these tests may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn mk_id(last: u8) -> RouterId {
+pub(crate) fn mk_id(last: u8) -> RouterId {
     RouterId::new(Ipv4Addr::new(10, 0, 0, last)).unwrap()
 }
 
-pub fn mk_speaker(id: u8, listen: &[&str]) -> (Speaker, EventReceiver) {
+pub(crate) fn mk_speaker(id: u8, listen: &[&str]) -> (Speaker, EventReceiver) {
     let mut config = SpeakerConfig::new(mk_id(id));
     config.listen = listen.iter().map(|address| address.parse().unwrap()).collect();
     Speaker::start(config).unwrap()
 }
 
-pub fn mk_peer(remote: SocketAddr, local: u32, peer: u32) -> PeerConfig {
+pub(crate) fn mk_peer(remote: SocketAddr, local: u32, peer: u32) -> PeerConfig {
     PeerConfig::new(remote, Asn::new(local), RemoteAs::Asn(Asn::new(peer)))
 }
 
-pub fn to(peer: &str, attributes: RouteAttributes) -> Vec<Announcement> {
+pub(crate) fn to(peer: &str, attributes: RouteAttributes) -> Vec<Announcement> {
     vec![Announcement { peers: [PeerKey::from(peer)].into(), attributes }]
 }
 
-pub fn prefix(text: &str) -> IpNetwork {
+pub(crate) fn prefix(text: &str) -> IpNetwork {
     text.parse().unwrap()
 }
 
 /// What a collector has been told.
 #[derive(Debug, Default)]
-pub struct Routes {
-    pub held: BTreeMap<IpNetwork, Arc<Attributes>>,
-    pub ended: Vec<Family>,
-    pub state: BTreeMap<PeerKey, State>,
-    pub states: Vec<(PeerKey, State, Option<String>)>,
+pub(crate) struct Routes {
+    pub(crate) held: BTreeMap<IpNetwork, Arc<Attributes>>,
+    pub(crate) ended: Vec<Family>,
+    pub(crate) state: BTreeMap<PeerKey, State>,
+    pub(crate) states: Vec<(PeerKey, State, Option<String>)>,
 }
 
 impl Routes {
-    pub fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::Received { update, .. } => {
                 for prefix in update.withdrawn {
@@ -69,7 +69,7 @@ impl Routes {
     }
 
     /// Takes events until `done`.
-    pub async fn until(
+    pub(crate) async fn until(
         &mut self,
         events: &mut EventReceiver,
         what: &str,
@@ -89,7 +89,7 @@ impl Routes {
 }
 
 /// Asks for snapshots until one peer's is as wanted.
-pub async fn snapshot_until(
+pub(crate) async fn snapshot_until(
     speaker: &Speaker,
     peer: &str,
     what: &str,
@@ -108,8 +108,6 @@ pub async fn snapshot_until(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    match tokio::time::timeout(PATIENCE, wait).await {
-        Ok(snapshot) => snapshot,
-        Err(_) => panic!("{what}: {last:#?}"),
-    }
+    let answer = tokio::time::timeout(PATIENCE, wait).await;
+    answer.unwrap_or_else(|_| panic!("{what}: {last:#?}"))
 }

@@ -90,7 +90,9 @@ impl Listeners {
             .filter(|listener| {
                 listener.local_addr().is_ok_and(|address| address.is_ipv4() == prefix.is_ipv4())
             })
-            .find_map(|listener| sys::set_md5(listener.as_fd(), prefix, key.map_or(&[], Md5Key::as_bytes)).err())
+            .find_map(|listener| {
+                sys::set_md5(listener.as_fd(), prefix, key.map_or(&[], Md5Key::as_bytes)).err()
+            })
             .map(|error| error.kind())
     }
 }

@@ -1,7 +1,7 @@
 //! Opening connections and setting what BGP wants of them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 
 use nix::ifaddrs::getifaddrs;
@@ -54,8 +54,11 @@ pub(super) fn configure_accepted(stream: &TcpStream, config: &PeerConfig) -> io:
 }
 
 fn configure(socket: &SockRef<'_>, remote: SocketAddr, config: &PeerConfig) -> io::Result<()> {
-    // What is written and not acknowledged for as long as the hold time will not be (RFC 5482).
-    socket.set_tcp_user_timeout(config.hold_time.duration())?;
+    // A last resort (RFC 5482). Linux also counts the time a peer's window is closed, so it must be longer than
+    // the send-hold time, which tells the peer why.
+    let hold = config.hold_time.duration();
+    let timeout = hold.and_then(|hold| Some(config.send_hold(hold)?.saturating_add(hold)));
+    socket.set_tcp_user_timeout(timeout)?;
     let (send, least) = match config.ttl {
         TtlPolicy::System => return Ok(()),
         TtlPolicy::Exact(ttl) | TtlPolicy::Multihop(ttl) => (ttl, 0),
@@ -96,7 +99,9 @@ pub(super) fn endpoints(stream: &TcpStream, remote: SocketAddr) -> io::Result<En
     let same = |address: &&InterfaceAddress| address.interface == own.interface;
     for address in addresses.iter().filter(same) {
         match address.ip {
-            IpAddr::V4(v4) if !v4.is_link_local() => endpoints.interface_v4 = endpoints.interface_v4.or(Some(v4)),
+            IpAddr::V4(v4) if !v4.is_link_local() => {
+                endpoints.interface_v4 = endpoints.interface_v4.or(Some(v4));
+            }
             IpAddr::V6(v6) if v6.is_unicast_link_local() => {
                 // Only on IPv6 sessions: elsewhere routers do not know which link it belongs to, and FRR resets
                 // the session.
@@ -147,8 +152,8 @@ fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
 }
 
 fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(Ipv4Addr::from(v4.ip())));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(Ipv6Addr::from(v6.ip()))))
+    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
 const CS6: u32 = 48 << 2;
