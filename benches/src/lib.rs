@@ -1,1 +1,3 @@
 //! Benchmarks over the public API of the libraries.
+
+pub mod core;

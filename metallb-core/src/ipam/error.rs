@@ -22,6 +22,16 @@ pub enum AllocationError {
         /// The family.
         family: Family,
     },
+    /// The pool that has the one address of a service cannot give the other.
+    #[error(
+        "pool \"{pool}\", which the other address is from, has no {family} addresses; add an {family} range to it"
+    )]
+    PoolLacksFamily {
+        /// The pool.
+        pool: PoolName,
+        /// The missing family.
+        family: Family,
+    },
     /// No single pool has both families.
     #[error("no pool that the service may use has a free address of both families; add a range to one")]
     NoPoolOfBothFamilies,
@@ -173,7 +183,9 @@ impl AllocationError {
         match self {
             Self::PoolExhausted { .. } | Self::AllExhausted { .. } => "pool_exhausted",
             Self::NoPool | Self::NoMatchingPool => "no_matching_pool",
-            Self::NoPoolOfFamily { .. } | Self::NoPoolOfBothFamilies => "family_mismatch",
+            Self::NoPoolOfFamily { .. } | Self::PoolLacksFamily { .. } | Self::NoPoolOfBothFamilies => {
+                "family_mismatch"
+            }
             Self::UnknownPool { .. } | Self::PoolRejected { .. } => "unknown_pool",
             Self::PoolNotAdmitted { .. } => "pool_not_admitted",
             Self::AddressNotInPool { .. }

@@ -156,7 +156,14 @@ impl Allocator {
                 return Ok(vec![address]);
             }
         }
-        Err(self.why_not(&pools, [missing].into_iter()))
+        let error = self.why_not(&pools, [missing].into_iter());
+        let only = pools.first().filter(|&&(_, id)| pools.len() == 1 && own.is_some_and(|own| own.1 == id));
+        match (&error, only.and_then(|&(_, id)| self.pools.index(id))) {
+            (AllocationError::NoPoolOfFamily { family }, Some(index)) => {
+                Err(AllocationError::PoolLacksFamily { pool: index.pool().name.clone(), family: *family })
+            }
+            _ => Err(error),
+        }
     }
 
     /// The addresses of a service that has none.

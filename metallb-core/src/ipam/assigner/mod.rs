@@ -4,6 +4,7 @@ mod settle;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,6 +51,10 @@ struct Entry {
     fact: Service,
     /// When it is its turn to be looked at.
     queued: Option<Turn>,
+    /// What was asked to be written since the last fact; empty: nothing at all is to be there.
+    asked: Option<(Vec<IpAddr>, Vec<PoolName>)>,
+    /// The addresses by its status that were looked at last: they are given back once, not again after they were lost.
+    considered: Vec<IpAddr>,
     /// What has been told about its condition, so that it is told on change only.
     told: Vec<Report>,
 }
@@ -160,6 +165,7 @@ impl Assigner {
         self.advance(now);
         let key = service.key.clone();
         if let Some(entry) = self.services.get_mut(&key) {
+            entry.asked = None;
             if entry.fact == service {
                 // The same fact again: only a write that is still missing is asked for once more.
                 if entry.queued.is_none() {
@@ -175,7 +181,10 @@ impl Assigner {
             }
             entry.fact = service;
         } else {
-            self.services.insert(key.clone(), Entry { fact: service, queued: None, told: Vec::new() });
+            self.services.insert(
+                key.clone(),
+                Entry { fact: service, queued: None, asked: None, considered: Vec::new(), told: Vec::new() },
+            );
         }
         self.enqueue(&key);
     }
@@ -282,7 +291,8 @@ impl Assigner {
 
     fn enqueue(&mut self, service: &ServiceKey) {
         let Some(entry) = self.services.get(service) else { return };
-        let turn = match (self.allocator.holds_any(service), entry.fact.assigned.is_empty()) {
+        let nothing_new = entry.fact.assigned == entry.considered;
+        let turn = match (self.allocator.holds_any(service), nothing_new) {
             (true, _) => Turn::Holding,
             (false, true) => Turn::Without,
             (false, false) if entry.fact.recorded_pools.is_empty() => Turn::Assigned,

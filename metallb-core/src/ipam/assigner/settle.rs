@@ -32,6 +32,7 @@ impl Assigner {
         let Some(now) = self.now else { return };
         let Some(mut entry) = self.services.remove(service) else { return };
         entry.queued = None;
+        entry.considered.clone_from(&entry.fact.assigned);
         self.stats.evaluations += 1;
         let before: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
         if turn <= Turn::Assigned {
@@ -148,19 +149,26 @@ impl Assigner {
         }
     }
 
-    /// Queues the write that the fact lacks.
+    /// Queues the write that the fact lacks, once for each fact.
     fn write(&mut self, service: &ServiceKey, reason: Option<ClearReason>) {
-        let Some(entry) = self.services.get(service) else { return };
-        let fact = &entry.fact;
-        match self.allocator.allocation(service) {
-            Some(Allocation { addresses, pools, .. }) => {
-                if addresses != fact.assigned || pools != fact.recorded_pools {
-                    self.actions.push_back(Action::Assign { service: service.clone(), addresses, pools });
-                }
-            }
-            None if fact.assigned.is_empty() && fact.recorded_pools.is_empty() => {}
-            None => self.actions.push_back(Action::Clear { service: service.clone(), reason }),
+        let Some(entry) = self.services.get_mut(service) else { return };
+        let allocation = self.allocator.allocation(service);
+        let (addresses, pools) =
+            allocation.map_or_else(Default::default, |known| (known.addresses, known.pools));
+        if addresses == entry.fact.assigned && pools == entry.fact.recorded_pools {
+            entry.asked = None;
+            return;
         }
+        let wanted = Some((addresses, pools));
+        if entry.asked == wanted {
+            return;
+        }
+        entry.asked.clone_from(&wanted);
+        let service = service.clone();
+        self.actions.push_back(match wanted {
+            Some((addresses, pools)) if !addresses.is_empty() => Action::Assign { service, addresses, pools },
+            _ => Action::Clear { service, reason },
+        });
     }
 }
 
