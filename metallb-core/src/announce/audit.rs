@@ -59,7 +59,7 @@ impl Engine {
         let entry = self.world.service(service)?;
         let layer2 = entry.matched.l2.iter().find_map(|(address, _)| {
             let group = self.layer2.groups.of(*address).filter(|group| group.outcome.owner().is_none())?;
-            let (nodes, rule) = self.layer2.closest_rejection(group, &self.world)?;
+            let (nodes, rule) = self.layer2.closest_rejection(group)?;
             Some(AnnounceProblem::NoCandidate { address: *address, nodes, rule })
         });
         layer2.or_else(|| Some(AnnounceProblem::NoAdvertisement { address: entry.matched.unadvertised()? }))

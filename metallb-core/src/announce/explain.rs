@@ -158,7 +158,7 @@ impl Engine {
             ..Layer2Explanation::default()
         };
         if let Some(group) = self.layer2.groups.of(address) {
-            let verdicts = self.layer2.verdicts(group, &self.world);
+            let verdicts = self.layer2.verdicts(group);
             let mut ranks = verdicts.iter().filter_map(|verdict| verdict.result.as_ref().ok());
             explanation.decision = ranks.next().map(|winner| decision(winner, ranks.next()));
             explanation.group.clone_from(&group.services);

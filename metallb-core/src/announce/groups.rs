@@ -10,6 +10,7 @@ use crate::election::{ElectionKey, Rank};
 use crate::keys::{NodeName, ServiceKey};
 
 use super::coverage::AdId;
+use super::l2::Readiness;
 use super::world::World;
 
 /// Names a group: its lowest address, which no other group has.
@@ -29,6 +30,8 @@ pub(super) struct Group {
     pub(super) services: Vec<ServiceKey>,
     pub(super) addresses: BTreeSet<IpAddr>,
     pub(super) requirement: Requirement,
+    /// The endpoints by which the owner was elected.
+    pub(super) readiness: Readiness,
     pub(super) outcome: Outcome,
 }
 
@@ -180,7 +183,10 @@ impl Groups {
         let services = by_age.into_iter().map(|(_, key)| key).collect();
         let outcome = Outcome::Unowned { spokesman: None };
         let key = ElectionKey::new(key);
-        self.groups.insert(id, Group { key, services, addresses, requirement, outcome });
+        self.groups.insert(
+            id,
+            Group { key, services, addresses, requirement, readiness: Readiness::default(), outcome },
+        );
         Some(id)
     }
 }

@@ -41,14 +41,14 @@ struct Profile {
 }
 
 /// What the endpoints of a group ask of a node.
-#[derive(Debug)]
-struct Readiness<'a> {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Readiness {
     /// Some service takes traffic anywhere and is ready.
     anywhere: bool,
     /// Some service has a ready endpoint somewhere.
     somewhere: bool,
     /// Ready endpoints of services that take traffic only where they are: how many services by node.
-    local: BTreeMap<&'a NodeName, usize>,
+    local: BTreeMap<NodeName, usize>,
     /// The group has several services.
     shared: bool,
 }
@@ -112,17 +112,29 @@ impl Layer2 {
         concerned
     }
 
-    /// Elects the owner of a group from scratch; `true` when something is different afterwards.
+    /// Elects the owner of a group from scratch; `true` when it is another one afterwards.
     pub(super) fn elect(&mut self, id: GroupId, world: &World) -> bool {
         let Some(group) = self.groups.get(id) else { return false };
-        let outcome = self.outcome(group, world);
-        match self.groups.get_mut(id) {
-            Some(group) if group.outcome != outcome => {
-                group.outcome = outcome;
-                true
-            }
-            _ => false,
-        }
+        let readiness = readiness(group, world);
+        self.elect_with(id, readiness, world)
+    }
+
+    /// As [`Layer2::elect`], when only facts about the group's services have changed: if they leave its
+    /// endpoints as they were, so is its owner.
+    pub(super) fn elect_for_services(&mut self, id: GroupId, world: &World) -> bool {
+        let Some(group) = self.groups.get(id) else { return false };
+        let readiness = readiness(group, world);
+        readiness != group.readiness && self.elect_with(id, readiness, world)
+    }
+
+    fn elect_with(&mut self, id: GroupId, readiness: Readiness, world: &World) -> bool {
+        let Some(group) = self.groups.get(id) else { return false };
+        let outcome = self.outcome(group, &readiness, world);
+        let Some(group) = self.groups.get_mut(id) else { return false };
+        group.readiness = readiness;
+        let changed = group.outcome != outcome;
+        group.outcome = outcome;
+        changed
     }
 
     /// Follows a change of nodes; returns the groups for which something is different afterwards, or may be
@@ -141,7 +153,14 @@ impl Layer2 {
                 // An unknown node may still be live, and then speak for groups that nobody can announce.
                 let unknown = entry == Some(Err(Rejection::UnknownNode));
                 if unknown || entry != profile.nodes.get(node).copied() {
-                    affected.extend(profile.groups.iter().map(|id| (*id, node.clone())));
+                    let candidate = matches!(entry, Some(Ok(_)));
+                    let groups = &self.groups;
+                    let affects = |id: &&GroupId| match groups.get(**id).map(|group| &group.outcome) {
+                        Some(Outcome::Owner { node: owner, .. }) => candidate || owner == node,
+                        Some(Outcome::Unowned { .. }) => true,
+                        None => false,
+                    };
+                    affected.extend(profile.groups.iter().filter(affects).map(|id| (*id, node.clone())));
                 }
                 match entry {
                     Some(entry) => profile.nodes.insert(node.clone(), entry),
@@ -164,8 +183,7 @@ impl Layer2 {
         match &group.outcome {
             Outcome::Owner { node: owner, .. } if owner == node => self.elect(id, world),
             Outcome::Owner { node: owner, rank } => {
-                let readiness = readiness(group, world);
-                let challenger = self.rank(group, node, &readiness);
+                let challenger = self.rank(group, node);
                 let rank = Rank { claims: self.is_claimed_by(group, owner), ..*rank };
                 let better = challenger.ok().filter(|challenger| challenger.beats(&rank));
                 let Some(rank) = better else { return false };
@@ -181,13 +199,11 @@ impl Layer2 {
     }
 
     /// Every node's verdict for a group, best candidates first, then the others by name.
-    pub(super) fn verdicts(&self, group: &Group, world: &World) -> Vec<Verdict> {
-        let readiness = readiness(group, world);
+    pub(super) fn verdicts(&self, group: &Group) -> Vec<Verdict> {
         let nodes =
             self.profiles.get(&group.requirement).into_iter().flat_map(|profile| profile.nodes.keys());
-        let mut verdicts: Vec<Verdict> = nodes
-            .map(|node| Verdict { node: node.clone(), result: self.rank(group, node, &readiness) })
-            .collect();
+        let mut verdicts: Vec<Verdict> =
+            nodes.map(|node| Verdict { node: node.clone(), result: self.rank(group, node) }).collect();
         verdicts.sort_by(|a, b| match (&a.result, &b.result) {
             (Ok(a), Ok(b)) if a.beats(b) => std::cmp::Ordering::Less,
             (Ok(a), Ok(b)) if b.beats(a) => std::cmp::Ordering::Greater,
@@ -199,20 +215,18 @@ impl Layer2 {
     }
 
     /// The rule by which the node that came closest was removed; `None` when there is a candidate.
-    pub(super) fn closest_rejection(&self, group: &Group, world: &World) -> Option<(usize, Rejection)> {
-        let readiness = readiness(group, world);
+    pub(super) fn closest_rejection(&self, group: &Group) -> Option<(usize, Rejection)> {
         let profile = self.profiles.get(&group.requirement)?;
         let mut closest = None;
         for (node, entry) in &profile.nodes {
-            let rejection = entry.and_then(|_| readiness.check(node)).err()?;
+            let rejection = entry.and_then(|_| group.readiness.check(node)).err()?;
             closest = closest.max(Some(rejection));
         }
         Some((profile.nodes.len(), closest?))
     }
 
     /// Looks for the best candidate. Hashes are computed only for those that are equal in everything else.
-    fn outcome(&self, group: &Group, world: &World) -> Outcome {
-        let readiness = readiness(group, world);
+    fn outcome(&self, group: &Group, readiness: &Readiness, world: &World) -> Outcome {
         let profile = self.profiles.get(&group.requirement);
         let nodes = profile.into_iter().flat_map(|profile| &profile.nodes);
         let mut best: Option<(bool, u64, usize)> = None;
@@ -237,13 +251,13 @@ impl Layer2 {
         }
     }
 
-    fn rank(&self, group: &Group, node: &NodeName, readiness: &Readiness<'_>) -> Result<Rank, Rejection> {
+    fn rank(&self, group: &Group, node: &NodeName) -> Result<Rank, Rejection> {
         let profile = self.profiles.get(&group.requirement);
         let entry = profile.and_then(|profile| profile.nodes.get(node)).copied();
         let score = entry.unwrap_or(Err(Rejection::UnknownNode))?;
-        readiness.check(node)?;
+        group.readiness.check(node)?;
         let claims = self.is_claimed_by(group, node);
-        Ok(Rank::new(claims, score, readiness.services_on(node), group.key.place(node)))
+        Ok(Rank::new(claims, score, group.readiness.services_on(node), group.key.place(node)))
     }
 
     fn is_claimed_by(&self, group: &Group, node: &NodeName) -> bool {
@@ -263,7 +277,7 @@ impl Layer2 {
     }
 }
 
-impl Readiness<'_> {
+impl Readiness {
     fn check(&self, node: &NodeName) -> Result<(), Rejection> {
         if self.anywhere || self.local.contains_key(node) {
             return Ok(());
@@ -293,13 +307,8 @@ pub(super) fn first_live(key: &ElectionKey, world: &World) -> Option<NodeName> {
     live.map(|node| (key.place(node), node)).min().map(|(_, node)| node.clone())
 }
 
-fn readiness<'a>(group: &Group, world: &'a World) -> Readiness<'a> {
-    let mut readiness = Readiness {
-        anywhere: false,
-        somewhere: false,
-        local: BTreeMap::new(),
-        shared: group.services.len() > 1,
-    };
+fn readiness(group: &Group, world: &World) -> Readiness {
+    let mut readiness = Readiness { shared: group.services.len() > 1, ..Readiness::default() };
     for key in &group.services {
         let policy = world.service(key).map(|entry| entry.fact.traffic_policy);
         let Some((policy, endpoints)) = policy.zip(ready_endpoints(key, world)) else { continue };
@@ -308,7 +317,7 @@ fn readiness<'a>(group: &Group, world: &'a World) -> Readiness<'a> {
             TrafficPolicy::Cluster => readiness.anywhere = true,
             TrafficPolicy::Local => {
                 for node in &endpoints.nodes {
-                    *readiness.local.entry(node).or_default() += 1;
+                    *readiness.local.entry(node.clone()).or_default() += 1;
                 }
             }
         }

@@ -114,11 +114,14 @@ impl Engine {
         let mut concerned = self.layer2.reconsider(nodes, &self.this, &self.world);
         touched.addresses.extend(self.layer2.regroup(regroup, &self.world));
         let mut elect = std::mem::take(&mut touched.elections);
-        elect.extend(dirty.groups);
         for key in &dirty.endpoints {
             elect.extend(self.layer2.groups.id_of_service(key, &self.world));
         }
-        for id in elect {
+        for id in &elect {
+            self.layer2.elect_for_services(*id, &self.world);
+        }
+        concerned.append(&mut elect);
+        for id in dirty.groups {
             self.layer2.elect(id, &self.world);
             concerned.insert(id);
         }

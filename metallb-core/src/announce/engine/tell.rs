@@ -113,7 +113,7 @@ impl Engine {
     fn layer2_problem(&self, address: IpAddr) -> Option<AnnounceProblem> {
         let group = self.layer2.groups.of(address)?;
         if group.outcome.spokesman() == Some(&self.this) {
-            let (nodes, rule) = self.layer2.closest_rejection(group, &self.world)?;
+            let (nodes, rule) = self.layer2.closest_rejection(group)?;
             return Some(AnnounceProblem::NoCandidate { address, nodes, rule });
         }
         let scope = self.emitted.l2.get(&address)?;
