@@ -81,7 +81,7 @@ fn call(call: &CallStats) -> Sample {
             (bound, own)
         })
         .collect();
-    buckets.push((f64::MAX, call.count.saturating_sub(below)));
+    buckets.push((f64::INFINITY, call.count.saturating_sub(below)));
     Sample {
         labels: vec![("verb", call.verb.to_owned()), ("resource", call.resource.clone())],
         value: Value::Histogram { sum: call.sum.as_secs_f64(), count: call.count, buckets },

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn histogram_buckets_are_cumulative_in_the_output() {
-        let value = Value::Histogram { sum: 1.5, count: 3, buckets: vec![(0.1, 1), (1.0, 2), (f64::MAX, 0)] };
+        let value =
+            Value::Histogram { sum: 1.5, count: 3, buckets: vec![(0.1, 1), (1.0, 2), (f64::INFINITY, 0)] };
         let mut family = Family::new("x_seconds", Kind::Histogram, "X");
         family.samples.push(Sample { labels: vec![("verb", "get".into())], value });
         let text = render(vec![family]).unwrap();

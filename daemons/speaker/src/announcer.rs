@@ -8,6 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use metallb_arp::io::linux;
 use metallb_arp::responder::Interface;
+use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::StopReason;
 use metallb_core::announce::{Change, Engine, InterfaceScope};
@@ -53,6 +54,10 @@ pub(crate) struct Announcer {
     /// Services that this node advertises by BGP, to tell when one is new.
     advertised: BTreeSet<ServiceKey>,
     state: Option<ConfigurationStateStatus>,
+    /// Hardware addresses of the other speakers' interfaces.
+    speakers: BTreeMap<NodeName, BTreeSet<[u8; 6]>>,
+    /// Addresses of ours that another speaker claims, and since when.
+    handovers: BTreeMap<IpAddr, Instant>,
     /// Whether the caches are complete, so that decisions may be made.
     started: bool,
 }
@@ -72,6 +77,8 @@ impl Announcer {
             refused: BTreeMap::new(),
             advertised: BTreeSet::new(),
             state: None,
+            speakers: BTreeMap::new(),
+            handovers: BTreeMap::new(),
             started: false,
         }
     }
@@ -129,11 +136,14 @@ impl Announcer {
             News::Members(members) => self.engine.set_members(members),
             News::Metadata(node, Some(metadata)) => {
                 if node != self.node {
+                    let macs = metadata.interfaces.values().filter_map(|interface| interface.mac).collect();
+                    self.speakers.insert(node.clone(), macs);
                     self.engine.set_claims(node.clone(), metadata.claims.clone());
                     self.engine.set_interfaces(node, metadata.interface_names());
                 }
             }
             News::Metadata(node, None) => {
+                self.speakers.remove(&node);
                 self.engine.set_claims(node.clone(), BTreeSet::new());
                 self.engine.remove_interfaces(&node);
             }
@@ -147,9 +157,14 @@ impl Announcer {
         self.engine.set_interfaces(self.node.clone(), names);
     }
 
-    /// Another machine claims one of our addresses.
-    pub(crate) fn conflict(&mut self, address: IpAddr, interface: &str, mac: &str) {
-        tracing::warn!(protocol = "layer2", ip = %address, interface, mac, error = "address conflict",
+    /// Another machine claims one of our addresses. Another speaker does so while it takes the address over; that is
+    /// told only when it goes on.
+    pub(crate) fn conflict(&mut self, now: Instant, address: IpAddr, interface: &str, mac: MacAddr) {
+        if self.is_handover(now, address, mac) {
+            tracing::debug!(protocol = "layer2", ip = %address, interface, %mac, "another speaker takes the address over");
+            return;
+        }
+        tracing::warn!(protocol = "layer2", ip = %address, interface, %mac, error = "address conflict",
             "another machine claims the address");
         let holders: Vec<ServiceKey> = self
             .engine
@@ -162,6 +177,14 @@ impl Announcer {
                 format!("{address} is also claimed by {mac} on interface {interface} of node {}", self.node);
             self.tell(&service, Severity::Warning, "addressConflict", message);
         }
+    }
+
+    fn is_handover(&mut self, now: Instant, address: IpAddr, mac: MacAddr) -> bool {
+        if !self.speakers.values().any(|macs| macs.contains(&mac.octets())) {
+            return false;
+        }
+        let since = *self.handovers.entry(address).or_insert(now);
+        now.saturating_duration_since(since) < HANDOVER
     }
 
     /// Brings the decisions up to date and carries out what changed.
@@ -243,6 +266,7 @@ impl Announcer {
             Change::L2 { address, state: Some(scope) } => self.announce(address, &scope),
             Change::L2 { address, state: None } => {
                 tracing::info!(protocol = "layer2", ip = %address, "withdrawing");
+                self.handovers.remove(&address);
                 self.drivers.layer2.withdraw(address);
             }
             Change::Bgp { prefix, routes } => {
@@ -365,3 +389,7 @@ impl Announcer {
         }
     }
 }
+
+/// How long another speaker may claim an address of ours before that is a conflict: ample for both to hear of the
+/// change that moves the address.
+const HANDOVER: std::time::Duration = std::time::Duration::from_secs(2);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::{Api, Client};
 use metallb_arp::io::linux;
@@ -160,7 +160,7 @@ impl Speaker {
                 self.evaluate().await;
             }
             linux::Event::Conflict { address, interface, mac, .. } => {
-                self.announcer.conflict(address, &interface, &mac.to_string());
+                self.announcer.conflict(Instant::now(), address, &interface, mac);
             }
             linux::Event::Error { interface, error, .. } => {
                 tracing::error!(protocol = "layer2", interface, %error, "interface");
