@@ -110,7 +110,7 @@ impl Failure {
             "UnsupportedMediaType",
             format!(
                 "the body of the request was in an unknown format - accepted media types include: \
-                 application/json, application/yaml (got {kind:?})"
+                 application/json, application/yaml, application/vnd.kubernetes.protobuf (got {kind})"
             ),
         )
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::kinds::{Resource, Version};
+use crate::kinds::Version;
 
 /// Which objects of a resource a list or watch is about.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,6 @@ impl Selection {
     /// # Errors
     /// 400 when one cannot be parsed or names a field that the kind does not select by.
     pub(crate) fn parse(
-        resource: &Resource,
         version: &Version,
         namespace: Option<String>,
         labels: &str,
@@ -51,11 +50,7 @@ impl Selection {
             let known = matches!(name, "metadata.name" | "metadata.namespace")
                 || version.selectable.iter().any(|field| field == name);
             if !known {
-                return Err(Failure::bad_request(format!(
-                    "Unable to find {:?} that match label selector {labels:?}, field selector {fields:?}: field \
-                     label not supported: {name}",
-                    format!("{}, Resource={}", resource.api_version(&version.name), resource.plural)
-                )));
+                return Err(Failure::bad_request(format!("field label not supported: {name}")));
             }
         }
         Ok(Self { namespace, labels: labels_parsed.into(), fields: fields_parsed.into() })
@@ -223,9 +218,7 @@ fn parse_requirement(text: &str) -> Result<(Requirement, &str), String> {
 }
 
 fn word(text: &str) -> Result<(&str, &str), String> {
-    let end = text
-        .find(|character: char| matches!(character, ',' | '=' | '!' | '(' | ')' | ' '))
-        .unwrap_or(text.len());
+    let end = text.find([',', '=', '!', '(', ')', ' ']).unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     if word.is_empty() { Err(format!("found '{text}', expected: identifier")) } else { Ok((word, rest)) }
 }

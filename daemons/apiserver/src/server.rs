@@ -30,6 +30,7 @@ struct Inner {
 
 /// Options of a [`Server`], from [`Server::builder`].
 #[derive(Debug)]
+#[must_use = "nothing is built before `build`"]
 pub struct Builder {
     definitions: Vec<Result<Value, serde_json::Error>>,
     limits: Limits,

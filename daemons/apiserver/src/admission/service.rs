@@ -175,7 +175,7 @@ fn ports(service: &mut Value, old: Option<&Value>, addresses: &mut Addresses) ->
                 spec.insert("healthCheckNodePort".to_owned(), Value::from(number));
             }
             None => {
-                causes.push(Cause::invalid("spec.healthCheckNodePort", &Value::Null, "no node port is left"))
+                causes.push(Cause::invalid("spec.healthCheckNodePort", &Value::Null, "no node port is left"));
             }
         }
     }

@@ -62,7 +62,7 @@ fn ports(service: &Value, ty: &str, headless: bool, causes: &mut Vec<Cause>) {
         if !name.is_empty() && !names.insert(name) {
             causes.push(Cause::duplicate(format!("{path}.name"), &Value::from(name)));
         }
-        let number = port.get("port").cloned().unwrap_or(Value::from(0));
+        let number = port.get("port").cloned().unwrap_or_else(|| Value::from(0));
         if !in_port_range(&number) {
             causes.push(Cause::invalid(format!("{path}.port"), &number, PORT_RANGE));
         }

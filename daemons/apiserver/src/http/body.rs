@@ -16,13 +16,14 @@ pub(crate) enum ContentType {
     StrategicMergePatch,
     JsonPatch,
     ApplyPatch,
+    Protobuf,
 }
 
 impl ContentType {
     /// Without a header the real server takes JSON.
     ///
     /// # Errors
-    /// 415 for anything else, protobuf included.
+    /// 415 for anything else.
     pub(crate) fn parse(header: Option<&str>) -> Result<Self, Failure> {
         let kind = header.map_or("", |text| text.split(';').next().unwrap_or_default().trim());
         match kind.to_ascii_lowercase().as_str() {
@@ -32,6 +33,7 @@ impl ContentType {
             "application/strategic-merge-patch+json" => Ok(Self::StrategicMergePatch),
             "application/json-patch+json" => Ok(Self::JsonPatch),
             "application/apply-patch+yaml" | "application/apply-patch+json" => Ok(Self::ApplyPatch),
+            "application/vnd.kubernetes.protobuf" => Ok(Self::Protobuf),
             _ => Err(Failure::unsupported_media_type(kind)),
         }
     }
@@ -57,6 +59,7 @@ pub(crate) fn document(bytes: &[u8], kind: ContentType) -> Result<Option<Value>,
         return Ok(None);
     }
     match kind {
+        ContentType::Protobuf => super::protobuf::decode(bytes).map(Some),
         ContentType::Yaml | ContentType::ApplyPatch => yaml(bytes).map(Some),
         _ => serde_json::from_slice(bytes)
             .map(Some)

@@ -135,14 +135,14 @@ impl Call<'_> {
         target.name.clear();
         let mut options = self.write_options()?;
         let written = self.api.state().create(&target, object, &mut options)?;
-        self.written(written, &options)
+        self.written(&written, &options)
     }
 
     fn update(&self) -> Result<Response<ApiBody>, Failure> {
         let object = self.document()?;
         let mut options = self.write_options()?;
         let written = self.api.state().update(&self.target, object, &mut options)?;
-        self.written(written, &options)
+        self.written(&written, &options)
     }
 
     fn patch(&self) -> Result<Response<ApiBody>, Failure> {
@@ -152,8 +152,8 @@ impl Call<'_> {
             ContentType::StrategicMergePatch => PatchKind::Strategic,
             ContentType::JsonPatch => PatchKind::Json,
             ContentType::ApplyPatch => PatchKind::Apply,
-            ContentType::Json | ContentType::Yaml => {
-                return Err(Failure::patch_type("application/json", ACCEPTED_PATCHES));
+            ContentType::Json | ContentType::Yaml | ContentType::Protobuf => {
+                return Err(Failure::patch_type("a document", ACCEPTED_PATCHES));
             }
         };
         let patch = self.document()?;
@@ -169,7 +169,7 @@ impl Call<'_> {
         }
         let mut options = self.write_options()?;
         let written = self.api.state().patch(&self.target, kind, &patch, &mut options)?;
-        self.written(written, &options)
+        self.written(&written, &options)
     }
 
     fn delete(&self) -> Result<Response<ApiBody>, Failure> {
@@ -205,7 +205,7 @@ impl Call<'_> {
         Ok(response::json(StatusCode::OK, &shown))
     }
 
-    fn written(&self, written: Written, options: &WriteOptions) -> Result<Response<ApiBody>, Failure> {
+    fn written(&self, written: &Written, options: &WriteOptions) -> Result<Response<ApiBody>, Failure> {
         let form = self.form()?;
         let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
         let shown = form.one(&self.target.resource, self.target.version()?, &written.object)?;
@@ -221,7 +221,7 @@ impl Call<'_> {
         let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
         let version = self.target.version()?;
         let (labels, fields) = (self.query.text("labelSelector"), self.query.text("fieldSelector"));
-        Selection::parse(&self.target.resource, version, namespace, labels, fields)
+        Selection::parse(version, namespace, labels, fields)
     }
 
     fn write_options(&self) -> Result<WriteOptions, Failure> {

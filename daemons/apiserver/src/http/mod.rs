@@ -18,6 +18,8 @@ mod body;
 mod documents;
 mod handle;
 mod path;
+mod protobuf;
+mod protobuf_fields;
 mod query;
 mod response;
 mod watch;

@@ -91,7 +91,8 @@ fn check_versions(object: &Value, causes: &mut Vec<Cause>) {
         match version.pointer("/schema/openAPIV3Schema") {
             Some(schema) => validate_definition(schema, &format!("{path}.schema.openAPIV3Schema"), causes),
             None => {
-                causes.push(Cause::required(format!("{path}.schema.openAPIV3Schema"), "schemas are required"))
+                causes
+                    .push(Cause::required(format!("{path}.schema.openAPIV3Schema"), "schemas are required"));
             }
         }
     }

@@ -96,11 +96,9 @@ fn collect(schema: &Value, names: &mut BTreeSet<String>) {
 
 /// `io.k8s.api.core.v1.Service`, `io.metallb.v1beta1.IPAddressPool`.
 fn schema_name(resource: &Resource, version: &Version) -> String {
-    match version.schema.get("$ref").and_then(Value::as_str) {
-        Some(reference) => reference.rsplit('/').next().unwrap_or(reference).to_owned(),
-        None => {
-            let group: Vec<_> = resource.group.rsplit('.').collect();
-            format!("{}.{}.{}", group.join("."), version.name, resource.kind)
-        }
+    if let Some(reference) = version.schema.get("$ref").and_then(Value::as_str) {
+        return reference.rsplit('/').next().unwrap_or(reference).to_owned();
     }
+    let group: Vec<_> = resource.group.rsplit('.').collect();
+    format!("{}.{}.{}", group.join("."), version.name, resource.kind)
 }

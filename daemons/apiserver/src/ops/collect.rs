@@ -49,10 +49,10 @@ impl State {
     pub(super) fn finish(&mut self, target: &Target, object: Value) -> Arc<Value> {
         let store = Arc::clone(&target.resource.store);
         let key = target.key();
-        if &*store == "services" {
-            if let Some(old) = self.store.get(&store, &key) {
-                self.addresses.release(old);
-            }
+        if &*store == "services"
+            && let Some(old) = self.store.get(&store, &key)
+        {
+            self.addresses.release(old);
         }
         if target.resource.is(DEFINITIONS) {
             self.drop_kind(&target.name);
@@ -95,7 +95,7 @@ impl State {
         let uid = text(&object, "/metadata/uid").to_owned();
         let dependents = self.dependents(&uid);
         match propagation {
-            Propagation::Background => return,
+            Propagation::Background => {}
             Propagation::Orphan => {
                 for (resource, key) in dependents {
                     self.drop_owner(&resource, &key, &uid);

@@ -43,10 +43,12 @@ impl State {
             return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
         }
         let previous_managers = managers(&object);
-        if version.status && !options.owner && !tracks_status_on_create(&resource.id) {
-            if let Value::Object(map) = &mut object {
-                map.remove("status");
-            }
+        if version.status
+            && !options.owner
+            && !tracks_status_on_create(&resource.id)
+            && let Value::Object(map) = &mut object
+        {
+            map.remove("status");
         }
         let now = now();
         self.stamp_new(&mut object, &now, version.generation);
@@ -72,7 +74,7 @@ impl State {
             record_update(version.node(), previous_managers, &json!({}), &object, &writer)
         });
         set_managers(&mut object, &owners);
-        self.note_deprecation(&target, options);
+        note_deprecation(&target, options);
         if options.dry_run {
             return Ok(Written { object: present(resource, &target.version, &object)?, created: true });
         }
@@ -136,14 +138,12 @@ impl State {
         }
         Ok(())
     }
+}
 
-    pub(super) fn note_deprecation(&self, target: &Target, options: &mut WriteOptions) {
-        if let Some(warning) =
-            target.resource.version(&target.version).and_then(|version| version.deprecated.clone())
-        {
-            options.warnings.push(warning);
-        }
-    }
+/// Warns of a version that its definition calls deprecated.
+pub(super) fn note_deprecation(target: &Target, options: &mut WriteOptions) {
+    let version = target.resource.version(&target.version);
+    options.warnings.extend(version.and_then(|version| version.deprecated.clone()));
 }
 
 /// 422 if anything is wrong.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::convert::{present, to_storage};
-use super::create::refuse;
+use super::create::{note_deprecation, refuse};
 use super::meta::{check_preconditions, decode, is_terminating, keep_system_fields, now, tidy};
 use super::{Target, WriteOptions, Written};
 use crate::admission::{list, object_mut, prepare_update, validate_kind, validate_metadata};
@@ -77,7 +77,7 @@ impl State {
             record_update(version.node(), before, old, &object, &writer)
         });
         set_managers(&mut object, &owners);
-        self.note_deprecation(target, options);
+        note_deprecation(target, options);
         if options.dry_run || same(&object, old) {
             let shown = if options.dry_run { &object } else { old };
             let mut shown = present(resource, &target.version, shown)?;
@@ -114,7 +114,9 @@ fn isolate(target: &Target, version: &Version, object: &mut Value, old: &Value, 
     }
     let mut names: Vec<&str> = old.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     names.retain(|name| !matches!(*name, "status" | "apiVersion" | "kind" | "metadata"));
-    names.iter().for_each(|name| restore(name));
+    for name in names {
+        restore(name);
+    }
     if target.resource.is_custom() {
         restore("metadata");
     }
@@ -141,8 +143,8 @@ fn count_generation(version: &Version, object: &mut Value, old: &Value) {
     let part = |object: &Value| {
         let mut part = object.as_object().cloned().unwrap_or_default();
         part.retain(|name, _| {
-            !matches!(name.as_str(), "metadata" | "apiVersion" | "kind")
-                && !(version.status && name == "status")
+            let derived = version.status && name == "status";
+            !(derived || matches!(name.as_str(), "metadata" | "apiVersion" | "kind"))
         });
         part
     };

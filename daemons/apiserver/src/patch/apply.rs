@@ -129,7 +129,7 @@ fn merge(node: Option<Node<'_>>, target: &mut Value, config: &Value) {
         }
         (Value::Array(into), Value::Array(from)) => match node.map(|node| (node, node.list_type())) {
             Some((node, list_type)) if list_type != ListType::Atomic => {
-                merge_list(node, &list_type, into, from)
+                merge_list(node, &list_type, into, from);
             }
             _ => from.clone_into(into),
         },

@@ -11,7 +11,7 @@ use crate::schema::{ListType, Node};
 pub(crate) struct FieldSet {
     /// The place itself is in the set.
     pub(super) own: bool,
-    pub(super) children: BTreeMap<String, FieldSet>,
+    pub(super) children: BTreeMap<String, Self>,
 }
 
 /// How two versions of an object differ.
@@ -69,7 +69,7 @@ impl FieldSet {
             None => return Self::leaf(),
             Some(parts) if parts.is_empty() => return Self::leaf(),
             Some(parts) => {
-                set.own = containers;
+                set.own = containers && !is_struct(node);
                 for part in parts {
                     let mut child = Self::collect(part.node, part.value, containers);
                     child.own |= part.element;
@@ -157,15 +157,12 @@ impl Difference {
         let before: BTreeMap<_, _> = before.into_iter().map(|part| (part.name.clone(), part)).collect();
         let after: BTreeMap<_, _> = after.into_iter().map(|part| (part.name.clone(), part)).collect();
         for (name, part) in &after {
-            match before.get(name) {
-                Some(earlier) => {
-                    let inner = Self::between(part.node, earlier.value, part.value);
-                    found.add(name, inner);
-                }
-                None => {
-                    let touched = part.whole();
-                    found.add(name, Self { touched, removed: FieldSet::default() });
-                }
+            if let Some(earlier) = before.get(name) {
+                let inner = Self::between(part.node, earlier.value, part.value);
+                found.add(name, inner);
+            } else {
+                let touched = part.whole();
+                found.add(name, Self { touched, removed: FieldSet::default() });
             }
         }
         for (name, part) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
@@ -197,9 +194,14 @@ pub(super) struct Part<'a, 's> {
 impl Part<'_, '_> {
     fn whole(&self) -> FieldSet {
         let mut set = FieldSet::collect(self.node, self.value, true);
-        set.own = true;
+        set.own |= self.element;
         set
     }
+}
+
+/// Objects with fixed fields are not owned themselves, maps are.
+fn is_struct(node: Option<Node<'_>>) -> bool {
+    node.is_some_and(|node| node.properties().is_some())
 }
 
 /// The parts of a value that are owned separately, or `None` if it is owned as a whole.

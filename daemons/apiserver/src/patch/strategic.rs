@@ -121,13 +121,13 @@ fn merge_objects(
             continue;
         }
         let Value::Object(fields) = item else { continue };
-        match into.iter_mut().find(|existing| existing.get(key) == Some(identity)) {
-            Some(Value::Object(existing)) => merge_map(node, existing, fields)?,
-            _ => {
-                let mut fresh = Map::new();
-                merge_map(node, &mut fresh, fields)?;
-                into.push(Value::Object(fresh));
-            }
+        let existing = into.iter_mut().find(|existing| existing.get(key) == Some(identity));
+        if let Some(Value::Object(existing)) = existing {
+            merge_map(node, existing, fields)?;
+        } else {
+            let mut fresh = Map::new();
+            merge_map(node, &mut fresh, fields)?;
+            into.push(Value::Object(fresh));
         }
     }
     Ok(())

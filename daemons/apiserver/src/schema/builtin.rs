@@ -27,7 +27,7 @@ pub(crate) fn reference(name: &str) -> Value {
 fn generate() -> Map<String, Value> {
     let mut generator = SchemaSettings::draft07()
         .with(|settings| {
-            "/components/schemas".clone_into(&mut settings.definitions_path.to_mut());
+            "/components/schemas".clone_into(settings.definitions_path.to_mut());
             settings.meta_schema = None;
         })
         .into_generator();

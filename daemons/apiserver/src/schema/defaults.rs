@@ -23,7 +23,9 @@ pub(crate) fn apply_defaults(node: Node<'_>, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = node.items() {
-                items.iter_mut().for_each(|item| apply_defaults(schema, item));
+                for item in items {
+                    apply_defaults(schema, item);
+                }
             }
         }
         _ => {}
@@ -47,7 +49,9 @@ pub(crate) fn drop_defaulted_nulls(node: Node<'_>, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = node.items() {
-                items.iter_mut().for_each(|item| drop_defaulted_nulls(schema, item));
+                for item in items {
+                    drop_defaulted_nulls(schema, item);
+                }
             }
         }
         _ => {}

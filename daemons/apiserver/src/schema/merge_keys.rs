@@ -19,6 +19,10 @@ pub(super) fn decorate(definitions: &mut Map<String, Value>) {
         mark(definitions, definition, field, "x-kubernetes-list-type", json!("set"));
         mark(definitions, definition, field, "x-kubernetes-patch-strategy", json!("merge"));
     }
+    // Elements are the same whether they state this part of their key or leave it to its default.
+    for definition in ["io.k8s.api.core.v1.ServicePort", "io.k8s.api.core.v1.ContainerPort"] {
+        mark(definitions, definition, "protocol", "default", json!("TCP"));
+    }
     for (definition, field) in ATOMIC_MAPS {
         mark(definitions, definition, field, "x-kubernetes-map-type", json!("atomic"));
     }

@@ -26,7 +26,9 @@ pub(crate) fn drop_nulls(node: Node<'_>, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = node.items() {
-                items.iter_mut().for_each(|item| drop_nulls(schema, item));
+                for item in items {
+                    drop_nulls(schema, item);
+                }
             }
         }
         _ => {}
@@ -61,7 +63,7 @@ fn walk(node: Node<'_>, value: &mut Value, path: &mut String, unknown: &mut Vec<
             let Some(schema) = node.items() else { return };
             for (index, item) in items.iter_mut().enumerate() {
                 let length = path.len();
-                path.push_str(&format!("[{index}]"));
+                *path = format!("{path}[{index}]");
                 walk(schema, item, path, unknown);
                 path.truncate(length);
             }

@@ -18,7 +18,11 @@ fn walk(node: Node<'_>, kind: &str, value: &Value, path: &mut Vec<String>) -> Op
         ))
     };
     match (node.ty(), value) {
-        (Type::Any, _) | (_, Value::Null) => None,
+        (Type::Any, _)
+        | (_, Value::Null)
+        | (Type::IntOrString, Value::String(_) | Value::Number(_))
+        | (Type::Boolean, Value::Bool(_))
+        | (Type::Number, Value::Number(_)) => None,
         (Type::Object, Value::Object(map)) => map.iter().find_map(|(name, field)| {
             let schema = node.field(name)?;
             path.push(name.clone());
@@ -33,9 +37,6 @@ fn walk(node: Node<'_>, kind: &str, value: &Value, path: &mut Vec<String>) -> Op
         (Type::String, Value::String(text)) => (node.text("format") == Some("date-time")
             && text.parse::<jiff::Timestamp>().is_err())
         .then(|| format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?}")),
-        (Type::IntOrString, Value::String(_) | Value::Number(_))
-        | (Type::Boolean, Value::Bool(_))
-        | (Type::Number, Value::Number(_)) => None,
         (Type::Integer, Value::Number(number)) => {
             let fits = match (number.as_i64(), node.text("format")) {
                 (Some(number), Some("int32")) => i32::try_from(number).is_ok(),

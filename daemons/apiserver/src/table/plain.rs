@@ -105,7 +105,9 @@ fn service_ports(service: &Value) -> Value {
 fn slice_ports(slice: &Value) -> Value {
     let ports: Vec<_> = list(slice, "/ports")
         .iter()
-        .map(|port| port.get("port").filter(|port| !port.is_null()).map_or("*".to_owned(), Value::to_string))
+        .map(|port| {
+            port.get("port").filter(|port| !port.is_null()).map_or_else(|| "*".to_owned(), Value::to_string)
+        })
         .collect();
     Value::from(if ports.is_empty() { "<unset>".to_owned() } else { shorten(&ports) })
 }

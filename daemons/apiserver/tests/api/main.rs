@@ -1,0 +1,8 @@
+//! The server as its clients see it: kube-rs in the same process, and a stock `kubectl` over HTTP.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod kubectl;
+mod objects;
+mod ownership;
+mod support;
+mod watching;
