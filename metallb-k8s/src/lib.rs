@@ -1,4 +1,4 @@
-//! Kubernetes around [`metallb_core`].
+#![doc = include_str!("../README.md")]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 #![forbid(unsafe_code)]
 

@@ -66,8 +66,13 @@ impl ServiceRecord {
 impl Tracked for ServiceRecord {
     /// A new version with the same content does not matter.
     fn differs(&self, previous: &Self) -> bool {
-        Self { resource_version: String::new(), ..self.clone() }
-            != Self { resource_version: String::new(), ..previous.clone() }
+        // Spelled out, so that a new field has to be thought about here.
+        let Self { fact, uid, resource_version: _, deprecated, foreign_ingress, annotated } = self;
+        *fact != previous.fact
+            || *uid != previous.uid
+            || *deprecated != previous.deprecated
+            || *foreign_ingress != previous.foreign_ingress
+            || *annotated != previous.annotated
     }
 }
 

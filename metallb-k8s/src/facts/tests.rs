@@ -198,7 +198,7 @@ fn the_state_of_a_node_is_read_from_conditions_labels_and_taints() {
     assert!(unwell.network_unavailable && unwell.excluded && unwell.control_plane && unwell.out_of_service);
 }
 
-fn slice(endpoints: Value) -> SliceRecord {
+fn slice(endpoints: &Value) -> SliceRecord {
     let object = json!({
         "metadata": { "name": "a-1", "namespace": "web", "labels": { "kubernetes.io/service-name": "a" } },
         "endpoints": endpoints,
@@ -208,7 +208,7 @@ fn slice(endpoints: Value) -> SliceRecord {
 
 #[test]
 fn an_endpoint_serves_when_ready_or_unjudged_or_still_serving() {
-    let found = slice(json!([
+    let found = slice(&json!([
         { "nodeName": "ready", "conditions": { "ready": true } },
         { "nodeName": "unjudged" },
         { "nodeName": "ending", "conditions": { "ready": false, "serving": true, "terminating": true } },
@@ -218,7 +218,7 @@ fn an_endpoint_serves_when_ready_or_unjudged_or_still_serving() {
     let nodes: Vec<_> = found.nodes.iter().map(NodeName::as_str).collect();
     assert_eq!(nodes, ["ending", "ready", "unjudged"].map(|node| node));
     assert!(!found.elsewhere);
-    assert!(slice(json!([{ "conditions": { "ready": true } }])).elsewhere);
+    assert!(slice(&json!([{ "conditions": { "ready": true } }])).elsewhere);
 }
 
 #[test]
@@ -226,14 +226,14 @@ fn slices_of_a_service_add_up_and_go_one_by_one() {
     let mut index = SliceIndex::default();
     let service = ServiceKey::new("web", "a");
     let keys = ["a-1", "a-2"].map(|name| ObjectKey::namespaced("web", name));
-    let on = |node: &str| slice(json!([{ "nodeName": node }]));
+    let on = |node: &str| slice(&json!([{ "nodeName": node }]));
     let nodes = |index: &SliceIndex| index.endpoints(&service).map(|endpoints| endpoints.nodes.len());
     assert_eq!(index.apply(&keys[0], Some(on("n1"))), BTreeSet::from([service.clone()]));
     index.apply(&keys[1], Some(on("n2")));
     assert_eq!(nodes(&index), Some(2));
     index.apply(&keys[0], None);
     assert_eq!(nodes(&index), Some(1));
-    index.apply(&keys[1], Some(slice(json!([{ "nodeName": "n2", "conditions": { "ready": false } }]))));
+    index.apply(&keys[1], Some(slice(&json!([{ "nodeName": "n2", "conditions": { "ready": false } }]))));
     assert_eq!(nodes(&index), None, "none can serve");
 }
 

@@ -157,3 +157,92 @@ impl<T: Tracked> Index<T> {
         objects.get(key).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Only the first number matters.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Thing(u8, u8);
+
+    impl Tracked for Thing {
+        fn differs(&self, previous: &Self) -> bool {
+            self.0 != previous.0
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Apply(u8, Option<Thing>),
+        Relist(BTreeMap<u8, Option<Thing>>),
+    }
+
+    fn thing() -> impl Strategy<Value = Option<Thing>> {
+        proptest::option::weighted(0.8, (0_u8..3, 0_u8..3).prop_map(|(a, b)| Thing(a, b)))
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0_u8..5, thing()).prop_map(|(key, thing)| Step::Apply(key, thing)),
+            proptest::collection::btree_map(0_u8..5, thing(), 0..5).prop_map(Step::Relist),
+        ]
+    }
+
+    fn key(number: u8) -> ObjectKey {
+        ObjectKey::cluster(number.to_string())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn exactly_what_matters_is_reported_and_the_newest_is_stored(steps in proptest::collection::vec(step(), 0..30)) {
+            let (store, mut index) = Index::new();
+            let mut model: BTreeMap<ObjectKey, Thing> = BTreeMap::new();
+            for step in steps {
+                let before = model.clone();
+                let mut reported = BTreeSet::new();
+                match step {
+                    Step::Apply(number, thing) => {
+                        let key = key(number);
+                        if index.apply(&key, thing.clone()) {
+                            reported.insert(key.clone());
+                        }
+                        model.remove(&key);
+                        model.extend(thing.map(|thing| (key, thing)));
+                    }
+                    Step::Relist(things) => {
+                        index.begin();
+                        for (number, thing) in &things {
+                            index.listed(key(*number), thing.clone());
+                            prop_assert_eq!(store.len(), before.len(), "the old content stays until the end");
+                        }
+                        reported = index.complete();
+                        let kept = things.into_iter().filter_map(|(number, thing)| Some((key(number), thing?)));
+                        model = kept.collect();
+                    }
+                }
+                let keys = before.keys().chain(model.keys());
+                let differ = |key: &&ObjectKey| before.get(*key).map(|thing| thing.0) != model.get(*key).map(|thing| thing.0);
+                let expected: BTreeSet<_> = keys.filter(differ).cloned().collect();
+                prop_assert_eq!(reported, expected);
+                let stored: BTreeMap<_, _> = store.all().into_iter().map(|(key, thing)| (key, (*thing).clone())).collect();
+                prop_assert_eq!(&stored, &model);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn synced_means_that_a_list_was_complete() {
+        let (store, mut index) = Index::<Thing>::new();
+        index.begin();
+        index.listed(key(1), Some(Thing(1, 1)));
+        assert!(!store.is_synced() && store.is_empty());
+        index.complete();
+        store.synced().await;
+        assert_eq!(store.len(), 1);
+    }
+}

@@ -4,6 +4,8 @@
 //! [`events`]); a [`Writer`] carries it out: several at a time, those to one object in order, the
 //! newest content only, again and again until it is done.
 
+use std::fmt;
+
 use metallb_core::{config::Kind, keys::ServiceKey};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -69,6 +71,19 @@ enum Slot {
     ServiceStatus(StatusKind, String),
     ConfigurationState,
     Event(String),
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(key) => write!(f, "Service {key}"),
+            Self::Object(kind, name) => write!(f, "{kind} {name}"),
+            Self::ServiceStatus(StatusKind::Layer2, name) => write!(f, "ServiceL2Status {name}"),
+            Self::ServiceStatus(StatusKind::Bgp, name) => write!(f, "ServiceBGPStatus {name}"),
+            Self::ConfigurationState => f.write_str("ConfigurationState"),
+            Self::Event(name) => write!(f, "Event {name}"),
+        }
+    }
 }
 
 impl Write {

@@ -126,3 +126,76 @@ fn same_question(current: &Service, before: &Service) -> bool {
         && *assigned == before.assigned
         && (*recorded_pools == before.recorded_pools || *demand == Demand::None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{ClassFilter, objects};
+
+    fn record(version: &str, annotations: &Value, ingress: &Value) -> ServiceRecord {
+        let object = json!({
+            "metadata": {
+                "name": "a", "namespace": "web", "uid": "u", "resourceVersion": version, "annotations": annotations,
+            },
+            "spec": { "type": "LoadBalancer", "clusterIPs": ["10.0.0.1"] },
+            "status": { "loadBalancer": { "ingress": ingress } },
+        });
+        let object: objects::Service = serde_json::from_value(object).unwrap();
+        ServiceRecord::cut(&object, &ClassFilter::default()).unwrap()
+    }
+
+    fn mk_write(before: &ServiceRecord) -> ServiceWrite {
+        ServiceWrite::assign(before, vec!["192.0.2.1".parse().unwrap()], vec![PoolName::new("p")])
+    }
+
+    fn written() -> (Value, Value) {
+        (json!({ "metallb.io/ip-allocated-from-pool": "p" }), json!([{ "ip": "192.0.2.1" }]))
+    }
+
+    #[test]
+    fn clearing_removes_by_null() {
+        let (annotations, ingress) = written();
+        let patch = ServiceWrite::clear(&record("1", &annotations, &ingress)).patch();
+        assert_eq!(patch["status"]["loadBalancer"], json!({ "ingress": null }));
+        assert!(patch["metadata"]["annotations"]["metallb.io/ip-allocated-from-pool"].is_null());
+        assert_eq!(patch["metadata"]["resourceVersion"], "1");
+    }
+
+    #[test]
+    fn the_old_annotation_is_taken_away_and_two_pools_are_both_named() {
+        let before = record("1", &json!({}), &json!([]));
+        let pools = vec![PoolName::new("p4"), PoolName::new("p6")];
+        let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        let patch = ServiceWrite::assign(&before, addresses, pools).patch();
+        let annotations = &patch["metadata"]["annotations"];
+        assert_eq!(annotations["metallb.io/ip-allocated-from-pool"], "p4,p6");
+        assert!(annotations.as_object().unwrap().contains_key("metallb.universe.tf/ip-allocated-from-pool"));
+        let ingress = &patch["status"]["loadBalancer"]["ingress"];
+        assert_eq!(*ingress, json!([{ "ip": "192.0.2.1" }, { "ip": "2001:db8::1" }]));
+    }
+
+    #[test]
+    fn what_is_written_already_is_not_written_again() {
+        let write = mk_write(&record("1", &json!({}), &json!([])));
+        let (annotations, ingress) = written();
+        assert_eq!(write.reconsider(Some(&record("2", &annotations, &ingress))), Reconsidered::Done);
+        let mut with_name = ingress;
+        with_name.as_array_mut().unwrap().push(json!({ "hostname": "elsewhere" }));
+        let (annotations, _) = written();
+        assert_ne!(write.reconsider(Some(&record("2", &annotations, &with_name))), Reconsidered::Done);
+    }
+
+    #[test]
+    fn only_an_unchanged_question_keeps_its_answer() {
+        let write = mk_write(&record("1", &json!({}), &json!([])));
+        let same = record("2", &json!({}), &json!([]));
+        assert!(
+            matches!(write.reconsider(Some(&same)), Reconsidered::Retry(again) if again.resource_version == "2")
+        );
+        let asked = record("2", &json!({ "metallb.io/address-pool": "q" }), &json!([]));
+        assert_eq!(write.reconsider(Some(&asked)), Reconsidered::Outdated);
+        let served_by_others = record("2", &json!({}), &json!([{ "ip": "203.0.113.1" }]));
+        assert_eq!(write.reconsider(Some(&served_by_others)), Reconsidered::Outdated);
+        assert_eq!(write.reconsider(None), Reconsidered::Outdated);
+    }
+}

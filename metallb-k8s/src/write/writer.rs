@@ -223,7 +223,7 @@ impl Inner {
                 Ok(Attempt::Again(newer)) => write = self.newer(slot, era).unwrap_or(*newer),
                 Err(failure) => {
                     if failures == 0 {
-                        warn!(object = ?slot, error = failure, "write failed, trying again");
+                        warn!(object = %slot, error = failure, "write failed, trying again");
                     }
                     tokio::time::sleep(self.options.backoff.pause(failures)).await;
                     failures = failures.saturating_add(1);
@@ -232,7 +232,7 @@ impl Inner {
             }
         }
         if failures > 0 {
-            info!(object = ?slot, failures, "write done after failures");
+            info!(object = %slot, failures, "write done after failures");
         }
     }
 

@@ -179,9 +179,7 @@ impl State {
         let apply = request.query.contains("fieldManager=");
         match request.method {
             Method::GET if request.query.contains("watch=true") => self.watch(&key.0, &request.query),
-            Method::GET if named => {
-                self.objects.get(&key).map_or_else(|| failure(404, "NotFound"), |found| ok(found))
-            }
+            Method::GET if named => self.objects.get(&key).map_or_else(|| failure(404, "NotFound"), ok),
             Method::GET => self.list(&key, &request.query),
             Method::POST => {
                 let key = (key.0, key.1, text(&request.body, "/metadata/name"));
@@ -275,8 +273,8 @@ impl State {
         let uid = if given.is_empty() { uid } else { given };
         let kind = if before.is_some() { "MODIFIED" } else { "ADDED" };
         merge(&mut object, &json!({ "metadata": { "resourceVersion": version, "uid": uid } }));
-        self.objects.insert(key.clone(), object.clone());
         self.publish(&key.0, kind, &object);
+        self.objects.insert(key, object.clone());
         object
     }
 

@@ -175,7 +175,7 @@ fn pools(cluster: &Cluster) -> (Store<ConfigObject<IPAddressPool>>, Queue<Object
     (store, queue)
 }
 
-fn pool(name: &str, addresses: Value) -> Value {
+fn pool(name: &str, addresses: &Value) -> Value {
     json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
         "metadata": { "name": name, "namespace": "metallb-system" },
@@ -186,8 +186,8 @@ fn pool(name: &str, addresses: Value) -> Value {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
     let cluster = Cluster::new();
-    cluster.put("ipaddresspools", pool("bad", json!("192.0.2.0/24")));
-    cluster.put("ipaddresspools", pool("good", json!(["192.0.2.0/24"])));
+    cluster.put("ipaddresspools", pool("bad", &json!("192.0.2.0/24")));
+    cluster.put("ipaddresspools", pool("good", &json!(["192.0.2.0/24"])));
     let (store, _queue) = pools(&cluster);
     store.synced().await;
     let found = |name: &str| store.get(&ObjectKey::namespaced("metallb-system", name)).unwrap();
@@ -198,17 +198,17 @@ async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_status_that_we_write_ourselves_is_stored_but_not_reported() {
     let cluster = Cluster::new();
-    cluster.put("ipaddresspools", pool("a", json!(["192.0.2.0/24"])));
+    cluster.put("ipaddresspools", pool("a", &json!(["192.0.2.0/24"])));
     let (store, queue) = pools(&cluster);
     store.synced().await;
     drain(&queue);
-    let mut with_status = pool("a", json!(["192.0.2.0/24"]));
+    let mut with_status = pool("a", &json!(["192.0.2.0/24"]));
     with_status["status"] = json!({ "assignedIPv4": 1 });
     cluster.put("ipaddresspools", with_status);
     let at = ObjectKey::namespaced("metallb-system", "a");
     eventually("the status arrives", || store.get(&at).is_some_and(|pool| pool.status["assignedIPv4"] == 1))
         .await;
     assert_eq!(queue.depth(), 0);
-    cluster.put("ipaddresspools", pool("a", json!(["198.51.100.0/24"])));
+    cluster.put("ipaddresspools", pool("a", &json!(["198.51.100.0/24"])));
     assert_eq!(queue.pop().await, at);
 }

@@ -76,7 +76,7 @@ fn describe(head: &str, path: &str, schema: &Value, lines: &mut BTreeSet<String>
         }
         for key in ["default", "enum"] {
             if let Some(value) = property.get(key) {
-                line.push_str(&format!(" {key}={value}"));
+                line = format!("{line} {key}={value}");
             }
         }
         lines.insert(line);

@@ -9,18 +9,18 @@ use metallb_k8s::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn new(spec: Value) -> BGPPeer {
+fn new(spec: &Value) -> BGPPeer {
     crd::decode(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap()
 }
 
-fn old(spec: Value) -> v1beta1::BGPPeer {
+fn old(spec: &Value) -> v1beta1::BGPPeer {
     crd::decode(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap()
 }
 
 #[test]
 fn a_plain_peer_needs_no_annotation() {
     let peer =
-        new(json!({ "myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1", "holdTime": "90s" }));
+        new(&json!({ "myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1", "holdTime": "90s" }));
     let converted = to_v1beta1(peer.clone());
     assert_eq!(converted.metadata.annotations, None);
     assert_eq!(converted.spec.peer_asn, 64513);
@@ -30,15 +30,15 @@ fn a_plain_peer_needs_no_annotation() {
 #[test]
 fn an_absent_hold_time_stays_absent_and_zero_stays_zero() {
     let base = json!({ "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1" });
-    assert_eq!(to_v1beta2(old(base.clone())).unwrap().spec.hold_time, None);
+    assert_eq!(to_v1beta2(old(&base)).unwrap().spec.hold_time, None);
     let mut zero = base;
     zero["holdTime"] = json!("0s");
-    assert_eq!(to_v1beta2(old(zero)).unwrap().spec.hold_time.as_deref(), Some("0s"));
+    assert_eq!(to_v1beta2(old(&zero)).unwrap().spec.hold_time.as_deref(), Some("0s"));
 }
 
 #[test]
 fn what_only_the_new_form_can_say_survives_a_visit_to_the_old_one() {
-    let peer = new(json!({
+    let peer = new(&json!({
         "myASN": 64512, "dynamicASN": "external", "interface": "eth1", "vrf": "red", "localASN": 64999,
         "connectTime": "10s", "enableGracefulRestart": true, "dualStackAddressFamily": true,
         "passwordSecret": { "name": "s" },
@@ -55,7 +55,7 @@ fn what_only_the_new_form_can_say_survives_a_visit_to_the_old_one() {
 
 #[test]
 fn a_password_never_gets_into_an_annotation() {
-    let peer = new(json!({
+    let peer = new(&json!({
         "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1", "vrf": "red", "password": "hunter2",
     }));
     let converted = to_v1beta1(peer.clone());
@@ -65,7 +65,7 @@ fn a_password_never_gets_into_an_annotation() {
 
 #[test]
 fn an_edit_in_the_old_form_wins_over_what_was_kept() {
-    let peer = new(json!({
+    let peer = new(&json!({
         "myASN": 1, "dynamicASN": "internal", "peerAddress": "192.0.2.1", "vrf": "red",
         "nodeSelectors": [{ "matchLabels": { "a": "b" } }],
     }));
@@ -80,7 +80,7 @@ fn an_edit_in_the_old_form_wins_over_what_was_kept() {
 
 #[test]
 fn an_annotation_that_was_tampered_with_is_an_error() {
-    let mut peer = old(json!({ "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1" }));
+    let mut peer = old(&json!({ "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1" }));
     peer.metadata.annotations = Some(BTreeMap::from([(KEPT.to_owned(), "{".to_owned())]));
     assert!(to_v1beta2(peer).unwrap_err().field.contains(KEPT));
 }
@@ -137,7 +137,7 @@ proptest! {
         if !spec["peerAddress"].is_null() {
             spec["interface"] = Value::Null;
         }
-        let peer = new(spec);
+        let peer = new(&spec);
         prop_assert_eq!(to_v1beta2(to_v1beta1(peer.clone())).unwrap(), peer);
     }
 }
