@@ -19,7 +19,7 @@ use metallb_lab::{Error, LabName, Options, Request, Response, RouterKind, Status
 
 The segment is 192.0.2.0/24 and 2001:db8:1ab::/64. The router has .1 and ::1, AS 64513, and takes
 external sessions from any AS; the client has .2 and ::2; node N has .(10+N) and ::(10+N).")]
-pub struct LabArgs {
+pub(crate) struct LabArgs {
     #[command(subcommand)]
     command: LabCommand,
 }
@@ -128,7 +128,7 @@ enum Output {
 
 /// Runs a `lab` command. Call it before any thread is started: it may move the process into
 /// namespaces.
-pub fn run(args: LabArgs) -> ExitCode {
+pub(crate) fn run(args: LabArgs) -> ExitCode {
     match dispatch(args.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

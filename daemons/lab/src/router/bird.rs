@@ -110,7 +110,7 @@ fn configuration() -> String {
         let family = if net.is_ipv4() { 4 } else { 6 };
         format!(
             "protocol bgp segment{family} {{ local {local} as {ROUTER_ASN}; neighbor range {net} external; \
-             dynamic name \"node{family}_\"; passive; direct;\n  \
+             dynamic name \"node{family}_\"; passive; direct; error wait time 1, 2;\n  \
              ipv4 {{ import all; export none; extended next hop on; }};\n  \
              ipv6 {{ import all; export none; }};\n}}\n"
         )

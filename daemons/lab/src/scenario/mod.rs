@@ -59,6 +59,14 @@ impl Place {
         }
     }
 
+    /// The address that the kernel gives to `eth0` by itself (RFC 4291, appendix A); a router may
+    /// prefer it as the next hop.
+    pub(crate) fn link_local(&self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.mac.0.map(u16::from);
+        let pair = |high: u16, low: u16| (high << 8) | low;
+        Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+    }
+
     /// Both addresses with the lengths of their prefixes.
     pub(crate) const fn addresses(&self) -> [(IpAddr, u8); 2] {
         [(IpAddr::V4(self.v4), V4_LENGTH), (IpAddr::V6(self.v6), V6_LENGTH)]
@@ -87,6 +95,11 @@ mod tests {
             (node.v4.to_string(), node.v6.to_string()),
             ("192.0.2.11".into(), "2001:db8:1ab::11".into())
         );
+    }
+
+    #[test]
+    fn the_link_local_address_is_made_of_the_hardware_address() {
+        assert_eq!(Place::node(1).link_local().to_string(), "fe80::ff:fe00:b");
     }
 
     #[test]

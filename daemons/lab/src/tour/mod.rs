@@ -16,7 +16,7 @@ use crate::cluster::Shown;
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::report::{Outcome, Reporter, Row};
-use crate::scenario;
+use crate::scenario::{self, Place};
 
 /// Why a step did not hold.
 #[derive(Debug)]
@@ -192,10 +192,11 @@ impl Tour<'_> {
 
     /// The node with this address on the segment.
     fn node_at(&self, address: IpAddr) -> Option<&str> {
+        let has = |place: &Place| {
+            place.link_local() == address || place.addresses().iter().any(|(own, _)| *own == address)
+        };
         let mut nodes = self.lab.nodes.iter();
-        nodes
-            .find(|(_, node)| node.host.place.addresses().iter().any(|(own, _)| *own == address))
-            .map(|(name, _)| name.as_str())
+        nodes.find(|(_, node)| has(&node.host.place)).map(|(name, _)| name.as_str())
     }
 
     /// Where next hops lead: names of nodes, or the address of something that is none.
