@@ -15,6 +15,9 @@ use metallb_arp::wire::ndp::{self, Envelope, Message, NeighborAdvertisement, Nei
 use metallb_arp::wire::{icmpv6, ipv6};
 
 /// Any frame is read without panic, and what is understood is written back as the same message.
+///
+/// # Panics
+/// When that does not hold.
 pub fn frame(bytes: &[u8]) {
     let Ok(frame) = Frame::parse(bytes) else { return };
     if let Ok(view) = PacketView::parse(frame.payload)
@@ -31,6 +34,9 @@ pub fn frame(bytes: &[u8]) {
 
 /// The same for neighbor discovery behind a right IPv6 header and checksum, so that the input reaches the
 /// message itself. The first two octets choose hop limit and source.
+///
+/// # Panics
+/// When that does not hold.
 pub fn ndp(bytes: &[u8]) {
     let Some(([hop_limit, source, ..], body)) = bytes.split_at_checked(2) else { return };
     let source = if source & 1 == 0 { Ipv6Addr::UNSPECIFIED } else { LINK_LOCAL };
@@ -87,6 +93,9 @@ fn check_message(message: &Message<'_>) {
 
 /// Any order of operations keeps the responder's promises; they are checked against a model that knows
 /// only what was asked for.
+///
+/// # Panics
+/// When a promise is broken.
 pub fn responder(bytes: &[u8]) {
     let mut input = Input(bytes);
     let mut world = World::new(input.next());

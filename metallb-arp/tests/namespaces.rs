@@ -9,20 +9,24 @@
     reason = "tests"
 )]
 
+#[path = "support/client.rs"]
+mod client;
 mod support;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use metallb_arp::io::linux::{Event, Options};
+use client::Observer;
+use metallb_arp::io::linux::{Driver, Event, Options};
 use metallb_arp::responder::{self, Reaction, Scope};
 use metallb_arp::wire::MacAddr;
 use metallb_arp::wire::arp::{Operation, Packet, PacketView};
 use metallb_arp::wire::ethernet::{EtherType, Frame, Header};
 use metallb_arp::wire::ndp::Message;
-use support::{Observer, Space, Speaker, eventually, in_namespace};
+use support::{Space, Speaker, eventually, in_namespace};
 
 const V4: &str = "192.0.2.1";
 const V6: &str = "2001:db8::1";
@@ -454,6 +458,66 @@ fn scopes_and_exclusions_narrow_the_interfaces() {
     });
 }
 
+/// A driver for the two tests below, started in a process with other capabilities.
+#[test]
+fn helper_that_announces_until_it_is_killed() {
+    let Some(file) = std::env::var_os(HELPER) else { return };
+    match Driver::start(Options::default()) {
+        Err(error) => std::fs::write(file, error.to_string()).unwrap(),
+        Ok((handle, _events)) => {
+            handle.announce(ip(V4), Scope::All).unwrap();
+            handle.announce(ip(V6), Scope::All).unwrap();
+            std::fs::write(file, "started").unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}
+
+/// Starts the helper in a namespace with these capabilities only; returns what it said.
+fn helper(node: &Space, capabilities: &str) -> (Child, String) {
+    let file = std::env::temp_dir().join(format!("metallb-arp-{}-{}", std::process::id(), node.tid));
+    let command = format!(
+        "exec setpriv --inh-caps -all --ambient-caps -all --bounding-set {capabilities} \"$0\" --exact helper_that_announces_until_it_is_killed"
+    );
+    let (this, said) = (std::env::current_exe().unwrap(), file.clone());
+    let child = node
+        .run(move || Command::new("sh").args(["-c", &command]).arg(this).env(HELPER, said).spawn().unwrap());
+    let mut text = String::new();
+    eventually("the helper says something", || {
+        text = std::fs::read_to_string(&file).unwrap_or_default();
+        !text.is_empty()
+    });
+    std::fs::remove_file(file).unwrap();
+    (child, text)
+}
+
+#[test]
+fn net_raw_is_the_only_capability_needed() {
+    in_namespace("net_raw_is_the_only_capability_needed", || {
+        let (node, client) = node_and_client();
+        let (mut child, said) = helper(&node, "-all,+net_raw");
+        assert_eq!(said, "started");
+        client.resolves(ip(V4), &node.mac("eth0"));
+        client.resolves(ip(V6), &node.mac("eth0"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+#[test]
+fn the_missing_capability_is_named() {
+    in_namespace("the_missing_capability_is_named", || {
+        let (node, _client) = node_and_client();
+        let (mut child, said) = helper(&node, "-net_raw");
+        assert!(said.contains("CAP_NET_RAW"), "{said}");
+        assert!(child.wait().unwrap().success());
+    });
+}
+
+const HELPER: &str = "METALLB_TEST_HELPER";
+
 /// While the driver is kept from reading, more changes happen than its netlink socket holds.
 #[test]
 fn lost_netlink_messages_are_made_up_for() {
@@ -478,7 +542,7 @@ fn lost_netlink_messages_are_made_up_for() {
         node.sh("ip link add gate0 type bridge");
         node.sh("ip link set gate0 up");
         stopped.recv_timeout(support::PATIENCE).unwrap();
-        node.sh("ip link add noise0 type bridge");
+        node.sh("ip link add noise0 type bridge && ip link set noise0 up");
         node.sh("for i in $(seq 2000); do echo link set noise0 alias text$i; done | ip -batch -");
         node.connect("eth1", &client, "client1");
         node.sh("ip link del eth0");

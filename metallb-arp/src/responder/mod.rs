@@ -24,11 +24,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::gratuitous::{Class, Limiter, REPEATS, Schedule};
+use crate::wire::MacAddr;
 use crate::wire::ipv6::solicited_node_group;
 use random::Random;
 use send::{Announcement, Reply};
-use table::{Entry, Phase, Presence, Table};
 pub(crate) use table::{Key, validate};
+use table::{Phase, Presence, Table};
 pub use types::{
     AnnounceError, Counters, DEFAULT_MAX_PPS, DEFAULT_REFRESH, DEFENCE_DELAY, DEFEND_INTERVAL, Effect, Event,
     Ignored, Interface, InterfaceIndex, MAX_DUE_PER_TIMEOUT, MAX_PENDING_EVENTS, MAX_PENDING_REPLIES,
@@ -65,6 +66,8 @@ pub struct Responder {
     /// The latest time seen.
     now: Option<Instant>,
     interfaces: BTreeMap<InterfaceIndex, Interface>,
+    /// The hardware addresses of `interfaces`.
+    own: Vec<MacAddr>,
     addresses: Table,
     /// How many addresses need a group on an interface.
     groups: BTreeMap<(InterfaceIndex, Ipv6Addr), usize>,
@@ -91,6 +94,7 @@ impl Responder {
             options,
             now: None,
             interfaces: BTreeMap::new(),
+            own: Vec::new(),
             addresses: Table::default(),
             groups: BTreeMap::new(),
             schedule: Schedule::default(),
@@ -119,6 +123,7 @@ impl Responder {
             self.settle(now, key, &interface);
         }
         self.interfaces.insert(index, interface);
+        self.own = self.interfaces.values().map(|interface| interface.mac).collect();
         if moved {
             self.reannounce(now, index);
         }
@@ -131,6 +136,7 @@ impl Responder {
         if self.interfaces.remove(&index).is_none() {
             return;
         }
+        self.own = self.interfaces.values().map(|interface| interface.mac).collect();
         for key in self.addresses.keys() {
             self.leave(key, index);
         }
@@ -143,9 +149,8 @@ impl Responder {
     pub fn reannounce(&mut self, now: Instant, index: InterfaceIndex) {
         let now = self.advance(now);
         for key in self.addresses.keys() {
-            let Some(presence) = self.addresses.get_mut(key).and_then(|entry| entry.presence(index)) else {
-                continue;
-            };
+            let Some(mut entry) = self.addresses.get_mut(key) else { continue };
+            let Some(presence) = entry.presence(index) else { continue };
             if presence.answers() {
                 presence.phase = Phase::Announcing { left: REPEATS };
                 presence.reschedule(&mut self.schedule, key, Some((Class::Urgent, now)));
@@ -166,10 +171,8 @@ impl Responder {
     /// [`Responder::announce`] for an address that has been checked.
     pub(crate) fn set(&mut self, now: Instant, key: Key, scope: Scope) {
         let now = self.advance(now);
-        match self.addresses.get_mut(key) {
-            Some(entry) if entry.scope == scope => return,
-            Some(entry) => entry.scope = scope,
-            None => self.addresses.insert(key, Entry::new(scope)),
+        if !self.addresses.set_scope(key, scope) {
+            return;
         }
         let interfaces: Vec<Interface> = self.interfaces.values().cloned().collect();
         for interface in &interfaces {
@@ -218,12 +221,12 @@ impl Responder {
 
     /// What happened to `address` since it was announced; `None` when it is not.
     pub fn counters(&self, address: IpAddr) -> Option<Counters> {
-        self.addresses.get(Key::from(address)).map(|entry| entry.counters)
+        self.addresses.counters(Key::from(address))
     }
 
     /// Every announced address with its counters.
     pub fn addresses(&self) -> BTreeMap<IpAddr, Counters> {
-        let counters = |key| self.addresses.get(key).map(|entry| (IpAddr::from(key), entry.counters));
+        let counters = |key| self.addresses.counters(key).map(|counters| (IpAddr::from(key), counters));
         self.addresses.keys().into_iter().filter_map(counters).collect()
     }
 
@@ -246,10 +249,12 @@ impl Responder {
 
     /// Makes an address live on an interface, or not, as its scope and family say.
     fn settle(&mut self, now: Instant, key: Key, interface: &Interface) {
-        let Some(entry) = self.addresses.get_mut(key) else { return };
+        let Some(mut entry) = self.addresses.get_mut(key) else { return };
         let carried = IpAddr::from(key).is_ipv4() || interface.link_local.is_some();
         let wanted = carried && entry.scope.contains(&interface.name);
-        match (wanted, entry.presence(interface.index).is_some()) {
+        let lives = entry.presence(interface.index).is_some();
+        drop(entry);
+        match (wanted, lives) {
             (true, false) => self.enter(now, key, interface.index),
             (false, true) => self.leave(key, interface.index),
             (true, true) | (false, false) => {}
@@ -257,7 +262,7 @@ impl Responder {
     }
 
     fn enter(&mut self, now: Instant, key: Key, index: InterfaceIndex) {
-        let Some(entry) = self.addresses.get_mut(key) else { return };
+        let Some(mut entry) = self.addresses.get_mut(key) else { return };
         let mut presence = Presence::new(index, self.next_number);
         self.next_number = self.next_number.wrapping_add(1);
         let at = if self.options.probe {
@@ -280,7 +285,7 @@ impl Responder {
     }
 
     fn leave(&mut self, key: Key, index: InterfaceIndex) {
-        let Some(entry) = self.addresses.get_mut(key) else { return };
+        let Some(mut entry) = self.addresses.get_mut(key) else { return };
         let Some(at) = entry.presences.iter().position(|presence| presence.interface == index) else {
             return;
         };

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::time::Instant;
 
 use super::send::Reply;
-use super::table::{Key, Phase};
+use super::table::{Key, Phase, Standing};
 use super::types::{
     DEFENCE_DELAY, DEFEND_INTERVAL, Event, Ignored, InterfaceIndex, MAX_PENDING_REPLIES, Outcome,
     PROBE_RETRY, Reaction,
@@ -132,21 +132,18 @@ impl Responder {
     }
 
     fn asked(&mut self, now: Instant, asked: Asked) -> Outcome {
-        let Some(entry) = self.addresses.get_mut(Key::from(asked.address)) else {
+        let Some(slot) = self.addresses.slot(Key::from(asked.address)) else {
             return Outcome::Ignored(Ignored::NotAnnounced);
         };
-        let Some(presence) = entry.presence(asked.index) else {
+        let standing = slot.standing(asked.index);
+        if standing == Standing::Absent {
             return Outcome::Ignored(Ignored::OtherInterface);
-        };
-        let answers = presence.answers();
-        let probing = matches!(presence.phase, Phase::Probing { .. });
-        entry.counters.requests += 1;
-        if probing && asked.takes {
-            let claimed = self.claimed(now, asked.index, asked.address, asked.by);
-            return claimed.unwrap_or(Outcome::Ignored(Ignored::Probing));
         }
-        if !answers {
-            return Outcome::Ignored(Ignored::Probing);
+        slot.requests += 1;
+        if let Standing::Quiet { probing } = standing {
+            let taken = probing && asked.takes;
+            let claimed = taken.then(|| self.claimed(now, asked.index, asked.address, asked.by));
+            return claimed.flatten().unwrap_or(Outcome::Ignored(Ignored::Probing));
         }
         if self.replies.len() >= MAX_PENDING_REPLIES {
             return Outcome::Ignored(Ignored::Busy);
@@ -164,9 +161,11 @@ impl Responder {
         mac: MacAddr,
     ) -> Option<Outcome> {
         let key = Key::from(address);
-        let entry = self.addresses.get_mut(key)?;
-        entry.presence(index)?;
-        entry.counters.conflicts += 1;
+        if self.addresses.slot(key)?.standing(index) == Standing::Absent {
+            return None;
+        }
+        let mut entry = self.addresses.get_mut(key)?;
+        entry.conflicts += 1;
         let presence = entry.presence(index)?;
         let recent =
             presence.conflict_at.and_then(|at| at.checked_add(DEFEND_INTERVAL)).is_some_and(|end| now < end);
@@ -186,6 +185,7 @@ impl Responder {
             }
         };
         presence.conflict_at = Some(now);
+        drop(entry);
         self.emit_event(Event::Conflict { address, interface: index, mac, reaction });
         Some(Outcome::Conflict(address))
     }
@@ -193,15 +193,15 @@ impl Responder {
     /// Whether one of our interfaces has this hardware address.
     #[inline]
     fn is_own(&self, mac: MacAddr) -> bool {
-        self.interfaces.values().any(|interface| interface.mac == mac)
+        self.own.contains(&mac)
     }
 
     /// Whether the network has handed back our own duplicate address detection (RFC 7527 §4.2).
     fn is_own_nonce(&mut self, index: InterfaceIndex, message: &NeighborSolicitationView<'_>) -> bool {
         let Some(nonce) = message.options.nonce() else { return false };
         let key = Key::from(IpAddr::V6(message.target()));
-        let presence = self.addresses.get_mut(key).and_then(|entry| entry.presence(index));
-        match presence.map(|presence| presence.phase) {
+        let Some(mut entry) = self.addresses.get_mut(key) else { return false };
+        match entry.presence(index).map(|presence| presence.phase) {
             Some(Phase::Probing { nonce: Some(own), .. }) => own.0 == nonce,
             _ => false,
         }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::random::Random;
-use super::table::{Key, Phase, Presence};
+use super::table::{Key, Phase, Presence, Standing};
 use super::types::{InterfaceIndex, MAX_DUE_PER_TIMEOUT};
 use super::{Interface, Responder};
 use crate::gratuitous::{self, Class, Place, REPEAT_INTERVAL, REPEATS};
@@ -84,9 +84,8 @@ impl Responder {
     /// Sends what is due at a place and decides what comes next there; returns the number of frames.
     fn fire(&mut self, now: Instant, due: Instant, place: Place) -> u32 {
         let (key, index) = place;
-        let Some(presence) = self.addresses.get_mut(key).and_then(|entry| entry.presence(index)) else {
-            return 0;
-        };
+        let Some(mut entry) = self.addresses.get_mut(key) else { return 0 };
+        let Some(presence) = entry.presence(index) else { return 0 };
         presence.taken();
         let (frames, next) = match presence.phase {
             Phase::Yielded => {
@@ -129,8 +128,10 @@ impl Responder {
             Reply::Ndp { interface, address, .. } => (interface, IpAddr::V6(address)),
         };
         let interface = self.interfaces.get(&index)?;
-        let entry = self.addresses.get_mut(Key::from(address))?;
-        entry.presence(index).filter(|presence| presence.answers())?;
+        let slot = self.addresses.slot(Key::from(address))?;
+        if slot.standing(index) != Standing::Answers {
+            return None;
+        }
         match *reply {
             Reply::Arp { address, to_mac, to, .. } => {
                 arp::Packet::reply(interface.mac, address, to_mac, to).emit_frame(to_mac, out);
@@ -148,7 +149,7 @@ impl Responder {
                 NeighborAdvertisement::answer(address, interface.mac).emit_frame(&envelope, out);
             }
         }
-        entry.counters.responses += 1;
+        slot.responses += 1;
         Some(index)
     }
 
@@ -159,7 +160,7 @@ impl Responder {
     ) -> Option<InterfaceIndex> {
         let (key, index) = announcement.place;
         let interface = self.interfaces.get(&index)?;
-        let entry = self.addresses.get_mut(key)?;
+        let mut entry = self.addresses.get_mut(key)?;
         let presence = entry.presence(index)?;
         match (IpAddr::from(key), announcement.form) {
             (IpAddr::V4(address), Form::Probe) => {
@@ -173,15 +174,15 @@ impl Responder {
             }
             (IpAddr::V4(address), Form::ArpReply) if presence.answers() => {
                 arp::Packet::gratuitous_reply(interface.mac, address).emit_frame(MacAddr::BROADCAST, out);
-                entry.counters.gratuitous += 1;
+                entry.gratuitous += 1;
             }
             (IpAddr::V4(address), _) if presence.answers() => {
                 arp::Packet::announcement(interface.mac, address).emit_frame(MacAddr::BROADCAST, out);
-                entry.counters.gratuitous += 1;
+                entry.gratuitous += 1;
             }
             (IpAddr::V6(address), _) if presence.answers() => {
                 write_unsolicited(interface, address, out)?;
-                entry.counters.gratuitous += 1;
+                entry.gratuitous += 1;
             }
             _ => return None,
         }

@@ -2,6 +2,7 @@
 
 use core::hash::{BuildHasherDefault, Hasher};
 use core::net::{IpAddr, Ipv6Addr};
+use core::ops::{Deref, DerefMut};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -39,25 +40,49 @@ pub(crate) fn validate(address: IpAddr) -> Result<IpAddr, AnnounceError> {
 }
 
 /// All announced addresses. Only the user adds keys, so the hash needs no protection against peers.
+///
+/// What a request needs stands in the table itself, in less than a cache line; the rest of an address is
+/// behind a pointer.
 #[derive(Debug, Default)]
-pub(super) struct Table(HashMap<Key, Entry, BuildHasherDefault<FoldHasher>>);
+pub(super) struct Table(HashMap<Key, Slot, BuildHasherDefault<FoldHasher>>);
 
 impl Table {
+    /// What a request needs of an address.
     #[inline]
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+    pub(super) fn slot(&mut self, key: Key) -> Option<&mut Slot> {
         self.0.get_mut(&key)
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&Entry> {
-        self.0.get(&key)
+    /// An address, to be changed.
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<EntryMut<'_>> {
+        self.0.get_mut(&key).map(EntryMut)
     }
 
-    pub(super) fn insert(&mut self, key: Key, entry: Entry) {
-        self.0.insert(key, entry);
+    /// The counters of an address.
+    pub(super) fn counters(&self, key: Key) -> Option<Counters> {
+        self.0.get(&key).map(|slot| Counters {
+            requests: slot.requests,
+            responses: slot.responses,
+            gratuitous: slot.entry.gratuitous,
+            conflicts: slot.entry.conflicts,
+        })
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
-        self.0.remove(&key)
+    /// Adds an address or changes its scope; `false` when nothing changes.
+    pub(super) fn set_scope(&mut self, key: Key, scope: Scope) -> bool {
+        if let Some(slot) = self.0.get_mut(&key) {
+            let changes = slot.entry.scope != scope;
+            slot.entry.scope = scope;
+            return changes;
+        }
+        let entry = Entry { scope, gratuitous: 0, conflicts: 0, presences: Vec::new() };
+        let slot = Slot { requests: 0, responses: 0, answering: Answering::Nowhere, entry: Box::new(entry) };
+        self.0.insert(key, slot);
+        true
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
+        self.0.remove(&key);
     }
 
     /// All keys, in order: what is done to each may reach an output.
@@ -68,21 +93,93 @@ impl Table {
     }
 }
 
+/// What a request needs of an announced address.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) requests: u64,
+    pub(super) responses: u64,
+    answering: Answering,
+    entry: Box<Entry>,
+}
+
+/// Where an address answers, kept in step by [`EntryMut`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answering {
+    Nowhere,
+    Only(InterfaceIndex),
+    Several,
+}
+
+/// How an address stands on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does not live there.
+    Absent,
+    /// It is being probed for, or left to another machine.
+    Quiet {
+        /// Probes are being sent.
+        probing: bool,
+    },
+    /// Requests are answered.
+    Answers,
+}
+
+impl Slot {
+    #[inline]
+    pub(super) fn standing(&self, interface: InterfaceIndex) -> Standing {
+        if self.answering == Answering::Only(interface) { Standing::Answers } else { self.look_up(interface) }
+    }
+
+    fn look_up(&self, interface: InterfaceIndex) -> Standing {
+        match self.entry.presences.iter().find(|presence| presence.interface == interface) {
+            None => Standing::Absent,
+            Some(presence) if presence.answers() => Standing::Answers,
+            Some(presence) => Standing::Quiet { probing: matches!(presence.phase, Phase::Probing { .. }) },
+        }
+    }
+}
+
+/// An announced address being changed.
+pub(super) struct EntryMut<'a>(&'a mut Slot);
+
+impl Deref for EntryMut<'_> {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.0.entry
+    }
+}
+
+impl DerefMut for EntryMut<'_> {
+    fn deref_mut(&mut self) -> &mut Entry {
+        &mut self.0.entry
+    }
+}
+
+impl Drop for EntryMut<'_> {
+    fn drop(&mut self) {
+        let mut answering = self.0.entry.presences.iter().filter(|presence| presence.answers());
+        self.0.answering = match (answering.next(), answering.next()) {
+            (None, _) => Answering::Nowhere,
+            (Some(only), None) => Answering::Only(only.interface),
+            (Some(_), Some(_)) => Answering::Several,
+        };
+    }
+}
+
 /// One announced address.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) scope: Scope,
-    pub(super) counters: Counters,
+    /// See [`Counters::gratuitous`].
+    pub(super) gratuitous: u64,
+    /// See [`Counters::conflicts`].
+    pub(super) conflicts: u64,
     /// The interfaces it lives on: those in scope that can carry its family.
     pub(super) presences: Vec<Presence>,
 }
 
 impl Entry {
-    pub(super) fn new(scope: Scope) -> Self {
-        Self { scope, counters: Counters::default(), presences: Vec::new() }
-    }
-
-    #[inline]
     pub(super) fn presence(&mut self, interface: InterfaceIndex) -> Option<&mut Presence> {
         self.presences.iter_mut().find(|presence| presence.interface == interface)
     }
@@ -155,11 +252,13 @@ pub(super) enum Phase {
     Steady,
 }
 
-/// Folds a 128-bit key with two multiplications.
+/// Folds a 128-bit key with one multiplication: every bit of it reaches the upper bits of the result,
+/// which the hash table's tags are taken from, and the lower ones, which its buckets are taken from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FoldHasher(u64);
 
 impl Hasher for FoldHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
@@ -172,21 +271,18 @@ impl Hasher for FoldHasher {
 
     #[inline]
     fn write_u128(&mut self, key: u128) {
-        let folded = fold(key ^ u128::from(self.0) ^ OFFSET, MULTIPLIER_HIGH);
-        self.0 = fold(u128::from(folded), MULTIPLIER_LOW);
+        let (high, low) = halves(key);
+        let (above, below) = halves(u128::from(low ^ self.0 ^ LOW_MASK) * u128::from(high ^ HIGH_MASK));
+        self.0 = above ^ below;
     }
 }
 
-/// Both halves times an odd number, mixed: every bit of the key reaches the upper bits of the result,
-/// which the hash table's tags are taken from, and the lower ones, which its buckets are taken from.
 #[inline]
-fn fold(key: u128, by: u128) -> u64 {
-    let product = key.wrapping_mul(by);
-    let bytes = (product ^ (product >> 64) ^ (product >> 32)).to_le_bytes();
-    let (low, _) = bytes.split_at(8);
-    low.iter().rev().fold(0, |all, byte| (all << 8) | u64::from(*byte))
+fn halves(whole: u128) -> (u64, u64) {
+    let high = u64::try_from(whole >> 64).unwrap_or_default();
+    let low = u64::try_from(whole & u128::from(u64::MAX)).unwrap_or_default();
+    (high, low)
 }
 
-const OFFSET: u128 = 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7344;
-const MULTIPLIER_HIGH: u128 = 0xa409_3822_299f_31d0_082e_fa98_ec4e_6c89;
-const MULTIPLIER_LOW: u128 = 0x4528_21e6_38d0_1377;
+const LOW_MASK: u64 = 0x243f_6a88_85a3_08d3;
+const HIGH_MASK: u64 = 0xa409_3822_299f_31d1;

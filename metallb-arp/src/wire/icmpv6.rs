@@ -89,25 +89,27 @@ impl Kind {
 /// is zero when the checksum is right.
 #[inline]
 pub fn checksum(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> u16 {
-    let length = u64::try_from(message.len()).unwrap_or(u64::MAX) & u64::from(u32::MAX);
-    let mut sum = length + u64::from(ipv6::NextHeader::ICMPV6.0);
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    let mut sum = sum_of(&length.to_be_bytes()) + sum_of(&[0, ipv6::NextHeader::ICMPV6.0]);
     sum += sum_of(&source.octets()) + sum_of(&destination.octets()) + sum_of(message);
     while sum > u64::from(u16::MAX) {
         sum = (sum & u64::from(u16::MAX)) + (sum >> 16);
     }
-    !u16::try_from(sum).unwrap_or(u16::MAX)
+    u16::from_be(!u16::try_from(sum).unwrap_or(u16::MAX))
 }
 
-/// Sum of the 16-bit words, with an odd last octet padded by zero. Adding 32-bit words gives the same
-/// sum modulo 65535 and halves the work; 2^32 words would be needed to overflow.
+/// Sum of the words, padded by zeroes, in the byte order of the machine: swapping the octets of all words
+/// swaps those of the sum (RFC 1071 §2 (B)). Adding 32-bit words gives the same sum modulo 65535 and
+/// halves the work; 2^32 words would be needed to overflow.
+#[inline]
 fn sum_of(bytes: &[u8]) -> u64 {
     let (words, tail) = bytes.as_chunks::<4>();
-    let sum: u64 = words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
+    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
     let mut last = [0; 4];
     for (to, from) in last.iter_mut().zip(tail) {
         *to = *from;
     }
-    sum + u64::from(u32::from_be_bytes(last))
+    sum + u64::from(u32::from_ne_bytes(last))
 }
 
 /// Why a packet does not hold an ICMPv6 message.
