@@ -6,6 +6,16 @@
 //! resource whose definition is given to it. There are no controllers behind it except those the
 //! API itself needs: namespace clean-up and garbage collection by owner reference.
 //!
+//! # What it does not do
+//!
+//! CEL rules of definitions (`x-kubernetes-validations`) are stored and not evaluated. Admission and conversion
+//! webhooks are not called: a definition with `conversion.strategy: Webhook` is served in its storage version, and
+//! its other versions answer with an error that says so. There is no scheduler, kubelet or workload controller, pods
+//! are deleted at once, and nothing survives the process.
+//!
+//! Unlike the real server it answers a watch from a version that was never reached with 410 instead of waiting for
+//! it: such a version can only come from before a restart.
+//!
 //! There is **no authentication and no TLS**. The server therefore refuses to listen anywhere but
 //! on loopback unless [`Builder::allow_remote`] says otherwise.
 //!

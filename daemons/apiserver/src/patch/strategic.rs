@@ -184,3 +184,59 @@ fn is_directive(name: &str) -> bool {
         || name.starts_with("$setElementOrder/")
         || name.starts_with("$deleteFromPrimitiveList/")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::strategic_merge;
+    use crate::schema::{Node, reference};
+
+    fn patched(kind: &str, mut target: Value, patch: &Value) -> Value {
+        let schema = reference(&format!("io.k8s.api.core.v1.{kind}"));
+        strategic_merge(Node::new(&schema), &mut target, patch).unwrap();
+        target
+    }
+
+    #[test]
+    fn elements_are_merged_deleted_and_ordered_by_their_key() {
+        let target =
+            json!({"spec": {"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "b"}, {"port": 3}]}});
+        let patch = json!({"spec": {
+            "$setElementOrder/ports": [{"port": 4}, {"port": 1}],
+            "ports": [{"port": 1, "name": "z"}, {"$patch": "delete", "port": 2}, {"port": 4}],
+        }});
+        assert_eq!(
+            patched("Service", target, &patch),
+            json!({"spec": {"ports": [{"port": 4}, {"port": 1, "name": "z"}, {"port": 3}]}})
+        );
+    }
+
+    #[test]
+    fn directives_replace_retain_and_delete_primitives() {
+        let target = json!({
+            "metadata": {"finalizers": ["a", "b"], "labels": {"x": "1", "y": "2"}},
+            "spec": {"volumes": [{"name": "v", "emptyDir": {}}], "tolerations": [{"key": "old"}]},
+        });
+        let patch = json!({
+            "metadata": {
+                "$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["b", "c"],
+                "labels": {"$patch": "replace", "z": "3"},
+            },
+            "spec": {
+                "volumes": [{"$retainKeys": ["name", "hostPath"], "name": "v", "hostPath": {"path": "/"}}],
+                "tolerations": [{"key": "new"}],
+            },
+        });
+        assert_eq!(
+            patched("Pod", target, &patch),
+            json!({
+                "metadata": {"finalizers": ["b", "c"], "labels": {"z": "3"}},
+                "spec": {
+                    "volumes": [{"name": "v", "hostPath": {"path": "/"}}],
+                    "tolerations": [{"key": "new"}],
+                },
+            })
+        );
+    }
+}

@@ -75,3 +75,48 @@ fn walk(node: Node<'_>, value: &mut Value, path: &mut String, unknown: &mut Vec<
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::prune;
+    use crate::schema::Node;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from)
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("[a-d]", inner, 0..4)
+                    .prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// What is pruned once stays as it is, known fields and free ones survive.
+        #[test]
+        fn pruning_twice_finds_nothing_more(mut value in values()) {
+            let schema = json!({"type": "object", "properties": {
+                "a": {"type": "object", "properties": {"b": {"type": "array", "items": {
+                    "type": "object", "properties": {"c": {"type": "integer"}},
+                }}}},
+                "c": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "d": {"type": "object", "additionalProperties": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+            }});
+            let before = value.clone();
+            prune(Node::new(&schema), &mut value);
+            prop_assert_eq!(value.get("c"), before.get("c"));
+            prop_assert_eq!(value.get("b"), if before.is_array() { before.get("b") } else { None });
+            prop_assert!(prune(Node::new(&schema), &mut value).is_empty());
+        }
+    }
+}

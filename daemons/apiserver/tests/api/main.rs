@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod kubectl;
+mod metallb;
 mod objects;
 mod ownership;
 mod support;

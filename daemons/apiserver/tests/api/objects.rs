@@ -364,3 +364,36 @@ async fn addresses_beyond_loopback_are_refused() {
     let refused = server.serve(listener).unwrap_err().to_string();
     assert!(refused.contains("neither authentication nor TLS"), "{refused}");
 }
+
+#[tokio::test]
+async fn events_of_both_groups_are_the_same_objects() {
+    let client = mk_client(&mk_server());
+    let new: Api<k8s_openapi::api::events::v1::Event> = Api::default_namespaced(client.clone());
+    let old: Api<k8s_openapi::api::core::v1::Event> = Api::default_namespaced(client);
+    let event = json!({
+        "metadata": {"name": "e"}, "eventTime": "2025-01-01T00:00:00.000000Z", "action": "Assign",
+        "reason": "IPAllocated", "note": "Assigned IP", "type": "Normal", "reportingController": "c",
+        "reportingInstance": "i",
+        "regarding": {"kind": "Service", "name": "web", "namespace": "default"},
+    });
+    new.create(&PostParams::default(), &serde_json::from_value(event).unwrap()).await.unwrap();
+    let selected = ListParams::default().fields("involvedObject.name=web,type=Normal");
+    let found = old.list(&selected).await.unwrap().items;
+    assert_eq!(found[0].message.as_deref(), Some("Assigned IP"));
+    assert_eq!(found[0].reporting_component.as_deref(), Some("c"));
+    let found = new.list(&ListParams::default().fields("regarding.name=web")).await.unwrap().items;
+    assert_eq!(found[0].note.as_deref(), Some("Assigned IP"));
+    let strayed =
+        json!({"metadata": {"name": "f"}, "involvedObject": {"kind": "Service", "namespace": "other"}});
+    let refused = old.create(&PostParams::default(), &serde_json::from_value(strayed).unwrap()).await;
+    assert_eq!(refusal(refused).2, ["involvedObject.namespace"]);
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_limit_are_refused() {
+    let server = metallb_apiserver::Server::builder().max_body(2_000).build().unwrap();
+    let maps: Api<ConfigMap> = Api::default_namespaced(mk_client(&server));
+    let map = json!({"metadata": {"name": "m"}, "data": {"a": "x".repeat(3_000)}});
+    let refused = maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await;
+    assert_eq!(refusal(refused).0, 413);
+}
