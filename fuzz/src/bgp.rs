@@ -21,6 +21,9 @@ mod naive;
 
 /// A stream is cut into the same messages however it is split, and every message is read without panic. The first
 /// octet chooses the limit and the size of the pieces.
+///
+/// # Panics
+/// When the property does not hold.
 pub fn stream(bytes: &[u8]) {
     let Some((choice, stream)) = bytes.split_first() else { return };
     let limit = if choice & 0x80 == 0 { MessageLimit::Standard } else { MessageLimit::Extended };
@@ -75,6 +78,9 @@ fn read(frame: Frame<'_>) {
 }
 
 /// Any octets are read as the body of an OPEN without panic, and what is understood survives being written.
+///
+/// # Panics
+/// When the property does not hold.
 pub fn open(bytes: &[u8]) {
     match Open::parse(bytes) {
         Ok(open) => check_open(&open),
@@ -98,6 +104,9 @@ fn check_open(open: &Open) {
 }
 
 /// An UPDATE is judged as the naive judgement does. The first octet chooses the session, the rest is the body.
+///
+/// # Panics
+/// When the property does not hold.
 pub fn update(bytes: &[u8]) {
     let Some((choice, body)) = bytes.split_first() else { return };
     compare::agree(body, &context(*choice));
@@ -127,6 +136,9 @@ fn context(choice: u8) -> UpdateContext {
 }
 
 /// Routes that are understood are packed, and the packed messages are understood as the same routes.
+///
+/// # Panics
+/// When the property does not hold.
 pub fn repack(bytes: &[u8]) {
     let mut context = context(0x10);
     context.peer = PeerKind::Internal;

@@ -11,9 +11,13 @@ pub(super) const SLOT: usize = 17;
 ///
 /// Host bits are written as zero, so `10.0.0.5/8` becomes `10.0.0.0/8`.
 pub trait WirePrefix: std::fmt::Debug + sealed::Sealed {
-    /// The most octets a prefix of this type takes.
+    /// The octets of the address when the prefix is a single IPv4 address; most tables have nothing else.
     #[doc(hidden)]
-    const MAX_OCTETS: usize;
+    fn ipv4_host(&self) -> Option<[u8; 4]>;
+
+    /// The octets of the address when the prefix is a single IPv6 address.
+    #[doc(hidden)]
+    fn ipv6_host(&self) -> Option<[u8; 16]>;
 
     /// Writes length and octets to the front of `slot` and returns how many that are; `None` when the prefix is
     /// not of `family`. What follows in the slot is undefined.
@@ -22,7 +26,15 @@ pub trait WirePrefix: std::fmt::Debug + sealed::Sealed {
 }
 
 impl WirePrefix for Ipv4Network {
-    const MAX_OCTETS: usize = 5;
+    #[inline]
+    fn ipv4_host(&self) -> Option<[u8; 4]> {
+        (self.prefix() == 32).then(|| self.ip().octets())
+    }
+
+    #[inline]
+    fn ipv6_host(&self) -> Option<[u8; 16]> {
+        None
+    }
 
     #[inline]
     fn put(&self, family: Family, slot: &mut [u8; SLOT]) -> Option<usize> {
@@ -40,7 +52,15 @@ impl WirePrefix for Ipv4Network {
 }
 
 impl WirePrefix for Ipv6Network {
-    const MAX_OCTETS: usize = SLOT;
+    #[inline]
+    fn ipv4_host(&self) -> Option<[u8; 4]> {
+        None
+    }
+
+    #[inline]
+    fn ipv6_host(&self) -> Option<[u8; 16]> {
+        (self.prefix() == 128).then(|| self.ip().octets())
+    }
 
     #[inline]
     fn put(&self, family: Family, slot: &mut [u8; SLOT]) -> Option<usize> {
@@ -57,7 +77,21 @@ impl WirePrefix for Ipv6Network {
 }
 
 impl WirePrefix for IpNetwork {
-    const MAX_OCTETS: usize = SLOT;
+    #[inline]
+    fn ipv4_host(&self) -> Option<[u8; 4]> {
+        match self {
+            Self::V4(network) => network.ipv4_host(),
+            Self::V6(_) => None,
+        }
+    }
+
+    #[inline]
+    fn ipv6_host(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::V4(_) => None,
+            Self::V6(network) => network.ipv6_host(),
+        }
+    }
 
     #[inline]
     fn put(&self, family: Family, slot: &mut [u8; SLOT]) -> Option<usize> {
@@ -69,13 +103,34 @@ impl WirePrefix for IpNetwork {
 }
 
 impl<P: WirePrefix> WirePrefix for &P {
-    const MAX_OCTETS: usize = P::MAX_OCTETS;
+    #[inline]
+    fn ipv4_host(&self) -> Option<[u8; 4]> {
+        (*self).ipv4_host()
+    }
+
+    #[inline]
+    fn ipv6_host(&self) -> Option<[u8; 16]> {
+        (*self).ipv6_host()
+    }
 
     #[inline]
     fn put(&self, family: Family, slot: &mut [u8; SLOT]) -> Option<usize> {
         (*self).put(family, slot)
     }
 }
+
+/// The most octets a prefix of `family` takes, its length octet included.
+pub(super) const fn max_octets(family: Family) -> usize {
+    match family {
+        Family::Ipv4Unicast => IPV4_HOST,
+        Family::Ipv6Unicast => IPV6_HOST,
+    }
+}
+
+/// Octets of an IPv4 host route.
+pub(super) const IPV4_HOST: usize = 5;
+/// Octets of an IPv6 host route.
+pub(super) const IPV6_HOST: usize = 17;
 
 /// Octets a prefix of `bits` takes, its length octet included.
 #[inline]

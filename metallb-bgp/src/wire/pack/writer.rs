@@ -5,7 +5,7 @@ use crate::wire::error::EncodeError;
 use crate::wire::header::MessageLimit;
 
 use super::attributes::AttributeBlock;
-use super::prefix::{SLOT, WirePrefix};
+use super::prefix::{IPV4_HOST, IPV6_HOST, SLOT, WirePrefix, max_octets};
 use super::template::{self, Template};
 
 /// UPDATEs that announce prefixes sharing one set of attributes.
@@ -89,25 +89,19 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
 
     /// Appends prefixes until the message is full and returns their number.
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
-        let room = self.template.room(self.limit);
-        let mut left = room.unwrap_or(0);
+        let mut left = self.template.room(self.limit).unwrap_or(0);
         let mut count = 0_usize;
-        if let Some(prefix) = self.pending.take() {
-            if !self.fill_one(prefix, &mut left, out)? {
-                return Err(self.too_large());
+        let mut chunk = [0_u8; CHUNK];
+        loop {
+            let gathered = self.gather(left, &mut chunk)?;
+            if gathered.count == 0 {
+                break;
             }
-            count = 1;
+            out.extend_from_slice(chunk.get(..gathered.octets).unwrap_or_default());
+            left = left.saturating_sub(gathered.octets);
+            count = count.wrapping_add(gathered.count);
         }
-        while left >= <I::Item as WirePrefix>::MAX_OCTETS {
-            let before = out.len();
-            let added = self.fill_chunk(left, out)?;
-            left = left.saturating_sub(out.len().saturating_sub(before));
-            count = count.wrapping_add(added);
-            if added == 0 {
-                return Ok(count);
-            }
-        }
-        while let Some(prefix) = self.prefixes.next() {
+        while let Some(prefix) = self.next() {
             if !self.fill_one(prefix, &mut left, out)? {
                 return if count == 0 { Err(self.too_large()) } else { Ok(count) };
             }
@@ -116,26 +110,68 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
         Ok(count)
     }
 
-    /// The fast path: appends prefixes as long as any prefix fits into `left` and into the chunk.
+    fn next(&mut self) -> Option<I::Item> {
+        self.pending.take().or_else(|| self.prefixes.next())
+    }
+
+    /// Gathers prefixes as long as any prefix fits into `left` and into the chunk.
     #[inline]
-    fn fill_chunk(&mut self, left: usize, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
-        let mut chunk = [0_u8; CHUNK];
-        let last_start = left.min(CHUNK).saturating_sub(<I::Item as WirePrefix>::MAX_OCTETS);
-        let mut used = 0_usize;
-        let mut count = 0_usize;
-        while used <= last_start {
-            let Some(slot) = chunk.get_mut(used..).and_then(|rest| rest.first_chunk_mut::<SLOT>()) else {
-                break;
-            };
-            let Some(prefix) = self.prefixes.next() else { break };
-            let Some(octets) = prefix.put(self.family, slot) else {
-                return Err(EncodeError::WrongFamily(self.family));
-            };
-            used = used.wrapping_add(octets);
-            count = count.wrapping_add(1);
+    fn gather(&mut self, left: usize, chunk: &mut [u8; CHUNK]) -> Result<Gathered, EncodeError> {
+        let room = left.min(CHUNK.saturating_sub(SLOT));
+        let last_start = room.checked_sub(max_octets(self.family));
+        let mut gathered = Gathered { count: 0, octets: 0 };
+        while last_start.is_some_and(|last| gathered.octets <= last) {
+            let rest = chunk.get_mut(gathered.octets..).unwrap_or_default();
+            let Some(slot) = rest.first_chunk_mut::<SLOT>() else { break };
+            let Some(prefix) = self.next() else { break };
+            let octets = prefix.put(self.family, slot).ok_or(EncodeError::WrongFamily(self.family))?;
+            gathered.add(1, octets);
+            if octets == max_octets(self.family) {
+                let hosts = self.gather_hosts(chunk.get_mut(gathered.octets..room).unwrap_or_default());
+                gathered.add(hosts, hosts.wrapping_mul(octets));
+            }
         }
-        out.extend_from_slice(chunk.get(..used).unwrap_or_default());
-        Ok(count)
+        Ok(gathered)
+    }
+
+    /// Fills `room` with single addresses until it is full or another prefix comes, and returns their number.
+    #[inline]
+    fn gather_hosts(&mut self, room: &mut [u8]) -> usize {
+        match self.family {
+            Family::Ipv4Unicast => self.gather_run::<IPV4_HOST>(room, |prefix, slot| {
+                let [a, b, c, d] = prefix.ipv4_host()?;
+                *slot = [32, a, b, c, d];
+                Some(())
+            }),
+            Family::Ipv6Unicast => self.gather_run::<IPV6_HOST>(room, |prefix, slot| {
+                let (length, address) = slot.split_first_mut()?;
+                *address.first_chunk_mut()? = prefix.ipv6_host()?;
+                *length = 128;
+                Some(())
+            }),
+        }
+    }
+
+    /// With slots of one size nothing has to be computed to find the next, nor checked to stay inside.
+    #[inline]
+    fn gather_run<const N: usize>(
+        &mut self,
+        room: &mut [u8],
+        put: impl Fn(&I::Item, &mut [u8; N]) -> Option<()>,
+    ) -> usize {
+        let (slots, _) = room.as_chunks_mut::<N>();
+        let all = slots.len();
+        let mut slots = slots.iter_mut();
+        while let Some(slot) = slots.next() {
+            let Some(prefix) = self.prefixes.next() else {
+                return all.wrapping_sub(slots.len()).wrapping_sub(1);
+            };
+            if put(&prefix, slot).is_none() {
+                self.pending = Some(prefix);
+                return all.wrapping_sub(slots.len()).wrapping_sub(1);
+            }
+        }
+        all
     }
 
     /// Appends `prefix` if it fits into `left`, else keeps it for the next message.
@@ -162,6 +198,19 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
         let octets = self.pending.as_ref().and_then(|prefix| prefix.put(self.family, &mut slot));
         let size = self.template.size_with(octets.unwrap_or(0));
         EncodeError::TooLarge { size, limit: self.limit.octets() }
+    }
+}
+
+/// What stands in a chunk.
+struct Gathered {
+    count: usize,
+    octets: usize,
+}
+
+impl Gathered {
+    const fn add(&mut self, count: usize, octets: usize) {
+        self.count = self.count.wrapping_add(count);
+        self.octets = self.octets.wrapping_add(octets);
     }
 }
 

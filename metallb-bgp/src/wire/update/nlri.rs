@@ -63,13 +63,35 @@ impl<'a> Prefixes<'a> {
             None
         };
         let (bits, rest) = self.octets.split_first()?;
-        let prefix = match self.family {
-            Family::Ipv4Unicast => IpNetwork::V4(ipv4(*bits, rest)?),
-            Family::Ipv6Unicast => IpNetwork::V6(ipv6(*bits, rest)?),
-        };
-        self.octets = self.octets.get(octets_of(*bits)..)?;
         self.count = self.count.saturating_sub(1);
+        let prefix = match self.family {
+            Family::Ipv4Unicast => IpNetwork::V4(self.take_ipv4(*bits, rest)?),
+            Family::Ipv6Unicast => IpNetwork::V6(self.take_ipv6(*bits, rest)?),
+        };
         Some((path_id, prefix))
+    }
+
+    /// A single address moves on by a constant, so that the processor need not wait for the length it reads.
+    #[inline]
+    fn take_ipv4(&mut self, bits: u8, rest: &'a [u8]) -> Option<Ipv4Network> {
+        if bits == 32 {
+            let (address, rest) = rest.split_first_chunk::<4>()?;
+            self.octets = rest;
+            return Ipv4Network::new(Ipv4Addr::from(*address), 32).ok();
+        }
+        self.octets = rest.get(usize::from(bits).div_ceil(8)..)?;
+        ipv4(bits, rest)
+    }
+
+    #[inline]
+    fn take_ipv6(&mut self, bits: u8, rest: &'a [u8]) -> Option<Ipv6Network> {
+        if bits == 128 {
+            let (address, rest) = rest.split_first_chunk::<16>()?;
+            self.octets = rest;
+            return Ipv6Network::new(Ipv6Addr::from(*address), 128).ok();
+        }
+        self.octets = rest.get(usize::from(bits).div_ceil(8)..)?;
+        ipv6(bits, rest)
     }
 }
 
