@@ -198,7 +198,7 @@ fn has_leading_zero(text: &str) -> bool {
 }
 
 fn parse_length(text: &str, family: Family) -> Result<u8, AddressError> {
-    if text.contains(['.', ':']) {
+    if text.parse::<IpAddr>().is_ok() {
         return Err(AddressError::Netmask { text: text.into() });
     }
     let max = family.bits();

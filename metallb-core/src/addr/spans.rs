@@ -34,6 +34,14 @@ impl Spans {
             if last >= to {
                 return;
             }
+            // The usual case: one span grows and touches no other.
+            let reach = to.checked_add(1).unwrap_or(to);
+            if self.spans.range(from..=reach).next_back().is_none_or(|(&next, _)| next == first) {
+                if let Some(end) = self.spans.get_mut(&first) {
+                    *end = to;
+                }
+                return;
+            }
             from = first;
         }
         let reach = to.checked_add(1).unwrap_or(to);

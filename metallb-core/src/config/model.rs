@@ -49,7 +49,12 @@ pub struct ServiceAllocation {
 impl Pool {
     /// True when the address is one of the pool's and may be used.
     pub fn contains(&self, address: IpAddr) -> bool {
-        !(self.avoid_buggy_ips && crate::addr::is_buggy(address)) && self.entry_of(address).is_some()
+        !self.avoids(address) && self.entry_of(address).is_some()
+    }
+
+    /// True when the address would not be used even if it is one of the pool's.
+    pub const fn avoids(&self, address: IpAddr) -> bool {
+        self.avoid_buggy_ips && crate::addr::is_buggy(address)
     }
 
     /// The entry that the address lies in, whether it may be used or not.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::action::{ClearReason, Usage};
-use super::book::{Book, Holding};
+use super::book::{Added, Book, Holding, Slot};
 use super::claim::{Claim, Sharing};
 use super::error::AllocationError;
 use super::journal::Journal;
@@ -118,7 +118,7 @@ impl Allocator {
                 self.may_join(claim, address, true).map(|()| held).map_err(ClearReason::Conflict)
             });
             match kept {
-                Ok(held) => self.hold(claim, address, held),
+                Ok(held) => drop(self.hold(claim, address, held)),
                 Err(reason) => refused.push(reason),
             }
         }
@@ -262,7 +262,7 @@ impl Allocator {
         let Some(pool) = self.pools.index(id).map(PoolIndex::pool) else {
             return Err(ClearReason::NotInPool { address });
         };
-        if !pool.contains(address) {
+        if pool.avoids(address) {
             return Err(ClearReason::Avoided { address, pool: pool.name.clone() });
         }
         if !pool.admits(claim.service.namespace(), claim.namespace_labels, claim.labels) {
@@ -324,8 +324,8 @@ impl Allocator {
         }
     }
 
-    /// Writes down that the service holds the address.
-    pub(super) fn hold(&mut self, claim: &Claim<'_>, address: IpAddr, held: Option<PoolName>) {
+    /// Writes down that the service holds the address. Returns its number in the book.
+    pub(super) fn hold(&mut self, claim: &Claim<'_>, address: IpAddr, held: Option<PoolName>) -> Slot {
         let family = Family::of(address);
         let location = self.pools.locate(address);
         if let Some(until) = self.quarantine.remove(address)
@@ -333,24 +333,28 @@ impl Allocator {
         {
             self.pools.index_mut(pool, |index| index.end_quarantine(family, position, until));
         }
-        let first = !self.book.is_held(address);
-        let before = self.book.common_sharing(address).cloned();
-        let ports: Vec<Port> = claim.ports.iter().copied().collect();
-        self.book.add(claim.service, claim.sharing.clone(), ports, address);
+        let before = if claim.sharing.is_some() { self.book.common_sharing(address).cloned() } else { None };
+        let Added { slot, first } = self.book.add(claim, address);
         if first && let Some((pool, position)) = location {
             self.pools.index_mut(pool, |index| index.hold(family, position));
             self.note_usage(pool);
         }
-        self.reindex(address, location, before.as_ref());
+        if claim.sharing.is_some() {
+            let ports: Vec<Port> = claim.ports.iter().copied().collect();
+            self.reindex(address, location, before.as_ref(), (&ports, &[]));
+        }
         self.note_held(claim.service, family, held);
+        slot
     }
 
     fn drop_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
         let family = Family::of(address);
         let location = self.pools.locate(address);
         let before = self.book.common_sharing(address).cloned();
+        let holding = self.book.holding(service).filter(|holding| holding.sharing.is_some());
+        let ports = holding.map(|holding| holding.ports.clone());
         self.book.remove(service, address);
-        self.held.remove(&(service.clone(), family));
+        self.note_held(service, family, None);
         self.journal.left(address);
         if !self.book.is_held(address) {
             if let Some((pool, position)) = location {
@@ -362,7 +366,9 @@ impl Allocator {
             }
             self.quarantine_address(now, service, address);
         }
-        self.reindex(address, location, before.as_ref());
+        if let Some(ports) = ports {
+            self.reindex(address, location, before.as_ref(), (&[], &ports));
+        }
     }
 
     fn quarantine_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
@@ -383,32 +389,44 @@ impl Allocator {
             .addresses()
             .map(|address| (address, self.book.common_sharing(address).cloned()))
             .collect();
-        let ports: Vec<Port> = claim.ports.iter().copied().collect();
-        self.book.update(claim.service, claim.sharing.clone(), ports);
+        let given_back = holding.ports.clone();
+        let taken: Vec<Port> = claim.ports.iter().copied().collect();
+        self.book.update(claim.service, claim.sharing.clone(), taken.clone());
         for (address, before) in before {
             self.journal.left(address);
-            self.reindex(address, self.pools.locate(address), before.as_ref());
+            self.reindex(address, self.pools.locate(address), before.as_ref(), (&taken, &given_back));
         }
     }
 
-    /// Keeps the index of shareable addresses in step with the book.
+    /// Keeps the index of shareable addresses in step with the book. `ports`: taken and given back on the address.
     fn reindex(
         &mut self,
         address: IpAddr,
         location: Option<(PoolId, Position)>,
         before: Option<&Arc<Sharing>>,
+        ports: (&[Port], &[Port]),
     ) {
+        let family = Family::of(address);
         let after = self.book.common_sharing(address).cloned();
         if let Some(sharing) = &after {
             self.journal.shareable(sharing);
         }
-        let (true, Some((pool, position))) = (before != after.as_ref(), location) else { return };
+        let Some((pool, position)) = location else { return };
+        if before == after.as_ref() {
+            if let Some(sharing) = before {
+                self.pools.index_mut(pool, |index| index.change_ports(family, sharing, position, ports));
+            }
+            return;
+        }
+        let vacant = !self.book.is_held(address);
+        let all = if after.is_some() { self.book.ports_at(address) } else { Vec::new() };
         self.pools.index_mut(pool, |index| {
             if let Some(before) = before {
-                index.unshare(Family::of(address), before, position);
+                index.change_ports(family, before, position, (&[], ports.1));
+                index.unshare(family, before, position, vacant);
             }
             if let Some(after) = &after {
-                index.share(Family::of(address), after, position);
+                index.share(family, after, position, all);
             }
         });
     }

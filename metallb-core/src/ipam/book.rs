@@ -1,10 +1,11 @@
 //! Who holds what: services by key, holders by address.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::claim::Sharing;
+use super::claim::{Claim, Sharing};
 use crate::addr::to_value;
 use crate::keys::{Family, Port, ServiceKey};
 
@@ -85,6 +86,15 @@ pub(super) struct Group {
     sharing: BTreeMap<Option<Arc<Sharing>>, usize>,
 }
 
+/// What [`Book::add`] did.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Added {
+    /// The service that was added.
+    pub(super) slot: Slot,
+    /// Nobody held the address before.
+    pub(super) first: bool,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Book {
@@ -98,6 +108,11 @@ pub(super) struct Book {
 impl Book {
     pub(super) fn holding(&self, service: &ServiceKey) -> Option<&Holding> {
         self.at(*self.slots.get(service)?)
+    }
+
+    /// The number of a service that holds something.
+    pub(super) fn slot(&self, service: &ServiceKey) -> Option<Slot> {
+        self.slots.get(service).copied()
     }
 
     /// How many services hold something.
@@ -169,27 +184,48 @@ impl Book {
         }
     }
 
+    /// Ports that are in use on the address.
+    pub(super) fn ports_at(&self, address: IpAddr) -> Vec<Port> {
+        match self.holders(address) {
+            None => Vec::new(),
+            Some(Holders::One(slot)) => {
+                self.at(*slot).map(|holding| holding.ports.to_vec()).unwrap_or_default()
+            }
+            Some(Holders::Many(group)) => group.ports.keys().copied().collect(),
+        }
+    }
+
     /// Writes down that the service holds the address, too.
-    pub(super) fn add(
-        &mut self,
-        service: &ServiceKey,
-        sharing: Option<Arc<Sharing>>,
-        ports: Vec<Port>,
-        address: IpAddr,
-    ) {
-        let slot = self.slot_of(service, sharing, ports);
+    pub(super) fn add(&mut self, claim: &Claim<'_>, address: IpAddr) -> Added {
+        let slot = self.slot_of(claim);
+        let (family, value) = (Family::of(address), to_value(address));
+        let Self { holdings, v4, v6, .. } = self;
+        let by_address = match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        };
+        let first = match by_address.entry(value) {
+            Entry::Vacant(place) => {
+                place.insert(Holders::One(slot));
+                true
+            }
+            Entry::Occupied(mut place) => {
+                match place.get_mut() {
+                    Holders::Many(group) => group.join(holdings, slot),
+                    Holders::One(other) => {
+                        let mut group = Group::default();
+                        group.join(holdings, *other);
+                        group.join(holdings, slot);
+                        place.insert(Holders::Many(Box::new(group)));
+                    }
+                }
+                false
+            }
+        };
         if let Some(holding) = self.at_mut(slot) {
             holding.append(address);
         }
-        let value = to_value(address);
-        match self.family_mut(Family::of(address)).remove(&value) {
-            None => drop(self.family_mut(Family::of(address)).insert(value, Holders::One(slot))),
-            Some(holders) => {
-                let mut group = self.grouped(holders);
-                self.join(&mut group, slot);
-                self.family_mut(Family::of(address)).insert(value, Holders::Many(Box::new(group)));
-            }
-        }
+        Added { slot, first }
     }
 
     /// Writes down that the service no longer holds the address.
@@ -200,11 +236,11 @@ impl Book {
         match self.family_mut(family).get_mut(&value) {
             Some(Holders::One(holder)) if *holder == slot => drop(self.family_mut(family).remove(&value)),
             Some(Holders::Many(group)) if group.members.contains(&slot) => {
-                let mut group = std::mem::take(&mut **group);
-                self.leave(&mut group, slot);
+                let mut group = std::mem::take(group);
+                group.leave(&self.holdings, slot);
                 let rest = match group.members.first() {
                     Some(&last) if group.members.len() == 1 => Holders::One(last),
-                    _ => Holders::Many(Box::new(group)),
+                    _ => Holders::Many(group),
                 };
                 self.family_mut(family).insert(value, rest);
             }
@@ -230,7 +266,7 @@ impl Book {
             let (family, value) = (Family::of(address), to_value(address));
             if let Some(Holders::Many(group)) = self.family_mut(family).get_mut(&value) {
                 let mut group = std::mem::take(group);
-                self.leave(&mut group, slot);
+                group.leave(&self.holdings, slot);
                 groups.push((family, value, group));
             }
         }
@@ -239,61 +275,31 @@ impl Book {
             holding.ports = ports.into();
         }
         for (family, value, mut group) in groups {
-            self.join(&mut group, slot);
+            group.join(&self.holdings, slot);
             self.family_mut(family).insert(value, Holders::Many(group));
         }
     }
 
-    fn slot_of(&mut self, service: &ServiceKey, sharing: Option<Arc<Sharing>>, ports: Vec<Port>) -> Slot {
-        if let Some(&slot) = self.slots.get(service) {
-            return slot;
-        }
-        let ports = ports.into();
-        let holding =
-            Holding { service: service.clone(), ports, sharing, v4: None, v6: None, v6_first: false };
-        let slot = self.vacant.pop().unwrap_or_else(|| {
-            self.holdings.push(None);
-            Slot::try_from(self.holdings.len() - 1).unwrap_or(Slot::MAX)
-        });
-        if let Some(place) = self.holdings.get_mut(usize::try_from(slot).unwrap_or(usize::MAX)) {
-            *place = Some(holding);
-        }
-        self.slots.insert(service.clone(), slot);
-        slot
-    }
-
-    fn grouped(&self, holders: Holders) -> Group {
-        match holders {
-            Holders::Many(group) => *group,
-            Holders::One(slot) => {
-                let mut group = Group::default();
-                self.join(&mut group, slot);
-                group
-            }
-        }
-    }
-
-    fn join(&self, group: &mut Group, slot: Slot) {
-        let Some(holding) = self.at(slot) else { return };
-        group.members.insert(slot);
-        for port in &holding.ports {
-            group.ports.entry(*port).or_insert(slot);
-        }
-        *group.sharing.entry(holding.sharing.clone()).or_default() += 1;
-    }
-
-    fn leave(&self, group: &mut Group, slot: Slot) {
-        let Some(holding) = self.at(slot) else { return };
-        group.members.remove(&slot);
-        for port in &holding.ports {
-            if group.ports.get(port) == Some(&slot) {
-                group.ports.remove(port);
-            }
-        }
-        if let Some(count) = group.sharing.get_mut(&holding.sharing) {
-            *count -= 1;
-            if *count == 0 {
-                group.sharing.remove(&holding.sharing);
+    fn slot_of(&mut self, claim: &Claim<'_>) -> Slot {
+        match self.slots.entry(claim.service.clone()) {
+            hash_map::Entry::Occupied(slot) => *slot.get(),
+            hash_map::Entry::Vacant(place) => {
+                let holding = Holding {
+                    service: claim.service.clone(),
+                    ports: claim.ports.iter().copied().collect(),
+                    sharing: claim.sharing.clone(),
+                    v4: None,
+                    v6: None,
+                    v6_first: false,
+                };
+                let slot = self.vacant.pop().unwrap_or_else(|| {
+                    self.holdings.push(None);
+                    Slot::try_from(self.holdings.len() - 1).unwrap_or(Slot::MAX)
+                });
+                if let Some(free) = self.holdings.get_mut(usize::try_from(slot).unwrap_or(usize::MAX)) {
+                    *free = Some(holding);
+                }
+                *place.insert(slot)
             }
         }
     }
@@ -310,8 +316,9 @@ impl Book {
         one.into_iter().chain(many.into_iter().flatten().copied()).filter_map(|slot| self.at(slot))
     }
 
-    fn at(&self, slot: Slot) -> Option<&Holding> {
-        self.holdings.get(usize::try_from(slot).ok()?)?.as_ref()
+    /// What the service with this number holds.
+    pub(super) fn at(&self, slot: Slot) -> Option<&Holding> {
+        at(&self.holdings, slot)
     }
 
     fn at_mut(&mut self, slot: Slot) -> Option<&mut Holding> {
@@ -331,4 +338,35 @@ impl Book {
             Family::V6 => &mut self.v6,
         }
     }
+}
+
+impl Group {
+    fn join(&mut self, holdings: &[Option<Holding>], slot: Slot) {
+        let Some(holding) = at(holdings, slot) else { return };
+        self.members.insert(slot);
+        for port in &holding.ports {
+            self.ports.entry(*port).or_insert(slot);
+        }
+        *self.sharing.entry(holding.sharing.clone()).or_default() += 1;
+    }
+
+    fn leave(&mut self, holdings: &[Option<Holding>], slot: Slot) {
+        let Some(holding) = at(holdings, slot) else { return };
+        self.members.remove(&slot);
+        for port in &holding.ports {
+            if self.ports.get(port) == Some(&slot) {
+                self.ports.remove(port);
+            }
+        }
+        if let Some(count) = self.sharing.get_mut(&holding.sharing) {
+            *count -= 1;
+            if *count == 0 {
+                self.sharing.remove(&holding.sharing);
+            }
+        }
+    }
+}
+
+fn at(holdings: &[Option<Holding>], slot: Slot) -> Option<&Holding> {
+    holdings.get(usize::try_from(slot).ok()?)?.as_ref()
 }

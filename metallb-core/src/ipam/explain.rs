@@ -99,9 +99,9 @@ impl Allocator {
     /// Why a service has what it has, and what speaks for or against each pool. Changes nothing.
     pub fn explain(&self, claim: &Claim<'_>) -> Explanation {
         let allocation = self.allocation(claim.service);
-        let outcome = match self.preview(claim) {
-            Ok(more) if more.is_empty() => Outcome::Satisfied,
-            Ok(_) => Outcome::Possible,
+        let outcome = match self.preview(claim).map(|mut more| more.next()) {
+            Ok(None) => Outcome::Satisfied,
+            Ok(Some(_)) => Outcome::Possible,
             Err(error) => Outcome::Failed(error),
         };
         let in_force =

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::allocator::{Allocation, Allocator};
+use super::book::Slot;
 use super::claim::Claim;
 use super::error::AllocationError;
 use super::pool_index::PoolIndex;
@@ -11,31 +12,49 @@ use crate::addr::from_value;
 use crate::facts::FamilyPolicy;
 use crate::keys::{Family, NamespaceName};
 
+/// What is chosen for a service: at most one address per family.
+type Picks = [Option<IpAddr>; 2];
+
 /// A pool that may serve a claim, with the group in which it competes.
 pub(super) type Eligible = (Group, PoolId);
+
+/// A service does not have all that it wants.
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    has_one: bool,
+}
 
 impl Allocator {
     /// Gives the service what it does not have yet; what it has is known to be right.
     pub(super) fn fill(&mut self, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
-        let holding = self.book.holding(claim.service);
-        let has = |family| holding.is_some_and(|holding| holding.address(family).is_some());
-        let request = claim.request;
-        let complete = request.families().iter().all(has);
-        let anything = Family::BOTH.into_iter().any(has);
-        let missing = if complete {
-            None
-        } else {
-            match self.more(claim, anything) {
-                Ok(addresses) => {
-                    for address in addresses {
-                        self.hold(claim, address, None);
-                    }
-                    self.still_missing(claim)
-                }
-                Err(error) => Some(error),
+        let (mut slot, missing) = (self.book.slot(claim.service), self.missing(claim));
+        let Some(missing) = missing else { return self.outcome(slot, None) };
+        let mut error = None;
+        match self.more(claim, missing.has_one) {
+            Ok(picks) => slot = self.hold_all(claim, picks).or(slot),
+            Err(reason) => error = Some(reason),
+        }
+        let half =
+            error.is_none() && claim.request.families().second().is_some() && self.missing(claim).is_some();
+        if half {
+            match self.second(claim) {
+                Ok(picks) => slot = self.hold_all(claim, picks).or(slot),
+                Err(reason) => error = Some(reason),
             }
-        };
-        match (self.book.holding(claim.service), missing) {
+        }
+        self.outcome(slot, error)
+    }
+
+    fn hold_all(&mut self, claim: &Claim<'_>, picks: Picks) -> Option<Slot> {
+        picks.into_iter().flatten().fold(None, |_, address| Some(self.hold(claim, address, None)))
+    }
+
+    fn outcome(
+        &self,
+        slot: Option<Slot>,
+        missing: Option<AllocationError>,
+    ) -> Result<Allocation, AllocationError> {
+        match (slot.and_then(|slot| self.book.at(slot)), missing) {
             (Some(holding), missing) => Ok(self.describe(holding, missing)),
             (None, Some(error)) => Err(error),
             // Not reachable: a request always names a family.
@@ -44,16 +63,26 @@ impl Allocator {
     }
 
     /// What the service would be given now in addition to what it holds.
-    pub(super) fn preview(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
-        let holding = self.book.holding(claim.service);
-        let has = |family| holding.is_some_and(|holding| holding.address(family).is_some());
-        if claim.request.families().iter().all(has) {
-            return Ok(Vec::new());
-        }
-        self.more(claim, holding.is_some())
+    pub(super) fn preview(
+        &self,
+        claim: &Claim<'_>,
+    ) -> Result<impl Iterator<Item = IpAddr> + use<>, AllocationError> {
+        let picks = match self.missing(claim) {
+            Some(missing) => self.more(claim, missing.has_one)?,
+            None => [None; 2],
+        };
+        Ok(picks.into_iter().flatten())
     }
 
-    fn more(&self, claim: &Claim<'_>, has_one: bool) -> Result<Vec<IpAddr>, AllocationError> {
+    /// `None` when the service has all that it wants.
+    fn missing(&self, claim: &Claim<'_>) -> Option<Missing> {
+        let holding = self.book.holding(claim.service);
+        let has = |family| holding.is_some_and(|holding| holding.address(family).is_some());
+        let complete = claim.request.families().iter().all(has);
+        (!complete).then_some(Missing { has_one: holding.is_some() })
+    }
+
+    fn more(&self, claim: &Claim<'_>, has_one: bool) -> Result<Picks, AllocationError> {
         if !claim.request.wanted_addresses().is_empty() {
             self.wanted(claim)
         } else if has_one {
@@ -63,29 +92,11 @@ impl Allocator {
         }
     }
 
-    /// Why a service that has been served is still without one family: only one of two could be had.
-    fn still_missing(&mut self, claim: &Claim<'_>) -> Option<AllocationError> {
-        let holding = self.book.holding(claim.service)?;
-        let complete = claim.request.families().iter().all(|family| holding.address(family).is_some());
-        if complete {
-            return None;
-        }
-        match self.second(claim) {
-            Ok(addresses) => {
-                for address in addresses {
-                    self.hold(claim, address, None);
-                }
-                None
-            }
-            Err(error) => Some(error),
-        }
-    }
-
     /// The addresses that are asked for by name, all or none.
-    fn wanted(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
-        let mut chosen = Vec::with_capacity(2);
+    fn wanted(&self, claim: &Claim<'_>) -> Result<Picks, AllocationError> {
+        let mut chosen = [None; 2];
         let mut first_pool: Option<PoolId> = None;
-        for &address in claim.request.wanted_addresses() {
+        for (place, &address) in chosen.iter_mut().zip(claim.request.wanted_addresses()) {
             let pool = self.pool_for_wanted(claim, address)?;
             match first_pool {
                 Some(first) if first != pool && !self.options.dual_stack_two_pools => {
@@ -100,7 +111,7 @@ impl Allocator {
                 continue;
             }
             self.may_join(claim, address, false)?;
-            chosen.push(address);
+            *place = Some(address);
         }
         Ok(chosen)
     }
@@ -127,11 +138,11 @@ impl Allocator {
     }
 
     /// The missing second address of a service that has one: from the same pool, or from another when two may serve.
-    fn second(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
+    fn second(&self, claim: &Claim<'_>) -> Result<Picks, AllocationError> {
         let families = claim.request.families();
         let holding = self.book.holding(claim.service);
         let missing = families.iter().find(|&family| holding.is_none_or(|h| h.address(family).is_none()));
-        let Some(missing) = missing else { return Ok(Vec::new()) };
+        let Some(missing) = missing else { return Ok([None; 2]) };
         let held = holding.and_then(|holding| holding.address(missing.other()));
         let own =
             held.and_then(|address| self.pools.locate(address)).map(|(id, _)| (Group::Unrestricted, id));
@@ -153,7 +164,7 @@ impl Allocator {
         for from_quarantine in [false, true] {
             let found = pools.iter().find_map(|&(_, id)| self.choose(claim, id, missing, from_quarantine));
             if let Some(address) = found {
-                return Ok(vec![address]);
+                return Ok([Some(address), None]);
             }
         }
         let error = self.why_not(&pools, [missing].into_iter());
@@ -167,9 +178,15 @@ impl Allocator {
     }
 
     /// The addresses of a service that has none.
-    fn fresh(&self, claim: &Claim<'_>) -> Result<Vec<IpAddr>, AllocationError> {
-        let pools = self.eligible(claim)?;
+    fn fresh(&self, claim: &Claim<'_>) -> Result<Picks, AllocationError> {
         let families = claim.request.families();
+        if families.second().is_none()
+            && claim.request.wanted_pool().is_none()
+            && let Some(address) = self.first_of_ranked(claim, families.preferred())
+        {
+            return Ok([Some(address), None]);
+        }
+        let pools = self.eligible(claim)?;
         for from_quarantine in [false, true] {
             let chosen = match families.second() {
                 None => self.one_of(claim, &pools, families.preferred(), from_quarantine),
@@ -182,28 +199,36 @@ impl Allocator {
         Err(self.why_not(&pools, families.iter()))
     }
 
+    /// The usual case without a list of pools: one address, any pool.
+    fn first_of_ranked(&self, claim: &Claim<'_>, family: Family) -> Option<IpAddr> {
+        let mut admitting = self.pools.ranked().filter(|(_, _, index)| {
+            index.pool().admits(claim.service.namespace(), claim.namespace_labels, claim.labels)
+        });
+        admitting.find_map(|(_, id, _)| self.choose(claim, id, family, false))
+    }
+
     fn one_of(
         &self,
         claim: &Claim<'_>,
         pools: &[Eligible],
         family: Family,
         quarantine: bool,
-    ) -> Option<Vec<IpAddr>> {
+    ) -> Option<Picks> {
         pools
             .iter()
             .find_map(|&(_, id)| self.choose(claim, id, family, quarantine))
-            .map(|address| vec![address])
+            .map(|address| [Some(address), None])
     }
 
     /// Within each group: the first pool that has both; else, when one is enough, the first that has the preferred
     /// family, then the first that has the other.
-    fn two_of(&self, claim: &Claim<'_>, pools: &[Eligible], quarantine: bool) -> Option<Vec<IpAddr>> {
+    fn two_of(&self, claim: &Claim<'_>, pools: &[Eligible], quarantine: bool) -> Option<Picks> {
         let families = claim.request.families();
         for group in pools.chunk_by(|a, b| a.0 == b.0) {
             let both = group.iter().find_map(|&(_, id)| {
                 let v4 = self.choose(claim, id, Family::V4, quarantine)?;
                 let v6 = self.choose(claim, id, Family::V6, quarantine)?;
-                Some(vec![v4, v6])
+                Some([Some(v4), Some(v6)])
             });
             if both.is_some() {
                 return both;
@@ -218,9 +243,9 @@ impl Allocator {
         if !self.options.dual_stack_two_pools {
             return None;
         }
-        let v4 = self.one_of(claim, pools, Family::V4, quarantine)?;
-        let v6 = self.one_of(claim, pools, Family::V6, quarantine)?;
-        Some([v4, v6].concat())
+        let [v4, _] = self.one_of(claim, pools, Family::V4, quarantine)?;
+        let [v6, _] = self.one_of(claim, pools, Family::V6, quarantine)?;
+        Some([v4, v6])
     }
 
     /// The address of a pool for a claim: the first that is free, that the service had a moment ago, or that it may
@@ -235,14 +260,8 @@ impl Allocator {
         let index = self.pools.index(id)?;
         let free = index.first_free(family);
         let own = self.own_quarantined(claim.service, family, id);
-        let shared = claim.sharing.as_deref().and_then(|sharing| {
-            index
-                .shared(family, sharing)
-                .take_while(|position| free.is_none_or(|free| *position < free))
-                .find(|&(_, value)| {
-                    self.book.port_conflict(from_value(family, value), claim.service, claim.ports).is_none()
-                })
-        });
+        let sharing = claim.sharing.as_deref();
+        let shared = sharing.and_then(|sharing| index.first_shared(family, sharing, claim.ports, free));
         let best = [free, own, shared].into_iter().flatten().min().map(|(_, value)| value);
         let chosen = best.or_else(|| if from_quarantine { index.first_quarantined(family) } else { None });
         chosen.map(|value| from_value(family, value))

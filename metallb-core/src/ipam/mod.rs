@@ -15,6 +15,7 @@ mod journal;
 mod pool_index;
 mod pools;
 mod quarantine;
+mod shared_index;
 
 pub use action::{Action, ClearReason, Report, Usage};
 pub use allocator::{Allocation, Allocator, Options};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::claim::Sharing;
+use super::shared_index::SharedIndex;
 use crate::addr::{Spans, from_value, is_buggy};
 use crate::config::Pool;
-use crate::keys::Family;
+use crate::keys::{Family, Port};
 
 /// Position of an address in its pool: the entry, then the address. Candidates are tried in this order.
 pub(super) type Position = (usize, u128);
@@ -42,7 +43,7 @@ struct FamilyIndex {
     /// Addresses in quarantine by its end.
     quarantined: BTreeSet<(Instant, u128)>,
     /// Addresses that services with this sharing may join, if ports allow.
-    shared: BTreeMap<Arc<Sharing>, BTreeSet<Position>>,
+    shared: BTreeMap<Arc<Sharing>, SharedIndex>,
 }
 
 impl PoolIndex {
@@ -112,9 +113,15 @@ impl PoolIndex {
         self.family(family).quarantined.first().map(|&(_, value)| value)
     }
 
-    /// Addresses that a service with this sharing may join, in the order of the pool.
-    pub(super) fn shared(&self, family: Family, sharing: &Sharing) -> impl Iterator<Item = Position> + '_ {
-        self.family(family).shared.get(sharing).into_iter().flatten().copied()
+    /// The first address before `limit` that a service with this sharing and these ports may join.
+    pub(super) fn first_shared(
+        &self,
+        family: Family,
+        sharing: &Sharing,
+        ports: &BTreeSet<Port>,
+        limit: Option<Position>,
+    ) -> Option<Position> {
+        self.family(family).shared.get(sharing)?.first_open(ports, limit)
     }
 
     /// A service is the first to hold the address.
@@ -143,25 +150,55 @@ impl PoolIndex {
         }
     }
 
-    /// Services with this sharing may join at the address; never at one that is avoided, which may still be held from
-    /// before it was.
-    pub(super) fn share(&mut self, family: Family, sharing: &Arc<Sharing>, position: Position) {
+    /// Services with this sharing may join at the address, where these ports are taken. Never at one that is avoided,
+    /// which may still be held from before it was.
+    pub(super) fn share(
+        &mut self,
+        family: Family,
+        sharing: &Arc<Sharing>,
+        position: Position,
+        ports: impl IntoIterator<Item = Port>,
+    ) {
         if self.avoids(family, position.1) {
             return;
         }
         let shared = &mut self.family_mut(family).shared;
-        if let Some(positions) = shared.get_mut(sharing) {
-            positions.insert(position);
+        if let Some(index) = shared.get_mut(sharing) {
+            index.join(position, ports);
         } else {
-            shared.insert(Arc::clone(sharing), [position].into());
+            let mut index = SharedIndex::default();
+            index.join(position, ports);
+            shared.insert(Arc::clone(sharing), index);
         }
     }
 
-    pub(super) fn unshare(&mut self, family: Family, sharing: &Sharing, position: Position) {
+    /// Ports have been taken and given back at an address that can be shared.
+    pub(super) fn change_ports(
+        &mut self,
+        family: Family,
+        sharing: &Sharing,
+        position: Position,
+        (taken, given_back): (&[Port], &[Port]),
+    ) {
+        let Some(index) = self.family_mut(family).shared.get_mut(sharing) else { return };
+        for port in given_back {
+            index.give_back(*port, position);
+        }
+        for port in taken {
+            index.take(*port, position);
+        }
+    }
+
+    /// Services with this sharing may no longer join at the address; `vacant`: nobody is left there.
+    pub(super) fn unshare(&mut self, family: Family, sharing: &Sharing, position: Position, vacant: bool) {
         let shared = &mut self.family_mut(family).shared;
-        if let Some(positions) = shared.get_mut(sharing) {
-            positions.remove(&position);
-            if positions.is_empty() {
+        if let Some(index) = shared.get_mut(sharing) {
+            if vacant {
+                index.leave_vacant(position);
+            } else {
+                index.leave(position);
+            }
+            if index.is_empty() {
                 shared.remove(sharing);
             }
         }

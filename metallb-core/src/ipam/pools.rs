@@ -199,7 +199,7 @@ fn fill(index: &mut PoolIndex, number: usize, entry: &AddressRange, book: &Book,
     for value in book.held_in(family, first, last) {
         index.hold(family, (number, value));
         if let Some(sharing) = book.common_sharing(from_value(family, value)) {
-            index.share(family, sharing, (number, value));
+            index.share(family, sharing, (number, value), book.ports_at(from_value(family, value)));
         }
     }
     for (address, until) in quarantine.within(entry.first(), entry.last()) {
