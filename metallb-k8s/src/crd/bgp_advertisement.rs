@@ -23,6 +23,14 @@ use super::{ConfigurationStatus, LabelSelector};
     printcolumn = r#"{"name": "Peers", "type": "string", "jsonPath": ".spec.peers"}"#,
     printcolumn = r#"{"name": "Node Selectors", "type": "string", "jsonPath": ".spec.nodeSelectors", "priority": 10}"#
 )]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.serviceSelectors) || size(self.serviceSelectors) == 0 || \
+            ((!has(self.aggregationLength) || self.aggregationLength == 32) && \
+            (!has(self.aggregationLengthV6) || self.aggregationLengthV6 == 128))",
+        "message": "serviceSelectors and an aggregation length exclude each other: a rolled up prefix covers all services"
+    }
+]))]
 #[serde(rename_all = "camelCase")]
 pub struct BGPAdvertisementSpec {
     /// Prefix length to which IPv4 addresses are rolled up.

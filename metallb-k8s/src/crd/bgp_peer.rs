@@ -22,9 +22,34 @@ use super::{ConfigurationStatus, LabelSelector};
     printcolumn = r#"{"name": "BFD Profile", "type": "string", "jsonPath": ".spec.bfdProfile"}"#,
     printcolumn = r#"{"name": "Multi Hops", "type": "string", "jsonPath": ".spec.ebgpMultiHop"}"#
 )]
-#[schemars(extend("x-kubernetes-validations" = [{ "rule": "(has(self.peerASN) && self.peerASN != 0) != has(self.dynamicASN)", "message": "exactly one of peerASN and dynamicASN must be given" },
-    { "rule": "(has(self.peerAddress) && self.peerAddress != '') != (has(self.interface) && self.interface != '')", "message": "exactly one of peerAddress and interface must be given" },
-    { "rule": "!(has(self.password) && self.password != '' && has(self.passwordSecret) && has(self.passwordSecret.name) && self.passwordSecret.name != '')", "message": "password and passwordSecret exclude each other" }]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "(has(self.peerASN) && self.peerASN != 0) != has(self.dynamicASN)",
+        "message": "exactly one of peerASN and dynamicASN must be given"
+    },
+    {
+        "rule": "(has(self.peerAddress) && self.peerAddress != '') != (has(self.interface) && \
+        self.interface != '')",
+        "message": "exactly one of peerAddress and interface must be given"
+    },
+    {
+        "rule": "!(has(self.password) && self.password != '' && has(self.passwordSecret) && \
+        has(self.passwordSecret.name) && self.passwordSecret.name != '')",
+        "message": "password and passwordSecret exclude each other"
+    },
+    {
+        "rule": "!(has(self.ebgpMultiHop) && self.ebgpMultiHop) || !((has(self.dynamicASN) && \
+        self.dynamicASN == 'internal') || (has(self.peerASN) && self.peerASN == \
+        (has(self.localASN) ? self.localASN : self.myASN)))",
+        "message": "ebgpMultiHop is only for external peers"
+    },
+    {
+        "rule": "!has(self.holdTime) || !has(self.keepaliveTime) || (duration(self.keepaliveTime) <= \
+        duration(self.holdTime) && (duration(self.keepaliveTime) == duration('0s')) == \
+        (duration(self.holdTime) == duration('0s')))",
+        "message": "keepaliveTime must not be longer than holdTime, and both are 0s or none is"
+    }
+]))]
 #[serde(rename_all = "camelCase")]
 pub struct BGPPeerSpec {
     /// Our AS number.
@@ -60,14 +85,17 @@ pub struct BGPPeerSpec {
     /// Hold time to propose, for example 90s; 0s or at least 3s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{ "rule": "duration(self) == duration('0s') || (duration(self) >= duration('3s') && duration(self) < duration('65536s'))", "message": "the hold time must be 0s or between 3s and 65535s" }]))]
+    #[schemars(length(max = 64))]
     pub hold_time: Option<String>,
     /// Interval between KEEPALIVE messages, for example 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub keepalive_time: Option<String>,
     /// How long to wait between attempts to connect, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{ "rule": "duration(self) >= duration('1s') && duration(self) <= duration('65535s')", "message": "the connect time must be between 1s and 65535s" },
     { "rule": "duration(self).getMilliseconds() % 1000 == 0", "message": "the connect time must be a whole number of seconds" }]))]
+    #[schemars(length(max = 64))]
     pub connect_time: Option<String>,
     /// BGP identifier to show to this router, written as an IPv4 address.
     #[serde(default, rename = "routerID", skip_serializing_if = "Option::is_none")]

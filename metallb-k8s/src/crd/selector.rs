@@ -29,6 +29,7 @@ pub struct LabelExpression {
     /// The label that the expression speaks of.
     pub key: String,
     /// In, NotIn, Exists or DoesNotExist.
+    #[schemars(extend("enum" = ["In", "NotIn", "Exists", "DoesNotExist"]))]
     pub operator: String,
     /// The values that In and NotIn compare with; empty for Exists and DoesNotExist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
