@@ -57,7 +57,7 @@ impl State {
         causes.extend(check_finalizers(&object, old));
         causes.extend(prepare_update(&resource.store, &mut object, old, &mut self.addresses));
         if resource.is_custom() {
-            causes.extend(validate(version.node(), &object, ""));
+            causes.extend(ratcheted(version, &object, old));
         }
         causes.extend(validate_kind(&resource.store, &object, Some(old)));
         refuse(target, causes)?;
@@ -123,6 +123,16 @@ fn isolate(target: &Target, version: &Version, object: &mut Value, old: &Value, 
     map.retain(|name, _| {
         matches!(name.as_str(), "status" | "apiVersion" | "kind" | "metadata") || old.get(name).is_some()
     });
+}
+
+/// What is wrong with the object and was not wrong before: a rule that became stricter does not block changes elsewhere.
+fn ratcheted(version: &Version, object: &Value, old: &Value) -> Vec<Cause> {
+    let mut causes = validate(version.node(), object, "");
+    if !causes.is_empty() {
+        let before = validate(version.node(), old, "");
+        causes.retain(|cause| !before.contains(cause));
+    }
+    causes
 }
 
 fn check_finalizers(object: &Value, old: &Value) -> Option<Cause> {

@@ -5,7 +5,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Propag
 use kube::{Api, Error, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::support::{mk_client, mk_server, mk_widget, mk_widgets};
+use crate::support::{mk_client, mk_definition, mk_server, mk_widget, mk_widgets};
 
 fn service(value: Value) -> Service {
     let mut object = json!({"apiVersion": "v1", "kind": "Service"});
@@ -396,4 +396,24 @@ async fn bodies_beyond_the_limit_are_refused() {
     let map = json!({"metadata": {"name": "m"}, "data": {"a": "x".repeat(3_000)}});
     let refused = maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await;
     assert_eq!(refusal(refused).0, 413);
+}
+
+#[tokio::test]
+async fn a_rule_that_became_stricter_only_blocks_new_errors() {
+    let server = mk_server();
+    let widgets = mk_widgets(&mk_client(&server));
+    widgets.create(&PostParams::default(), &mk_widget("a", &json!({"size": 9}))).await.unwrap();
+    let mut definition = mk_definition();
+    *definition
+        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size/maximum")
+        .unwrap() = json!(5);
+    server.apply_object(&definition).unwrap();
+    let options = PatchParams::default();
+    let label = Patch::Merge(json!({"spec": {"label": "x"}}));
+    widgets.patch("a", &options, &label).await.unwrap();
+    widgets.patch_status("a", &options, &Patch::Merge(json!({"status": {"used": 1}}))).await.unwrap();
+    let worse = Patch::Merge(json!({"spec": {"size": 10}}));
+    assert_eq!(refusal(widgets.patch("a", &options, &worse).await).2, ["spec.size"]);
+    let refused = widgets.create(&PostParams::default(), &mk_widget("b", &json!({"size": 9}))).await;
+    assert_eq!(refusal(refused).2, ["spec.size"]);
 }
