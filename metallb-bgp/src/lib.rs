@@ -23,3 +23,8 @@ pub mod session;
 pub mod table;
 pub mod types;
 pub mod wire;
+
+/// The examples of the README, compiled and run with the documentation's.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

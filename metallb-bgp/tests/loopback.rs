@@ -325,12 +325,8 @@ async fn a_refresh_of_a_family_that_was_not_agreed_on_is_ignored() {
 async fn a_malformed_update_is_shown_and_counted_and_the_session_goes_on() {
     let (speaker, mut events, mut bare) = mk_bare(|_| {}).await;
     // ORIGIN 7, AS_PATH 64512, NEXT_HOP, one prefix.
-    let attributes = [
-        &[0x40, 1, 1, 7][..],
-        &[0x40, 2, 4, 2, 1, 0xfc, 0x00],
-        &[0x40, 3, 4, 127, 0, 0, 1],
-    ]
-    .concat();
+    let attributes =
+        [&[0x40, 1, 1, 7][..], &[0x40, 2, 4, 2, 1, 0xfc, 0x00], &[0x40, 3, 4, 127, 0, 0, 1]].concat();
     let nlri = [32, 192, 0, 2, 1];
     let mut message = vec![0xff; 16];
     let length = u16::try_from(23 + attributes.len() + nlri.len()).unwrap();

@@ -90,11 +90,7 @@ impl Session {
             WireError::Update(_) => fsm::Event::UpdateError,
             WireError::Refresh(_) => fsm::Event::RouteRefreshError,
         };
-        let detail = Detail {
-            notification: Some(error.notification()),
-            message: Some(kind),
-            reason: None,
-        };
+        let detail = Detail { notification: Some(error.notification()), message: Some(kind), reason: None };
         self.fire(now, direction, event, detail);
     }
 

@@ -36,7 +36,7 @@ const INCREMENT: u64 = 1_442_695_040_888_963_407;
 mod tests {
     use super::*;
 
-    // req: R2
+    // req: F4
     #[test]
     fn jitter_is_spread_over_the_last_quarter() {
         let mut pcg = Pcg::new(7);

@@ -10,7 +10,7 @@ use super::RouteAttributes;
 use super::cursor::{Cursor, Dump};
 use super::interner::Interner;
 use super::peers::{PeerSet, PeerSlot};
-use super::rib::{GroupId, Rib};
+use super::rib::{Entry, GroupId, Rib};
 
 /// Prefixes of one family.
 #[derive(Clone, Copy, Debug)]
@@ -222,11 +222,15 @@ impl<N: Prefix> Rib<N> {
                 _ => Bound::Unbounded,
             };
             let room = shared.pieces.walk - chunk.prefixes.len();
-            let old = |prefix: &&N| {
-                unchanged || self.routes.get(prefix).is_some_and(|entry| entry.version <= cursor.seen)
-            };
-            let members = members.range((from, Bound::Unbounded));
-            chunk.prefixes.extend(members.filter(old).take(room).copied());
+            let next = members.range((from, Bound::Unbounded));
+            chunk.prefixes.reserve(members.len().min(room));
+            if unchanged {
+                chunk.prefixes.extend(next.take(room).copied());
+            } else {
+                let seen = |entry: &Entry| entry.version <= cursor.seen;
+                let old = |prefix: &&N| self.routes.get(prefix).is_some_and(seen);
+                chunk.prefixes.extend(next.filter(old).take(room).copied());
+            }
             let end = chunk.prefixes.len();
             if chunk.groups.last().map_or(0, |(_, end)| *end) < end {
                 chunk.groups.push((*group, end));

@@ -74,7 +74,7 @@ fn a_black_hole_is_noticed_after_the_hold_time() {
         let down = snapshot_until(&speaker, "router", "given up", |s| !up(s)).await;
         let took = from.elapsed();
         assert!(took < Duration::from_millis(3500), "{took:?}");
-        assert!(took > Duration::from_millis(1000), "{took:?}");
+        assert!(took > Duration::from_secs(1), "{took:?}");
         let reason = down.last_error.unwrap().to_string();
         assert!(reason.contains("Hold Timer Expired (4/0)") || reason.contains("timed out"), "{reason}");
         lab.nft("delete table inet hole\n");
