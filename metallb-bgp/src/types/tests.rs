@@ -65,3 +65,34 @@ fn asn_reads_plain_decimals_only() {
         assert_eq!(text.parse::<Asn>(), Err(ParseAsnError), "{text:?}");
     }
 }
+
+// req: C9
+#[test]
+fn well_known_communities_have_the_values_of_the_registry() {
+    let values = [
+        (Community::GRACEFUL_SHUTDOWN, "65535:0"),
+        (Community::LLGR_STALE, "65535:6"),
+        (Community::NO_LLGR, "65535:7"),
+        (Community::NO_EXPORT, "65535:65281"),
+        (Community::NO_ADVERTISE, "65535:65282"),
+        (Community::NO_EXPORT_SUBCONFED, "65535:65283"),
+    ];
+    for (community, text) in values {
+        assert_eq!(community.to_string(), text);
+    }
+}
+
+#[test]
+fn paths_are_written_as_routers_write_them() {
+    let segment =
+        |kind, asns: &[u32]| AsPathSegment { kind, asns: asns.iter().copied().map(Asn::new).collect() };
+    let path = AsPath(vec![
+        segment(SegmentKind::ConfedSequence, &[65001]),
+        segment(SegmentKind::Sequence, &[64512, 4_200_000_001]),
+        segment(SegmentKind::Set, &[1, 2]),
+    ]);
+    assert_eq!(path.to_string(), "(65001) 64512 4200000001 {1,2}");
+    assert_eq!((path.hops(), path.asns().count(), path.first()), (3, 5, None));
+    assert_eq!(AsPath::sequence([]), AsPath::default());
+    assert_eq!(AsPath::sequence((1..=256).map(Asn::new)).0.len(), 2);
+}
