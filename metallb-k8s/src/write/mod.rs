@@ -16,6 +16,8 @@ mod perform;
 mod service;
 mod stats;
 pub mod status;
+#[cfg(test)]
+mod status_tests;
 mod writer;
 
 pub use service::{Reconsidered, ServiceWrite};

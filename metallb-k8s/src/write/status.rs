@@ -50,7 +50,7 @@ pub fn plan_object_status(
         Some(usage) => json!(pool_status(usage, merged.unwrap_or(before))),
         None => json!({ "conditions": merged? }),
     };
-    (status != target.status).then(|| Write::ObjectStatus {
+    (!contains(&target.status, &status)).then(|| Write::ObjectStatus {
         kind: target.kind,
         name: target.name.clone(),
         uid: target.uid.clone(),
@@ -78,6 +78,12 @@ fn conditions_of(status: &Value) -> Vec<Condition> {
         // A condition of another form is not one of ours.
         .filter_map(|condition| serde_json::from_value(condition.clone()).ok())
         .collect()
+}
+
+/// Whether every entry of `wanted` stands in `found`, which may have others beside.
+fn contains(found: &Value, wanted: &Value) -> bool {
+    let mut entries = wanted.as_object().into_iter().flatten();
+    entries.all(|(key, value)| found.get(key) == Some(value))
 }
 
 /// Plural name and API version of a kind of configuration object.
@@ -302,7 +308,9 @@ pub fn plan_service_status(
     match (wanted, found) {
         (None, None) => None,
         (None, Some(_)) => Some(Write::RemoveServiceStatus { kind, name: name.to_owned() }),
-        (Some(wanted), Some(found)) if wanted.labels() == found.labels && wanted.status() == found.status => {
+        (Some(wanted), Some(found))
+            if contains(&found.labels, &wanted.labels()) && wanted.status() == found.status =>
+        {
             None
         }
         (Some(wanted), _) => Some(Write::ServiceStatus(wanted.clone())),
