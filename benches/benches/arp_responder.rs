@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use metallb_arp::responder::{Interface, InterfaceIndex, Options, Outcome, Responder, Scope};
 use metallb_arp::wire::MacAddr;
-use metallb_arp::wire::arp::Packet;
+use metallb_arp::wire::arp::{Packet, PacketView};
 use metallb_arp::wire::ethernet::Frame;
 use metallb_arp::wire::ipv6::solicited_node_group;
 use metallb_arp::wire::ndp::{Envelope, Message, NeighborSolicitation};
@@ -98,7 +98,7 @@ fn codec(criterion: &mut Criterion) {
     group.bench_function("parse_request", |bencher| {
         bencher.iter(|| {
             let frame = Frame::parse(black_box(&request)).expect("a frame");
-            metallb_arp::wire::arp::PacketView::parse(frame.payload).map(|packet| packet.target())
+            PacketView::parse(frame.payload).map(PacketView::target)
         });
     });
     group.bench_function("parse_solicitation", |bencher| {

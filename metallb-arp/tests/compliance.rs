@@ -1,5 +1,5 @@
 //! The pages about RFCs and the tests they name belong together.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -316,12 +316,12 @@ fn wait_until_quiet(observer: &Observer) {
 fn an_address_withdrawn_after_a_claim_is_not_defended() {
     in_namespace("an_address_withdrawn_after_a_claim_is_not_defended", || {
         let (node, client) = node_and_client();
-        let mut speaker = announcing(&node);
+        let speaker = announcing(&node);
         let observer = client.observe("client0");
         wait_until_quiet(&observer);
         let owner = mac("02:00:00:00:bb:02");
         observer.send(&frame_of(&Packet::announcement(owner, v4(V4)), MacAddr::BROADCAST));
-        speaker.wait("the conflict", |event| matches!(event, Event::Conflict { .. }).then_some(()));
+        eventually("the claim is noticed", || speaker.snapshot().addresses[&ip(V4)].conflicts == 1);
         speaker.handle.withdraw(ip(V4));
         let own = mac(&node.mac("eth0"));
         let defence = |frame: &[u8]| announced(frame, ip(V4)).filter(|mac| *mac == own);

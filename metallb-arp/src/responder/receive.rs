@@ -169,24 +169,24 @@ impl Responder {
         let presence = entry.presence(index)?;
         let recent =
             presence.conflict_at.and_then(|at| at.checked_add(DEFEND_INTERVAL)).is_some_and(|end| now < end);
-        let reaction = match presence.phase {
-            Phase::Yielded => return Some(Outcome::Conflict(address)),
+        match presence.phase {
             Phase::Probing { .. } => {
                 presence.phase = Phase::Yielded;
+                presence.conflict_at = Some(now);
                 let retry = now.checked_add(PROBE_RETRY).map(|at| (Class::Urgent, at));
                 presence.reschedule(&mut self.schedule, key, retry);
-                Reaction::Yield
+                drop(entry);
+                let reaction = Reaction::Yield;
+                self.emit_event(Event::Conflict { address, interface: index, mac, reaction });
             }
-            Phase::Announcing { .. } | Phase::Steady if recent => return Some(Outcome::Conflict(address)),
-            Phase::Announcing { .. } | Phase::Steady => {
+            Phase::Announcing { .. } | Phase::Steady if !recent => {
+                presence.conflict_at = Some(now);
+                presence.claimant = Some(mac);
                 let defence = now.checked_add(DEFENCE_DELAY).into_iter().chain(presence.due_at()).min();
                 presence.reschedule(&mut self.schedule, key, defence.map(|at| (Class::Urgent, at)));
-                Reaction::Defend
             }
-        };
-        presence.conflict_at = Some(now);
-        drop(entry);
-        self.emit_event(Event::Conflict { address, interface: index, mac, reaction });
+            Phase::Yielded | Phase::Announcing { .. } | Phase::Steady => {}
+        }
         Some(Outcome::Conflict(address))
     }
 

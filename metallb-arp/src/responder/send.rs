@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::random::Random;
 use super::table::{Key, Phase, Presence, Standing};
-use super::types::{InterfaceIndex, MAX_DUE_PER_TIMEOUT};
+use super::types::{Event, InterfaceIndex, MAX_DUE_PER_TIMEOUT, Reaction};
 use super::{Interface, Responder};
 use crate::gratuitous::{self, Class, Place, REPEAT_INTERVAL, REPEATS};
 use crate::wire::ipv6::{ALL_NODES, solicited_node_group};
@@ -119,6 +119,12 @@ impl Responder {
             }
         };
         presence.reschedule(&mut self.schedule, key, next);
+        let claimant = presence.claimant.take();
+        drop(entry);
+        if let Some(mac) = claimant {
+            let reaction = Reaction::Defend;
+            self.emit_event(Event::Conflict { address: key.into(), interface: index, mac, reaction });
+        }
         frames
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::types::{AnnounceError, Counters, InterfaceIndex, Scope};
 use crate::gratuitous::{Class, Schedule};
+use crate::wire::MacAddr;
 use crate::wire::ndp::Nonce;
 
 /// An address as one number: IPv4 as IPv4-mapped IPv6.
@@ -194,13 +195,15 @@ pub(super) struct Presence {
     due: Option<(Class, Instant)>,
     /// Its place among all, for spreading refreshes.
     pub(super) number: u32,
-    /// When the last conflict was reported.
+    /// When the last conflict that was acted on began.
     pub(super) conflict_at: Option<Instant>,
+    /// Who claims the address, until that is reported.
+    pub(super) claimant: Option<MacAddr>,
 }
 
 impl Presence {
     pub(super) fn new(interface: InterfaceIndex, number: u32) -> Self {
-        Self { interface, phase: Phase::Steady, due: None, number, conflict_at: None }
+        Self { interface, phase: Phase::Steady, due: None, number, conflict_at: None, claimant: None }
     }
 
     /// Makes it due at another time, or not at all.

@@ -125,7 +125,8 @@ pub enum Ignored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Another machine claims an address. At most one per address and interface in
-    /// [`DEFEND_INTERVAL`].
+    /// [`DEFEND_INTERVAL`], together with the defence: an address that is withdrawn before, because it
+    /// has moved to the other machine, was never in conflict.
     #[non_exhaustive]
     Conflict {
         /// The address.
@@ -182,7 +183,7 @@ pub struct Counters {
     pub responses: u64,
     /// Unsolicited announcements handed to the driver, in frames (for IPv4 two make one announcement).
     pub gratuitous: u64,
-    /// Claims of other machines to the address.
+    /// Claims of other machines to the address, those of a new owner included.
     pub conflicts: u64,
 }
 

@@ -401,7 +401,7 @@ const EFFECTS_PER_TURN: usize = 64;
 /// Frames sent between two looks at the sockets.
 const FRAMES_PER_TURN: usize = 256;
 /// Frames this close to each other count as quick succession.
-const HURRY: Duration = Duration::from_micros(100);
+const HURRY: Duration = Duration::from_micros(50);
 /// How long to ask the socket again without success.
 const LINGER: Duration = Duration::from_micros(50);
 /// The longest time one socket may keep the others waiting.

@@ -29,9 +29,10 @@ fn every_kind_of_claim_is_reported_and_defended_against_once() {
     for (address, frame) in claims() {
         let mut world = settled();
         assert_eq!(world.receive(&frame), Outcome::Conflict(address));
+        assert_eq!(world.events(), []);
+        let defence = world.live(secs(60));
         let reaction = Reaction::Defend;
         assert_eq!(world.events(), [Event::Conflict { address, interface: ETH0, mac: THIEF, reaction }]);
-        let defence = world.live(secs(60));
         assert!(!defence.is_empty() && defence.iter().all(|sent| sent.at == secs(30) + DEFENCE_DELAY));
         assert_eq!(defence.len(), if address.is_ipv4() { 2 } else { 1 });
     }
@@ -55,12 +56,13 @@ fn defences_are_ten_seconds_apart() {
 }
 
 #[test]
-fn an_address_that_is_given_up_is_not_defended() {
+fn an_address_that_is_given_up_is_neither_defended_nor_reported() {
     let mut world = settled();
     assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
     world.live(DEFENCE_DELAY - millis(1));
     world.withdraw(V4);
     assert!(world.live(secs(60)).is_empty());
+    assert_eq!(world.events(), []);
 }
 
 #[test]
