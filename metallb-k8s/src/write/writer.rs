@@ -210,17 +210,26 @@ impl Inner {
     }
 
     async fn carry_out(&self, slot: &Slot, era: u64, mut write: Write) {
-        let mut failures = 0_u32;
+        let (mut failures, mut conflicts) = (0_u32, 0_u32);
         loop {
             match self.once(&write).await {
                 Ok(Attempt::Done) => break,
                 Ok(Attempt::Moot) => {
                     if let Write::Service(write) = &write {
+                        // Usually the watch is faster. Where it lags, asking at once would only bring
+                        // the same answer again.
+                        tokio::time::sleep(self.options.backoff.first).await;
                         (self.options.outdated)(write.key.clone());
                     }
                     break;
                 }
-                Ok(Attempt::Again(newer)) => write = self.newer(slot, era).unwrap_or(*newer),
+                Ok(Attempt::Again(newer)) => {
+                    conflicts = conflicts.saturating_add(1);
+                    if conflicts > PATIENCE {
+                        tokio::time::sleep(self.options.backoff.pause(conflicts - PATIENCE)).await;
+                    }
+                    write = self.newer(slot, era).unwrap_or(*newer);
+                }
                 Err(failure) => {
                     if failures == 0 {
                         warn!(object = %slot, error = failure, "write failed, trying again");
@@ -285,6 +294,9 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Conflicts in a row that are answered at once.
+const PATIENCE: u32 = 3;
 
 /// Whether writing is allowed in an era.
 const fn allowed(era: u64) -> bool {

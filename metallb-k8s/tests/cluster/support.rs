@@ -40,6 +40,7 @@ struct State {
     requests: Vec<Recorded>,
     failures: Vec<u16>,
     down: bool,
+    refuse_versions: bool,
     delay: Duration,
 }
 
@@ -118,6 +119,11 @@ impl Cluster {
         if down {
             state.watches.clear();
         }
+    }
+
+    /// Every write that names a version comes too late.
+    pub(crate) fn refuse_versions(&self, refuse: bool) {
+        self.lock().refuse_versions = refuse;
     }
 
     /// How long every answer takes.
@@ -204,7 +210,7 @@ impl State {
         let Some(mut object) = self.objects.get(&key).cloned() else { return failure(404, "NotFound") };
         for field in ["/metadata/resourceVersion", "/metadata/uid"] {
             let named = text(&request.body, field);
-            if !named.is_empty() && named != text(&object, field) {
+            if !named.is_empty() && (self.refuse_versions || named != text(&object, field)) {
                 return failure(409, "Conflict");
             }
         }

@@ -116,6 +116,20 @@ async fn a_conflict_over_the_wish_itself_is_given_back_for_decision() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_changes_all_the_time_is_not_hammered() {
+    let bench = bench();
+    bench.cluster.put("services", service("web", "a"));
+    bench.cluster.refuse_versions(true);
+    bench.writer.submit(bench.assign("a", "192.0.2.1"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let tries = bench.cluster.requests(&Method::PATCH, "services").len();
+    assert!((5..=20).contains(&tries), "{tries}");
+    bench.cluster.refuse_versions(false);
+    bench.settled().await;
+    assert_eq!(bench.ingress("a"), json!([{ "ip": "192.0.2.1" }]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_made_anew_under_the_same_name_does_not_get_the_old_address() {
     let bench = bench();
     bench.cluster.put("services", service("web", "a"));
