@@ -12,9 +12,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use metallb_apiserver::Server;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::api;
+use crate::control::SpeakerSession;
 use crate::error::Error;
 use crate::files::{self, Loaded};
 use crate::http;
@@ -32,6 +34,8 @@ use crate::wait;
 const API_PORT: u16 = 6443;
 /// Port of the daemons' probes.
 const PROBE_PORT: u16 = 17472;
+/// Port at which a speaker tells its state, on its node's loopback.
+const STATE_PORT: u16 = 6060;
 /// How long a daemon may take to become ready.
 pub(crate) const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a speaker that was asked to end may take.
@@ -168,6 +172,7 @@ impl Lab {
             .args(["--node-name", &place.name, "--pod-name", &objects::speaker_pod_name(&place.name)])
             .args(["--host", &address, "--ml-bindaddr", &address])
             .args(["--ml-labels", objects::SPEAKER_LABELS])
+            .args(["--pprof-bind-address", &format!("127.0.0.1:{STATE_PORT}")])
             .arg("--ml-secret-key-path")
             .arg(secret)
             .env("METALLB_NODE_NAME", &place.name)
@@ -242,6 +247,30 @@ impl Lab {
                 tracing::warn!(error = %error.report(), "ending");
             }
         }
+    }
+
+    /// A speaker's BGP sessions, as it tells them; none when it does not answer.
+    pub(crate) async fn speaker_sessions(&self, node: &Node) -> Result<Vec<SpeakerSession>, Error> {
+        let at = (Ipv4Addr::LOCALHOST, STATE_PORT).into();
+        let asked = node.host.room.run(http::get(at, "/debug/state", Duration::from_secs(2))).await?;
+        let Ok(answer) = asked else { return Ok(Vec::new()) };
+        let state: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let sessions = state.get("sessions").cloned().unwrap_or_default();
+        Ok(serde_json::from_value(sessions).unwrap_or_default())
+    }
+
+    /// The last lines of the daemons' logs, each with the name of the file.
+    pub(crate) fn log_tails(&self, lines: usize) -> Vec<String> {
+        let daemons = self.nodes.keys().map(|node| format!("speaker-{node}"));
+        let mut tails = Vec::new();
+        for name in ["controller".to_owned(), "router".to_owned()].into_iter().chain(daemons) {
+            // A daemon that was not started has no log.
+            let text = std::fs::read_to_string(self.dir.log(&name)).unwrap_or_default();
+            let all: Vec<&str> = text.lines().collect();
+            let last = all.get(all.len().saturating_sub(lines)..).unwrap_or_default();
+            tails.extend(last.iter().map(|line| format!("{name}: {line}")));
+        }
+        tails
     }
 
     /// In words: what the controller's process does.

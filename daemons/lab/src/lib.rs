@@ -31,6 +31,7 @@ mod http;
 mod inside;
 mod lab;
 mod net;
+mod observer;
 mod options;
 mod process;
 mod report;
@@ -42,7 +43,7 @@ mod tour;
 mod wait;
 
 pub use control::client::{ask, down, down_all};
-pub use control::{NodeStatus, Request, Response, RouterStatus, ServiceStatus, Status};
+pub use control::{NodeStatus, Request, Response, RouterStatus, ServiceStatus, SpeakerSession, Status};
 pub use enter::up;
 pub use error::Error;
 pub use exec::exec;

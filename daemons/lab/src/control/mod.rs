@@ -85,6 +85,36 @@ pub struct NodeStatus {
     pub link_up: bool,
     /// Its speaker's process, in words.
     pub speaker: String,
+    /// The speaker's BGP sessions, as it tells them itself; none while it does not run.
+    pub sessions: Vec<SpeakerSession>,
+}
+
+/// A BGP session as the speaker sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
+#[non_exhaustive]
+pub struct SpeakerSession {
+    /// Name of the BGPPeer.
+    pub peer: String,
+    /// Its address and port.
+    pub remote: String,
+    /// State of the session, in the words of RFC 4271.
+    pub state: String,
+    /// Why it last ended or could not begin.
+    #[serde(alias = "last_error")]
+    pub last_error: Option<String>,
+    /// How many prefixes are announced.
+    pub advertised: u64,
+}
+
+impl fmt::Display for SpeakerSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}) {}", self.peer, self.remote, self.state)?;
+        match &self.last_error {
+            Some(error) if self.state != "Established" => write!(f, ": {error}"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A service.
@@ -122,6 +152,9 @@ impl fmt::Display for Status {
         for (name, node) in &self.nodes {
             let link = if node.link_up { "link up" } else { "LINK DOWN" };
             writeln!(f, "{name:<10}  {link}, speaker {}, {}", node.speaker, node.addresses.join(" "))?;
+            for session in &node.sessions {
+                writeln!(f, "            bgp to {session}")?;
+            }
         }
         writeln!(f, "\nservices")?;
         for (name, service) in &self.services {

@@ -14,7 +14,8 @@ pub(crate) async fn of(lab: &Lab) -> Result<Status, Error> {
     for (name, node) in &lab.nodes {
         let addresses = node.host.place.addresses().map(|(address, _)| address.to_string()).to_vec();
         let (link_up, speaker) = (node.link_up().await, node.speaker_state().await);
-        nodes.insert(name.clone(), NodeStatus { addresses, link_up, speaker });
+        let sessions = lab.speaker_sessions(node).await?;
+        nodes.insert(name.clone(), NodeStatus { addresses, link_up, speaker, sessions });
     }
     let services = cluster::services(&lab.api).await?;
     let owners = cluster::layer2_owners(&lab.api).await?;

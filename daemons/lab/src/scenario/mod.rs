@@ -62,9 +62,8 @@ impl Place {
     /// The address that the kernel gives to `eth0` by itself (RFC 4291, appendix A); a router may
     /// prefer it as the next hop.
     pub(crate) fn link_local(&self) -> Ipv6Addr {
-        let [a, b, c, d, e, f] = self.mac.0.map(u16::from);
-        let pair = |high: u16, low: u16| (high << 8) | low;
-        Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+        let [m0, m1, m2, m3, m4, m5] = self.mac.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, m0 ^ 2, m1, m2, 0xff, 0xfe, m3, m4, m5])
     }
 
     /// Both addresses with the lengths of their prefixes.

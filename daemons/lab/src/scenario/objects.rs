@@ -39,7 +39,7 @@ pub(crate) fn node(place: &Place) -> Value {
             ],
             "nodeInfo": {
                 "architecture": std::env::consts::ARCH, "bootID": "", "containerRuntimeVersion": "lab://",
-                "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
+                "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "lab", "machineID": "",
                 "operatingSystem": "linux", "osImage": "network namespace", "systemUUID": "",
             },
         },
@@ -95,6 +95,9 @@ pub(crate) fn speaker_pod(place: &Place, ready: bool) -> Value {
             "podIPs": [{"ip": place.v4.to_string()}, {"ip": place.v6.to_string()}],
             "hostIPs": [{"ip": place.v4.to_string()}, {"ip": place.v6.to_string()}],
             "conditions": [{"type": "Ready", "status": status}, {"type": "PodScheduled", "status": "True"}],
+            "containerStatuses": [{
+                "name": "speaker", "ready": ready, "started": ready, "restartCount": 0, "image": "metallb", "imageID": "",
+            }],
         },
     })
 }

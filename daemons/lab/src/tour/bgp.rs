@@ -35,12 +35,13 @@ impl Tour<'_> {
         self.await_paths(&wanted).await?;
         for (prefix, nodes) in &wanted {
             let (count, names) = (nodes.len(), list(nodes));
-            self.reporter.saw(format!("router's kernel: {prefix} has {count} next hops: {names}"));
+            let hops = if count == 1 { "next hop" } else { "next hops" };
+            self.reporter.saw(format!("router's kernel: {prefix} has {count} {hops}: {names}"));
         }
         self.saw_communities(&wanted).await?;
         let nodes: BTreeSet<String> = wanted.values().flatten().cloned().collect();
         let counts = self.ask_over_routes(target, &nodes).await?;
-        Ok(format!("{} paths, HTTP from {}", nodes.len(), Self::shares(&counts)))
+        Ok(format!("paths by {}, HTTP from {}", list(&nodes), Self::shares(&counts)))
     }
 
     /// The first address of the family that is announced by BGP to this lab's router.
@@ -106,15 +107,22 @@ impl Tour<'_> {
             let has = last.get(prefix).map_or_else(|| "no route".to_owned(), list);
             text.push(format!("the router's kernel has {has} for {prefix} instead of {}", list(nodes)));
         }
-        let sessions = self.lab.router.sessions().await?;
-        let words: Vec<_> =
-            sessions.iter().map(|session| format!("{} {}", session.peer, session.state)).collect();
-        let sessions = if words.is_empty() {
-            "it has no BGP session".to_owned()
+        Err(Stop::Failed(format!("{}; {}", text.join("; "), self.session_troubles().await?)))
+    }
+
+    /// What the speakers say of sessions that are not up.
+    async fn session_troubles(&self) -> Result<String, crate::error::Error> {
+        let mut troubles = Vec::new();
+        for (name, node) in &self.lab.nodes {
+            let sessions = self.lab.speaker_sessions(node).await?;
+            let down = sessions.iter().filter(|session| session.state != "Established");
+            troubles.extend(down.map(|session| format!("{name} to {session}")));
+        }
+        Ok(if troubles.is_empty() {
+            "every session of the speakers is up".to_owned()
         } else {
-            format!("sessions: {}", words.join(", "))
-        };
-        Err(Stop::Failed(format!("{}; {sessions}", text.join("; "))))
+            troubles.join("; ")
+        })
     }
 
     /// The router's kernel, with nodes by name.

@@ -8,6 +8,7 @@ use metallb_core::keys::Family;
 use super::bgp::{Paths, leads_to_router};
 use super::{Step, Stop, Target, Tour, list, within};
 use crate::client::{self, Probe, Prober, Takeover};
+use crate::observer::Observer;
 use crate::report::ms;
 
 /// Longest outage of a Layer 2 address whose node dies.
@@ -53,6 +54,7 @@ impl Tour<'_> {
             let (prober, last) = self.probe(target, &owner).await?;
             probers.push((*target, prober, last));
         }
+        let mut observer = Observer::start(&self.lab.client).await?;
         self.reporter.note(format!("link and speaker of {owner} go at once, as if its power did"));
         let begun = Instant::now();
         self.lab.kill(self.lab.node(&owner)?).await?;
@@ -64,6 +66,7 @@ impl Tour<'_> {
                 let why = format!("nobody answers for {address} {} s after {owner} died", PATIENCE.as_secs());
                 return Err(Stop::Failed(why));
             };
+            self.saw_claim(&mut observer, &takeover, begun);
             self.saw_takeover(&takeover, begun);
             takeovers.push(takeover);
         }
@@ -93,6 +96,20 @@ impl Tour<'_> {
             }
         }
         Err(Stop::Failed(format!("nobody answers for {}", target.address)))
+    }
+
+    /// The packet with which the new owner takes the address.
+    fn saw_claim(&self, observer: &mut Observer, takeover: &Takeover, begun: Instant) {
+        let Some(node) = self.lab.nodes.get(&takeover.to) else { return };
+        let mac = node.host.place.mac;
+        if let Some(claim) = observer.find(takeover.address, |claim| claim.mac == mac && claim.at > begun) {
+            let after = ms(claim.at.saturating_duration_since(begun));
+            let (form, address) = (claim.form, claim.address);
+            self.reporter.saw(format!(
+                "packet on the client's eth0, {after} after the cut: {form}, {address} is at {mac}, {}'s eth0",
+                takeover.to
+            ));
+        }
     }
 
     fn saw_takeover(&self, takeover: &Takeover, begun: Instant) {
@@ -160,7 +177,12 @@ impl Tour<'_> {
         self.reporter.title("A session stops");
         let wanted = self.all_wanted();
         let Some(node) = Self::leaver(&wanted) else {
-            return Err(Stop::NotShown("no address has paths by two nodes".to_owned()));
+            let why = if self.broken.is_empty() {
+                "no address has paths by two nodes"
+            } else {
+                "the routes did not come up"
+            };
+            return Err(Stop::NotShown(why.to_owned()));
         };
         self.await_paths(&wanted).await?;
         let without = remove(&wanted, &node);
@@ -175,7 +197,7 @@ impl Tour<'_> {
         };
         self.reporter
             .saw(format!("router's kernel: no path by {node} any more, {} after the signal", ms(took)));
-        for family in [Family::V4, Family::V6] {
+        for family in [Family::V4, Family::V6].into_iter().filter(|family| !self.broken.contains(family)) {
             if let Ok(target) = self.bgp_target(family) {
                 let nodes: BTreeSet<String> = names(&remove(&self.wanted(target), &node));
                 self.ask_over_routes(target, &nodes).await?;
@@ -199,7 +221,8 @@ impl Tour<'_> {
 
     /// All paths that the configuration asks for, of both families.
     fn all_wanted(&self) -> Paths {
-        let targets = [Family::V4, Family::V6].into_iter().filter_map(|family| self.bgp_target(family).ok());
+        let families = [Family::V4, Family::V6].into_iter().filter(|family| !self.broken.contains(family));
+        let targets = families.filter_map(|family| self.bgp_target(family).ok());
         targets.flat_map(|target| self.wanted(target)).collect()
     }
 

@@ -12,6 +12,7 @@ use crate::cluster;
 use crate::error::Error;
 use crate::http::Answer;
 use crate::net::{MacAddr, links, routes};
+use crate::observer::Observer;
 use crate::report::ms;
 
 /// How long the first answer may take.
@@ -55,6 +56,7 @@ impl Tour<'_> {
     pub(super) async fn witness(&self, target: &Target, expected: Option<&str>) -> Result<Owner, Stop> {
         let protocol = protocol(target);
         let macs = self.node_macs().await?;
+        let mut observer = Observer::start(&self.lab.client).await?;
         let mut last = String::from("nothing was observed");
         let seen = within(ANSWER_LIMIT, async || {
             let begun = Instant::now();
@@ -84,6 +86,10 @@ impl Tour<'_> {
                 None => last,
             }));
         };
+        if let Some(claim) = observer.find(target.address, |claim| claim.mac == mac) {
+            let (form, address) = (claim.form, claim.address);
+            self.reporter.saw(format!("packet on the client's eth0: {form}, {address} is at {mac}"));
+        }
         self.saw_answer(target, &answer, mac, took);
         self.api_agrees(target, &answer.node).await?;
         Ok(Owner { node: answer.node, mac })

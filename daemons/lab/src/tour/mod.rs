@@ -43,6 +43,8 @@ pub(crate) struct Tour<'a> {
     rows: Vec<Row>,
     /// What is announced, once services have addresses.
     targets: Targets,
+    /// Families whose routes did not come up; nothing more is shown with them.
+    broken: BTreeSet<Family>,
 }
 
 /// What the steps ask for.
@@ -69,7 +71,8 @@ impl Target {
 
 /// Runs all steps; returns whether every one that there was something to show for held.
 pub(crate) async fn run(lab: &Lab, reporter: &Reporter) -> bool {
-    let mut tour = Tour { lab, reporter, rows: Vec::new(), targets: Targets::default() };
+    let mut tour =
+        Tour { lab, reporter, rows: Vec::new(), targets: Targets::default(), broken: BTreeSet::new() };
     tour.introduce();
     let up = tour.step("the daemons are ready", tour.daemons().await);
     let asked = up && tour.step("the configuration is in the API", tour.configure());
@@ -87,13 +90,23 @@ pub(crate) async fn run(lab: &Lab, reporter: &Reporter) -> bool {
     let failed = tour.rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_))).count();
     match failed {
         0 => reporter.plain(format!("\nEvery step held, in {:.1} s.", reporter.elapsed().as_secs_f64())),
-        count => reporter.plain(format!(
-            "\n{count} of {} steps did not hold; the daemons' logs are in {}",
-            tour.rows.len(),
-            lab.dir.path().join("log").display()
-        )),
+        count => explain_failure(lab, reporter, count, tour.rows.len()),
     }
     failed == 0
+}
+
+/// Says where to look; shows what would be gone with the lab.
+fn explain_failure(lab: &Lab, reporter: &Reporter, failed: usize, steps: usize) {
+    let goes = lab.options.tour_only && !lab.options.keep;
+    reporter.plain(format!("\n{failed} of {steps} steps did not hold."));
+    if goes {
+        for line in lab.log_tails(LOG_LINES) {
+            reporter.plain(line);
+        }
+        reporter.plain("Those are the ends of the daemons' logs; --keep keeps all of them.");
+    } else {
+        reporter.plain(format!("The daemons' logs are in {}", lab.dir.path().join("log").display()));
+    }
 }
 
 /// Says what can be done with a lab that stays up.
@@ -149,6 +162,9 @@ impl Tour<'_> {
             (Family::V6, "BGP, IPv6: router's kernel and HTTP"),
         ] {
             let step = self.routes(family).await;
+            if matches!(step, Err(Stop::Failed(_))) {
+                self.broken.insert(family);
+            }
             self.step(name, step);
         }
         let step = self.takeover().await;
@@ -219,6 +235,9 @@ async fn within<T>(
         tokio::time::sleep(crate::wait::LOOK).await;
     }
 }
+
+/// Lines of each log that are shown when a step failed.
+const LOG_LINES: usize = 12;
 
 fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
     names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
