@@ -159,7 +159,11 @@ fn dispatch(command: LabCommand) -> Result<u8, Error> {
         LabCommand::Down { all: true, .. } => {
             let names = metallb_lab::down_all()?;
             let names: Vec<_> = names.iter().map(LabName::as_str).collect();
-            print(&if names.is_empty() { "there was no lab".to_owned() } else { format!("gone: {}", names.join(", ")) });
+            print(&if names.is_empty() {
+                "there was no lab".to_owned()
+            } else {
+                format!("gone: {}", names.join(", "))
+            });
             Ok(0)
         }
         LabCommand::Down { which, .. } => {

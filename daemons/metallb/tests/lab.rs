@@ -1,0 +1,197 @@
+//! The tour with the real program: controller, speakers, ARP, NDP, BGP, traffic, failures.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const NOBODY: u32 = 65534;
+
+/// A directory for labs of its own, so that labs of the machine's user are not in the way.
+struct Bench {
+    directory: tempfile::TempDir,
+    program: PathBuf,
+    as_nobody: bool,
+}
+
+impl Bench {
+    fn new(as_nobody: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // Other users may not read where the program is built.
+        let program = directory.path().join("metallb");
+        std::fs::copy(env!("CARGO_BIN_EXE_metallb"), &program).unwrap();
+        if as_nobody {
+            std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        Self { directory, program, as_nobody }
+    }
+
+    fn lab(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(&self.program);
+        command.arg("lab").args(args).env("METALLB_LAB_DIR", self.labs());
+        if self.as_nobody {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().unwrap()
+    }
+
+    fn labs(&self) -> PathBuf {
+        self.directory.path().join("labs")
+    }
+
+    fn file(&self, content: &str) -> String {
+        let path = self.directory.path().join("own.yaml");
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.lab(&["down", "--all"]);
+    }
+}
+
+fn root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// Where the kernel gives no namespaces there is nothing to test; CI says that it must.
+fn no_namespaces(output: &Output) -> bool {
+    let refused = text(output).contains("cannot make namespaces");
+    assert!(!refused || std::env::var_os("METALLB_REQUIRE_INTEROP").is_none(), "{}", text(output));
+    refused
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn holds(bench: &Bench, args: &[&str]) {
+    let output = bench.lab(&[&["up", "--tour-only"], args].concat());
+    if no_namespaces(&output) {
+        return;
+    }
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("Every step held"), "{}", text(&output));
+    let left: Vec<_> = std::fs::read_dir(bench.labs()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn the_tour_holds() {
+    holds(&Bench::new(false), &[]);
+}
+
+#[test]
+fn the_tour_holds_for_an_unprivileged_user() {
+    if root() {
+        holds(&Bench::new(true), &[]);
+    }
+}
+
+#[test]
+fn the_tour_holds_with_bird() {
+    if Path::new("/usr/sbin/bird").exists() {
+        holds(&Bench::new(false), &["--router", "bird"]);
+    }
+}
+
+#[test]
+fn the_tour_holds_with_frr() {
+    if root() && Path::new("/usr/lib/frr/bgpd").exists() {
+        holds(&Bench::new(false), &["--router", "frr"]);
+    }
+}
+
+#[test]
+fn a_peer_with_the_wrong_as_number_fails_the_tour() {
+    let bench = Bench::new(false);
+    let file = bench.file(
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: routed}\n\
+         spec: {addresses: [198.51.100.0/24]}\n---\n\
+         apiVersion: metallb.io/v1beta1\nkind: BGPAdvertisement\nmetadata: {name: routed}\n---\n\
+         apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: router}\n\
+         spec: {myASN: 64512, peerASN: 65000, peerAddress: 192.0.2.1}\n",
+    );
+    let output = bench.lab(&["up", "--tour-only", "-f", &file]);
+    if no_namespaces(&output) {
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("no route for 198.51.100.0/32"), "{}", text(&output));
+    // The speaker's own words say why.
+    assert!(text(&output).contains("node1 to router (192.0.2.1:179)"), "{}", text(&output));
+}
+
+#[test]
+fn the_users_own_configuration_is_what_the_router_gets() {
+    let bench = Bench::new(false);
+    let file = bench.file(OWN);
+    let output = bench.lab(&["up", "--tour-only", "-f", &file]);
+    if no_namespaces(&output) {
+        return;
+    }
+    assert!(output.status.success(), "{}", text(&output));
+    for line in [
+        "203.0.113.0/24 has 2 next hops: node1, node2",
+        "203.0.113.0/24 by 192.0.2.11 came with AS path 64512 and communities 64512:1 64512:777 64512:1:2",
+        "203.0.113.0/24 by 192.0.2.12 came with AS path 64600 and communities 64512:1 64512:777 64512:1:2",
+        "2001:db8:3ab::/120 has 1 next hop: node2",
+    ] {
+        assert!(text(&output).contains(line), "{line} is not in\n{}", text(&output));
+    }
+}
+
+/// A range and a CIDR, both families, an interface, a peer per node selector, aggregation, communities.
+const OWN: &str = r#"
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: local, labels: {zone: a}}
+spec: {addresses: [192.0.2.100-192.0.2.120, 192.0.2.128/28, "2001:db8:1ab::200/120"]}
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {name: local}
+spec: {ipAddressPoolSelectors: [{matchLabels: {zone: a}}], interfaces: [eth0]}
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: far}
+spec: {addresses: [203.0.113.0/24, "2001:db8:3ab::/120"], avoidBuggyIPs: true}
+---
+apiVersion: metallb.io/v1beta1
+kind: Community
+metadata: {name: names}
+spec: {communities: [{name: blue, value: "64512:777"}]}
+---
+apiVersion: metallb.io/v1beta1
+kind: BGPAdvertisement
+metadata: {name: far}
+spec:
+  ipAddressPools: [far]
+  aggregationLength: 24
+  aggregationLengthV6: 120
+  communities: [blue, "64512:1", "large:64512:1:2"]
+---
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {name: one}
+spec:
+  myASN: 64512
+  peerASN: 64513
+  peerAddress: 192.0.2.1
+  holdTime: 9s
+  nodeSelectors: [{matchLabels: {kubernetes.io/hostname: node1}}]
+---
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {name: two}
+spec:
+  myASN: 64600
+  peerASN: 64513
+  peerAddress: "2001:db8:1ab::1"
+  dualStackAddressFamily: true
+  holdTime: 9s
+  nodeSelectors: [{matchLabels: {kubernetes.io/hostname: node2}}]
+"#;
