@@ -6,7 +6,7 @@ mod support;
 
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::{EventReceiver, ListenRange, Shutdown, Speaker};
-use metallb_bgp::session::{Event, OfferedFamilies, PeerConfig, PeerKey, StopReason};
+use metallb_bgp::session::{Event, GracefulRestart, OfferedFamilies, PeerConfig, PeerKey, StopReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::{Asn, Community, Family, HoldTime, LargeCommunity, RemoteAs};
 
@@ -170,13 +170,13 @@ async fn too_many_prefixes_end_the_session_with_cease_1() {
 }
 
 /// A peer made of a bare socket: it answers OPEN and says KEEPALIVE as often as it is told to.
-struct Bare(tokio::net::TcpStream);
+struct Bare(tokio::net::TcpStream, Option<Open>);
 
 impl Bare {
     /// Accepts the speaker's connection and brings the session up.
     async fn establish(listener: &tokio::net::TcpListener, hold_time: u16) -> Self {
         let (stream, _) = listener.accept().await.unwrap();
-        let mut bare = Self(stream);
+        let mut bare = Self(stream, None);
         let hold_time = HoldTime::from_secs(hold_time).unwrap();
         let capabilities = vec![Capability::Multiprotocol(Family::Ipv4Unicast.afi_safi())];
         let open = Open::new(Asn::new(64512), hold_time, support::mk_id(9), capabilities);
@@ -184,9 +184,10 @@ impl Bare {
         open.encode(&mut out).unwrap();
         keepalive::encode(&mut out);
         bare.0.write_all(&out).await.unwrap();
-        for kind in [MessageType::Open, MessageType::Keepalive] {
-            assert_eq!(bare.read().await.0, kind);
-        }
+        let (kind, body) = bare.read().await;
+        assert_eq!(kind, MessageType::Open);
+        bare.1 = Some(Open::parse(&body).unwrap());
+        assert_eq!(bare.read().await.0, MessageType::Keepalive);
         bare
     }
 
@@ -234,20 +235,20 @@ async fn mk_bare(change: impl FnOnce(&mut PeerConfig)) -> (Speaker, EventReceive
 // req: F8
 #[tokio::test]
 async fn a_peer_that_stops_reading_is_given_up_though_it_says_keepalive() {
-    let (speaker, _events, mut bare) = mk_bare(|peer| {
-        peer.hold_time = HoldTime::from_secs(3).unwrap();
-        peer.send_hold_time = Some(std::time::Duration::from_secs(4));
-    })
-    .await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (speaker, mut events) = mk_speaker(1, &[]);
     // More than all socket buffers hold: a message of a thousand octets for each prefix.
     for n in 0..12_000_u32 {
         let prefix = prefix(&format!("{}/32", std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)));
         let communities = (0..250).map(|low| Community(n << 8 | low));
         speaker.set_prefix(prefix, to("router", RouteAttributes::new().with_communities(communities)));
-        if n % 100 == 0 {
-            tokio::task::yield_now().await;
-        }
     }
+    let mut peer = mk_peer(listener.local_addr().unwrap(), 64513, 64512);
+    peer.local_address = Some("127.0.0.2".parse().unwrap());
+    peer.hold_time = HoldTime::from_secs(3).unwrap();
+    peer.send_hold_time = Some(std::time::Duration::from_secs(4));
+    speaker.set_peer("router".into(), peer);
+    let mut bare = Bare::establish(&listener, 3).await;
     let talker = async {
         let mut keepalive = Vec::new();
         keepalive::encode(&mut keepalive);
@@ -256,14 +257,16 @@ async fn a_peer_that_stops_reading_is_given_up_though_it_says_keepalive() {
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         }
     };
-    let given_up = |s: &metallb_bgp::session::PeerSnapshot| s.last_error.is_some();
-    let over = snapshot_until(&speaker, "router", "given up", given_up);
-    tokio::select! {
-        snapshot = over => {
-            let error = snapshot.last_error.unwrap().to_string();
-            assert_eq!(error, "sent Send Hold Timer Expired (8/0)");
+    let over = async {
+        loop {
+            if let Event::StateChanged { state: State::Idle, reason, .. } = events.recv().await.unwrap() {
+                return reason.unwrap().to_string();
+            }
         }
-        () = talker => panic!("the connection ended before the snapshot said why"),
+    };
+    tokio::select! {
+        reason = over => assert_eq!(reason, "sent Send Hold Timer Expired (8/0)"),
+        () = talker => panic!("the connection ended before the speaker said why"),
     }
 }
 
@@ -397,4 +400,67 @@ async fn internal_external_and_local_as_decide_what_is_sent() {
     let external = |r: &Routes| r.held.values().any(|a| a.as_path.to_string() == "4200000000");
     routes.until(&mut events, "the external route", external).await;
     assert_eq!(routes.held[&prefix("192.0.2.7/32")].local_pref, None);
+}
+
+// req: F7
+#[tokio::test]
+async fn a_full_range_refuses_with_cease_5() {
+    let (collector, _events) = mk_speaker(200, &["127.0.0.1:0"]);
+    let template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any);
+    let mut range = ListenRange::new(prefix("127.0.0.0/8"), template);
+    range.limit = 0;
+    collector.set_listen_range("nodes".into(), range);
+    // The range is set once a snapshot, which comes later in order, was answered.
+    collector.snapshot().await;
+    let bare = Bare(tokio::net::TcpStream::connect(collector.listening()[0]).await.unwrap(), None);
+    assert_eq!(bare.notification().await, Notification::cease(5));
+}
+
+// req: G1, G2
+#[tokio::test]
+async fn the_restart_bit_is_set_until_the_first_end_of_rib() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (speaker, _events) = mk_speaker(1, &[]);
+    let mut peer = mk_peer(listener.local_addr().unwrap(), 64513, 64512);
+    peer.graceful_restart = Some(GracefulRestart::default());
+    peer.connect_time = Some(std::time::Duration::from_millis(50));
+    speaker.set_peer("router".into(), peer.clone());
+    let restarting = |bare: &Bare| {
+        let graceful = |capability: &Capability| match capability {
+            Capability::GracefulRestart(graceful) => Some((graceful.restarting, graceful.families.len())),
+            _ => None,
+        };
+        bare.1.as_ref().unwrap().capabilities.iter().find_map(graceful)
+    };
+    let bare = Bare::establish(&listener, 90).await;
+    assert_eq!(restarting(&bare), Some((true, 1)));
+    drop(bare);
+    let mut bare = Bare::establish(&listener, 90).await;
+    assert_eq!(restarting(&bare), Some((true, 1)), "nothing was complete yet");
+    speaker.table_complete();
+    assert_eq!(bare.read().await, (MessageType::Update, vec![0; 4]), "End-of-RIB");
+    drop(bare);
+    let bare = Bare::establish(&listener, 90).await;
+    assert_eq!(restarting(&bare), Some((false, 1)));
+    peer.graceful_restart = None;
+    speaker.set_peer("router".into(), peer);
+    assert_eq!(bare.notification().await, Notification::cease(6));
+    let bare = Bare::establish(&listener, 90).await;
+    assert_eq!(restarting(&bare), Some((false, 0)), "only help is offered");
+}
+
+// req: G6
+#[tokio::test]
+async fn end_of_rib_waits_no_longer_than_the_deferral_time() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (speaker, _events) = mk_speaker(1, &[]);
+    let mut peer = mk_peer(listener.local_addr().unwrap(), 64513, 64512);
+    let selection_deferral = std::time::Duration::from_millis(300);
+    peer.graceful_restart = Some(GracefulRestart { selection_deferral, ..GracefulRestart::default() });
+    speaker.set_peer("router".into(), peer);
+    let mut bare = Bare::establish(&listener, 90).await;
+    let from = tokio::time::Instant::now();
+    assert_eq!(bare.read().await, (MessageType::Update, vec![0; 4]), "End-of-RIB");
+    let waited = from.elapsed();
+    assert!(waited >= std::time::Duration::from_millis(250), "{waited:?}");
 }

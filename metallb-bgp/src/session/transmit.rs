@@ -51,6 +51,9 @@ impl Session {
     /// Takes routes from the table until there is enough for one write.
     fn pull(&mut self, direction: Direction, table: &mut AdvTable, out: &mut Vec<u8>) {
         let Some(slot) = self.attach(direction, table) else { return };
+        if !table.has_work(slot) {
+            return;
+        }
         let Some(connection) = self.connection(direction) else { return };
         let Some(export) = Export::new(connection, self.config.next_hops) else { return };
         for family in export.negotiated.families.iter() {
@@ -64,14 +67,16 @@ impl Session {
 
     /// The connection's place in the table; taken when it is established.
     fn attach(&mut self, direction: Direction, table: &mut AdvTable) -> Option<PeerSlot> {
-        let key = self.key.clone();
-        let connection = self.connection_mut(direction)?;
+        let connection = match direction {
+            Direction::Outgoing => &mut self.outgoing,
+            Direction::Incoming => self.incoming.as_mut()?,
+        };
         if connection.state != State::Established {
             return None;
         }
         let negotiated = connection.negotiated.as_ref()?;
         if connection.slot.is_none() {
-            connection.slot = table.attach(&key, negotiated.families, negotiated.enhanced_refresh);
+            connection.slot = table.attach(&self.key, negotiated.families, negotiated.enhanced_refresh);
         }
         let slot = connection.slot?;
         for family in std::mem::take(&mut connection.refresh).iter() {

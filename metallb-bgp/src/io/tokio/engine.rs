@@ -17,6 +17,9 @@ use super::peer::{Peer, Work};
 use super::{ListenRange, Shutdown, SpeakerConfig};
 use crate::session::{PeerConfig, PeerKey, Session, StopReason};
 use crate::table::AdvTable;
+use crate::wire::header::MessageLimit;
+use crate::wire::iana;
+use crate::wire::notification::Notification;
 
 /// Sessions, table and sockets of one speaker.
 pub(super) struct Engine {
@@ -201,36 +204,46 @@ impl Engine {
         let mut progress = false;
         while let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) {
             progress = true;
-            let Some(key) = self.peer_for(remote) else {
-                tracing::debug!(%remote, "connection from an address without a peer refused");
-                continue;
-            };
-            let Some(peer) = self.peers.get_mut(&key) else { continue };
-            peer.accept(stream, remote, now());
+            match self.peer_for(remote) {
+                Ok(key) => {
+                    if let Some(peer) = self.peers.get_mut(&key) {
+                        peer.accept(stream, remote, now());
+                    }
+                }
+                Err(Refusal::Stranger) => {
+                    tracing::debug!(%remote, "connection from an address without a peer refused");
+                }
+                Err(Refusal::Full) => {
+                    tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
+                    let mut last = Vec::new();
+                    Notification::cease(iana::CEASE_CONNECTION_REJECTED)
+                        .encode(MessageLimit::Standard, &mut last);
+                    self.lingering.push(Lingering::new(stream, last));
+                }
+            }
         }
         progress
     }
 
     /// The peer a connection from `remote` belongs to: a configured one, else one of a range.
-    fn peer_for(&mut self, remote: SocketAddr) -> Option<PeerKey> {
+    fn peer_for(&mut self, remote: SocketAddr) -> Result<PeerKey, Refusal> {
         let of_address = |peer: &Peer| same_host(peer.session.config().remote, remote);
         if let Some((key, _)) = self.peers.iter().find(|(_, peer)| of_address(peer)) {
-            return Some(key.clone());
+            return Ok(key.clone());
         }
         let ip = remote.ip().to_canonical();
         let ranges = self.ranges.iter().filter(|(_, range)| range.prefix.contains(ip));
-        let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix())?;
+        let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix()).ok_or(Refusal::Stranger)?;
         let members = self.peers.values().filter(|peer| peer.range.as_ref() == Some(name)).count();
         if members >= range.limit {
-            tracing::warn!(range = %name, limit = range.limit, %remote, "too many peers, connection refused");
-            return None;
+            return Err(Refusal::Full);
         }
         let key = PeerKey::new(format!("{name}/{ip}"));
         let config = dynamic_config(range, remote);
         let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
         session.start(now());
         self.peers.insert(key.clone(), Peer::new(session, Some(name.clone()), None));
-        Some(key)
+        Ok(key)
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
@@ -284,6 +297,14 @@ impl Engine {
             self.remove_peer(&key, reason);
         }
     }
+}
+
+/// Why a connection is not taken.
+enum Refusal {
+    /// Nobody expects it.
+    Stranger,
+    /// Its range has as many peers as it may.
+    Full,
 }
 
 /// The configuration of a peer that came from a range.

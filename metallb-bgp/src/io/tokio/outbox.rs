@@ -29,13 +29,14 @@ impl Outbox {
         !self.queue.is_empty()
     }
 
-    /// Delivers or queues an event. States that nobody has looked at are replaced by later ones, so the queue is
-    /// never longer than the routes of one read and one state per peer.
+    /// Delivers or queues an event. A state that nobody has looked at is replaced by the next one of its peer, so
+    /// the queue is never longer than the routes of one read per peer and one state per peer.
     pub(super) fn push(&mut self, event: Event) {
-        if let Event::StateChanged { peer, .. } = &event {
-            let stale = |queued: &Event| matches!(queued, Event::StateChanged { peer: p, .. } if p == peer);
-            if self.queue.back().is_some_and(stale) {
-                self.queue.pop_back();
+        if matches!(event, Event::StateChanged { .. }) {
+            let last = self.queue.iter().rposition(|queued| queued.peer() == event.peer());
+            let stale = |index: &usize| matches!(self.queue.get(*index), Some(Event::StateChanged { .. }));
+            if let Some(index) = last.filter(stale) {
+                self.queue.remove(index);
             }
         }
         self.queue.push_back(event);
