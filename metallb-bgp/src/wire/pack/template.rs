@@ -46,7 +46,10 @@ impl Template<'_> {
 
     /// Octets of a whole message with `nlri` octets of prefixes.
     pub(super) fn size_with(&self, nlri: usize) -> usize {
-        self.head.len().saturating_add(nlri).saturating_add(self.tail.len())
+        let value = self.head.len().saturating_sub(VALUE_AT).saturating_add(nlri);
+        let short = self.place == Place::Multiprotocol && value <= SHORT_FORM_MAX;
+        let around = self.head.len().saturating_add(self.tail.len()).saturating_sub(usize::from(short));
+        around.saturating_add(nlri)
     }
 
     /// Completes the message that begins at `start` of `out` and ends with `nlri` octets of prefixes.

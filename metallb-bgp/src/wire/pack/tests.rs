@@ -360,6 +360,29 @@ fn the_extended_length_of_mp_reach_begins_at_256_octets() {
     assert_eq!(long[0].1[23..27], [0x90, 14, 1, 0]);
 }
 
+// req: A11
+#[test]
+fn messages_are_tight_whatever_room_the_attributes_leave() {
+    // ::/0 takes one octet, so every octet of room can be used.
+    let prefixes = vec![v4("::/0"); 400];
+    let with = |size| {
+        let other = vec![OtherAttribute { code: 200, value: vec![0; size] }];
+        Attributes { other, ..originated("2001:db8::1") }
+    };
+    // 64 octets around the value and one of prefixes make 4096.
+    for size in 3_700..=4_031 {
+        let attributes = with(size);
+        let messages = announce(&attributes, &prefixes, EBGP, MessageLimit::Standard);
+        assert_tight(&messages, &prefixes, MessageLimit::Standard);
+        for (_, message) in &messages {
+            assert_canonical(message);
+        }
+    }
+    let block = AttributeBlock::encode(&with(4_032), Family::Ipv6Unicast, EBGP).unwrap();
+    let error = Announcements::new(&block, &prefixes, MessageLimit::Standard).write_next(&mut Vec::new());
+    assert_eq!(error, Err(EncodeError::TooLarge { size: 4097, limit: 4096 }));
+}
+
 trait ConcatOctets {
     fn concat_octets(&self) -> Vec<u8>;
 }
