@@ -6,7 +6,7 @@ use metallb_core::config::{Meta, PasswordInput, PeerInput, Secret, SecretProblem
 
 use super::{bounded, selector::selectors};
 use crate::{
-    crd::{BGPPeer, BGPPeerSpec, DecodeError},
+    crd::{BGPPeer, BGPPeerSpec, DecodeError, Password},
     facts::objects,
     watch::Tracked,
 };
@@ -89,7 +89,8 @@ fn password(
     passwords: &BTreeMap<String, Result<Secret, SecretProblem>>,
 ) -> PasswordInput {
     let reference = spec.password_secret.as_ref().and_then(|secret| given(secret.name.as_ref()));
-    match (given(spec.password.as_ref()), reference) {
+    let plain = spec.password.as_ref().map(Password::reveal).filter(|password| !password.is_empty());
+    match (plain, reference) {
         (None, None) => PasswordInput::None,
         (Some(password), None) => PasswordInput::Plain(Secret::new(password)),
         (Some(_), Some(_)) => PasswordInput::Both,

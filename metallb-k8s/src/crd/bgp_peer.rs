@@ -1,5 +1,7 @@
 //! `BGPPeer`, `metallb.io/v1beta2`, the stored version.
 
+use std::fmt;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,7 +107,8 @@ pub struct BGPPeerSpec {
     pub node_selectors: Vec<LabelSelector>,
     /// Password of the session (TCP MD5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub password: Option<Password>,
     /// Secret of type kubernetes.io/basic-auth with the password of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret: Option<SecretReference>,
@@ -128,6 +131,29 @@ pub struct BGPPeerSpec {
     /// Without effect; dualStackAddressFamily decides which families a session carries.
     #[serde(default, rename = "disableMP")]
     pub disable_mp: bool,
+}
+
+/// A password as it stands in a resource. Its `Debug` form is redacted.
+#[derive(Serialize, Deserialize, Clone, Default, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Password(String);
+
+impl Password {
+    /// Takes the password.
+    pub fn new(password: impl Into<String>) -> Self {
+        Self(password.into())
+    }
+
+    /// The password in the clear.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(redacted)")
+    }
 }
 
 /// Names the Secret with a peer's password.

@@ -6,7 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ConfigurationStatus;
+use super::{ConfigurationStatus, Password};
 
 /// A router that the selected nodes hold a BGP session with, as first written.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +58,8 @@ pub struct BGPPeerSpec {
     pub node_selectors: Vec<NodeSelector>,
     /// Password of the session (TCP MD5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub password: Option<Password>,
     /// Name of the BFDProfile with which BFD guards the session. Absent: no BFD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd_profile: Option<String>,

@@ -54,6 +54,12 @@ fn what_only_the_new_form_can_say_survives_a_visit_to_the_old_one() {
 }
 
 #[test]
+fn a_password_is_not_printed_with_its_peer() {
+    let peer = new(&json!({ "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1", "password": "hunter2" }));
+    assert!(!format!("{peer:?} {:?}", to_v1beta1(peer.clone())).contains("hunter2"));
+}
+
+#[test]
 fn a_password_never_gets_into_an_annotation() {
     let peer = new(&json!({
         "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1", "vrf": "red", "password": "hunter2",
