@@ -188,7 +188,8 @@ impl Engine {
     }
 
     /// The addresses that a node says it announces by Layer 2. They matter with [`Ownership::Sticky`]. What
-    /// this node announces itself is known; say it only when it is known from before a restart.
+    /// this node announces itself is known; say it only when it is known from before a restart. For a node
+    /// that has told nothing yet, what a status object says may stand in until it has.
     pub fn set_claims(&mut self, node: NodeName, claims: BTreeSet<IpAddr>) {
         let before = self.claims.remove(&node).unwrap_or_default();
         let added: BTreeSet<IpAddr> = claims.difference(&before).copied().collect();

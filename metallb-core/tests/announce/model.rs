@@ -1,14 +1,18 @@
 //! The rules of the election once more, as plainly as possible and without anything remembered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use metallb_core::config::L2Advertisement;
+use ipnetwork::IpNetwork;
+use metallb_core::config::{BgpAdvertisement, Community, L2Advertisement};
 use metallb_core::election::{ElectionKey, Place};
 use metallb_core::facts::{Demand, Service, TrafficPolicy};
-use metallb_core::keys::{NodeName, ServiceKey};
+use metallb_core::keys::{AdvertisementName, Family, NodeName, PeerName, ServiceKey};
 
 use crate::world::World;
+
+/// By prefix and peer.
+pub(crate) type Routes = BTreeMap<(IpNetwork, PeerName), (u32, BTreeSet<Community>)>;
 
 impl World {
     /// The owner of an address, by brute force.
@@ -25,6 +29,64 @@ impl World {
         candidates
             .max_by_key(|((score, local, place), _)| (*score, *local, std::cmp::Reverse(*place)))
             .map(|(_, node)| node)
+    }
+
+    /// What a node tells which peer about which prefix: local preference and communities.
+    pub(crate) fn routes(&self, node: &NodeName) -> Routes {
+        let mut routes = Routes::new();
+        let Some(fact) = self.nodes.get(node) else { return routes };
+        let all_excluded = self.nodes.values().all(|node| node.excluded && node.control_plane);
+        if fact.network_unavailable || (fact.excluded && !all_excluded) {
+            return routes;
+        }
+        let peers = self.config.peers_on(&fact.labels).peers;
+        let mut oldest: Vec<&Service> = self.services.values().filter(|s| s.demand != Demand::None).collect();
+        oldest.sort_by_key(|service| (service.created, service.key.clone()));
+        for service in oldest.into_iter().filter(|service| self.is_ready(service, node)) {
+            let mut offers: BTreeMap<IpNetwork, BTreeMap<&AdvertisementName, &BgpAdvertisement>> =
+                BTreeMap::new();
+            for address in &service.assigned {
+                let Some(pool) = self.config.pools().values().find(|pool| pool.entry_of(*address).is_some())
+                else {
+                    continue;
+                };
+                for ad in self.config.bgp_advertisements().values() {
+                    if ad.applies_to(pool)
+                        && ad.selects_service(&service.labels)
+                        && ad.selects_node(&fact.labels)
+                    {
+                        let length = ad.prefix_length(Family::of(*address));
+                        let network = IpNetwork::new(*address, length).unwrap();
+                        let network = IpNetwork::new(network.network(), length).unwrap();
+                        offers.entry(network).or_default().insert(&ad.name, ad);
+                    }
+                }
+            }
+            for (prefix, ads) in offers {
+                let mut all = routes.clone();
+                let mut agree = true;
+                for (peer, ad) in peers.keys().flat_map(|peer| ads.values().map(move |ad| (peer, ad))) {
+                    if ad.selects_peer(peer) {
+                        let pref = ad.local_pref.unwrap_or(100);
+                        let told =
+                            all.entry((prefix, peer.clone())).or_insert_with(|| (pref, BTreeSet::new()));
+                        agree &= told.0 == pref;
+                        told.1.extend(&ad.communities);
+                    }
+                }
+                if agree {
+                    routes = all;
+                }
+            }
+        }
+        routes
+    }
+
+    fn is_ready(&self, service: &Service, node: &NodeName) -> bool {
+        self.endpoints.get(&service.key).is_some_and(|endpoints| match service.traffic_policy {
+            TrafficPolicy::Cluster => endpoints.any_ready(),
+            TrafficPolicy::Local => endpoints.nodes.contains(node),
+        })
     }
 
     /// Every address that a service has.

@@ -251,6 +251,9 @@ proptest! {
                 running.evaluate();
             }
             let told: Vec<Folded> = engines.iter().map(|running| Folded::of(running.everything())).collect();
+            for (name, told) in NODES.iter().zip(&told) {
+                prop_assert_eq!(told.routes(), world.routes(&NodeName::new(*name)), "routes of {}", name);
+            }
             for address in world.addresses() {
                 let owner = world.owner(address);
                 for running in &engines {

@@ -10,6 +10,8 @@ use metallb_core::config::Config;
 use metallb_core::facts::{Endpoints, Node, Service};
 use metallb_core::keys::{InterfaceName, NodeName, ServiceKey};
 
+use crate::model::Routes;
+
 /// Everything that an engine is told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
@@ -101,6 +103,22 @@ impl Folded {
             assert_ne!(before.as_ref(), Some(&change), "told twice");
             assert!(!ended || before.is_some(), "ended without having begun: {change:?}");
         }
+    }
+
+    /// What is told to which peer.
+    pub(crate) fn routes(&self) -> Routes {
+        let mut all = Routes::new();
+        for change in self.0.values() {
+            let Change::Bgp { prefix, routes } = change else { continue };
+            for (route, peer) in
+                routes.iter().flat_map(|route| route.peers.iter().map(move |peer| (route, peer)))
+            {
+                let communities = route.attributes.communities.iter().copied().collect();
+                let told = (route.attributes.local_pref.unwrap_or(100), communities);
+                assert_eq!(all.insert((*prefix, peer.clone()), told), None, "a peer is told once");
+            }
+        }
+        all
     }
 
     pub(crate) fn addresses(&self) -> BTreeSet<IpAddr> {
