@@ -92,8 +92,13 @@ pub fn decode<K: DeserializeOwned>(mut object: Value) -> Result<K, DecodeError> 
     if let Value::Object(map) = &mut object {
         map.entry("spec").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
-    serde_path_to_error::deserialize(object)
-        .map_err(|error| DecodeError { field: error.path().to_string(), message: error.inner().to_string() })
+    serde_path_to_error::deserialize(object).map_err(|error| {
+        let field = error.path().to_string();
+        // The decoder quotes what it found; a password must not get into reports.
+        let secret = field.ends_with("password");
+        let message = if secret { "not a text".to_owned() } else { error.inner().to_string() };
+        DecodeError { field, message }
+    })
 }
 
 /// An object that does not have the form its kind demands.

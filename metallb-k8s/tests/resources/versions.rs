@@ -60,6 +60,13 @@ fn a_password_is_not_printed_with_its_peer() {
 }
 
 #[test]
+fn a_password_that_is_no_text_is_not_quoted_in_the_error() {
+    let spec = json!({ "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1", "password": 271_828 });
+    let error = crd::decode::<BGPPeer>(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap_err();
+    assert_eq!(error.to_string(), "spec.password: not a text");
+}
+
+#[test]
 fn a_password_never_gets_into_an_annotation() {
     let peer = new(&json!({
         "myASN": 1, "peerASN": 2, "peerAddress": "192.0.2.1", "vrf": "red", "password": "hunter2",
