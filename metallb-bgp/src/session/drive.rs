@@ -132,7 +132,6 @@ impl Session {
         let id = self.new_id();
         self.outgoing.id = Some(id);
         self.outgoing.timers.attempt = now.checked_add(ATTEMPT_TIME);
-        self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
         self.counters.connect_attempts += 1;
         self.effects.push_back(Effect::Connect(id));
     }
@@ -255,7 +254,13 @@ impl Session {
         let left = before != State::Idle || direction == Direction::Incoming;
         if self.running && alone && left && self.idle_hold.is_none() {
             self.idle_hold = now.checked_add(self.retry_time());
+            self.back_off();
         }
+    }
+
+    /// The next wait is twice as long.
+    fn back_off(&mut self) {
+        self.backoff = self.backoff.saturating_mul(2).min(LONGEST_BACKOFF);
     }
 
     /// Stops one connection for `reason`.
@@ -336,6 +341,7 @@ impl Session {
             self.fire(now, direction, fsm::Event::TcpFails, detail);
         }
         if self.take_due(now, direction, |t| &mut t.connect_retry) {
+            self.back_off();
             let timed_out = self.outgoing.state == State::Connect && self.outgoing.endpoints.is_none();
             let reason = timed_out.then_some(CloseReason::ConnectTimeout);
             let detail = Detail { reason, ..Detail::default() };

@@ -152,11 +152,11 @@ impl Session {
         let now = self.tick(now);
         let again = matches!(reason, StopReason::Reset(_) | StopReason::ConfigChanged);
         self.running = self.running && again;
-        self.idle_hold = None;
-        self.backoff = FIRST_BACKOFF;
         for direction in [Direction::Incoming, Direction::Outgoing] {
             self.stop_connection(now, direction, reason, table);
         }
+        self.idle_hold = None;
+        self.backoff = FIRST_BACKOFF;
         if self.running {
             self.idle_hold = Some(now);
         } else {

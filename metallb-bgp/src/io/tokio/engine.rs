@@ -213,6 +213,7 @@ impl Engine {
                 Err(Refusal::Stranger) => {
                     tracing::debug!(%remote, "connection from an address without a peer refused");
                 }
+                Err(Refusal::Full) if self.lingering.len() >= MAX_REFUSED => {}
                 Err(Refusal::Full) => {
                     tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
                     let mut last = Vec::new();
@@ -333,5 +334,7 @@ pub(super) fn now() -> std::time::Instant {
 
 /// Rounds over all sockets before other tasks get their turn.
 const MAX_ROUNDS: usize = 32;
+/// Connections that are refused with a word at the same time; others are just closed.
+const MAX_REFUSED: usize = 64;
 /// Octets read from a socket at a time.
 const READ_SIZE: usize = 1 << 16;
