@@ -1,7 +1,7 @@
 //! The driver's thread: sockets and netlink in, frames out, the responder in between.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -78,6 +78,10 @@ struct Engine {
     outbox: Outbox,
     /// When to list all interfaces again: after lost messages, or sockets that could not be opened.
     list_at: Option<Instant>,
+    /// Messages were lost: links may have gone down and come up unseen.
+    lost: bool,
+    /// What is wrong with interfaces, as reported.
+    broken: BTreeMap<InterfaceIndex, Error>,
     received_at: Option<Instant>,
     shared: Ended,
 }
@@ -94,6 +98,8 @@ impl Engine {
             buffer: ReceiveBuffer::new(),
             outbox: Outbox::new(),
             list_at: None,
+            lost: false,
+            broken: BTreeMap::new(),
             received_at: None,
             shared: Ended(shared),
         }
@@ -168,8 +174,10 @@ impl Engine {
                 }
                 None => return true,
             };
-            if let Err(error) = result {
-                self.report_error(Some(interface), Error::io(operation, &error));
+            if let Some(error) =
+                result.err().map(|error| Error::io(operation, &error)).filter(|e| !e.is_gone())
+            {
+                self.report_error(Some(interface), error);
             }
         }
         false
@@ -275,6 +283,7 @@ impl Engine {
             }
             News::Overrun => {
                 tracing::debug!("netlink messages were lost, listing all interfaces");
+                self.lost = true;
                 self.list_at = Some(now);
             }
             News::Closed => {
@@ -310,11 +319,14 @@ impl Engine {
         if let Err(error) = self.ports.open(index) {
             // One that has just been deleted or went down: netlink will say so.
             if !error.is_gone() {
-                self.shared.0.emit(Event::Error { interface: Some(interface.name), error });
                 self.list_at = now.checked_add(LIST_RETRY);
+                if self.broken.insert(index, error.clone()).as_ref() != Some(&error) {
+                    self.shared.0.emit(Event::Error { interface: Some(interface.name), error });
+                }
             }
             return false;
         }
+        self.broken.remove(&index);
         self.responder.upsert_interface(now, interface.clone());
         self.used.insert(index, interface);
         true
@@ -322,6 +334,7 @@ impl Engine {
 
     fn stop_using(&mut self, now: Instant, index: InterfaceIndex) -> bool {
         self.ports.close(index);
+        self.broken.remove(&index);
         self.responder.remove_interface(now, index);
         self.used.remove(&index).is_some()
     }
@@ -334,10 +347,18 @@ impl Engine {
             Ok(links) => {
                 self.list_at = None;
                 self.links = links;
-                let known: Vec<InterfaceIndex> =
+                let known: BTreeSet<InterfaceIndex> =
                     self.links.indices().chain(self.used.keys().copied()).collect();
-                let changes = known.into_iter().filter(|index| self.use_interface(now, *index)).count();
-                if changes > 0 {
+                let mut changed = false;
+                let lost = std::mem::take(&mut self.lost);
+                for index in known {
+                    if self.use_interface(now, index) {
+                        changed = true;
+                    } else if lost {
+                        self.responder.reannounce(now, index);
+                    }
+                }
+                if changed {
                     self.report_interfaces();
                 }
             }

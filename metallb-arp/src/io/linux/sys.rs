@@ -58,8 +58,8 @@ impl ReceiveBuffer {
         }
         let mut headers = parts.each_mut().map(header);
         let count = c_uint::try_from(self.room.len().min(BATCH)).unwrap_or(0);
-        // SAFETY: the first `count` headers are used. Every header points to one element of `parts`, which points to one element of `room`
-        // with its true length; all of them outlive the call. No name, control data or timeout is given.
+        // SAFETY: the first `count` headers point to elements of `parts`, which point to elements of `room`
+        // with their true length; all of them outlive the call. No name, control data or timeout is given.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
