@@ -177,7 +177,7 @@ impl Engine {
         self.world.nodes.set_members(members);
     }
 
-    /// The interfaces on which a node can answer for Layer 2 addresses, as it told the others.
+    /// The interfaces on which a node can answer for Layer 2 addresses, as it told the others; this node too.
     pub fn set_interfaces(&mut self, node: NodeName, interfaces: BTreeSet<InterfaceName>) {
         self.world.nodes.set_interfaces(node, Some(interfaces));
     }

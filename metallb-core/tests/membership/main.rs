@@ -11,6 +11,7 @@ mod behaviour;
 mod figures;
 mod robustness;
 mod simulation;
+mod takeover;
 
 /// 64 cases, or as many as `PROPTEST_CASES` says.
 fn config() -> proptest::test_runner::Config {
