@@ -28,23 +28,28 @@ impl Spans {
         if from > to {
             return;
         }
+        let reach = to.checked_add(1).unwrap_or(to);
+        // The usual case in one step: the last span that could touch this one begins before it.
+        match self.spans.range_mut(..=reach).next_back() {
+            Some((&first, last)) if first <= from && last.checked_add(1).is_none_or(|next| next >= from) => {
+                *last = to.max(*last);
+                return;
+            }
+            Some((_, last)) if last.checked_add(1).is_some_and(|next| next < from) => {
+                self.spans.insert(from, to);
+                return;
+            }
+            None => {
+                self.spans.insert(from, to);
+                return;
+            }
+            Some(_) => {}
+        }
         if let Some((&first, &last)) = self.spans.range(..=from).next_back()
             && last.checked_add(1).is_none_or(|next| next >= from)
         {
-            if last >= to {
-                return;
-            }
-            // The usual case: one span grows and touches no other.
-            let reach = to.checked_add(1).unwrap_or(to);
-            if self.spans.range(from..=reach).next_back().is_none_or(|(&next, _)| next == first) {
-                if let Some(end) = self.spans.get_mut(&first) {
-                    *end = to;
-                }
-                return;
-            }
             from = first;
         }
-        let reach = to.checked_add(1).unwrap_or(to);
         while let Some((&first, &last)) = self.spans.range(from..=reach).next_back() {
             to = to.max(last);
             self.spans.remove(&first);

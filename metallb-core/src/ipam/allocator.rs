@@ -162,6 +162,9 @@ impl Allocator {
     /// [`Allocation::missing`].
     pub fn allocate(&mut self, now: Instant, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
         self.handle_timeout(now);
+        if self.book.slot(claim.service).is_none() {
+            return self.fill_new(claim);
+        }
         self.revise(now, claim, &[]);
         self.fill(claim)
     }
@@ -473,6 +476,9 @@ impl Allocator {
         family: Family,
         pool: PoolId,
     ) -> Option<Position> {
+        if self.quarantine.is_empty() {
+            return None;
+        }
         self.quarantine
             .of(service)
             .filter(|&address| Family::of(address) == family)

@@ -27,22 +27,44 @@ struct Missing {
 impl Allocator {
     /// Gives the service what it does not have yet; what it has is known to be right.
     pub(super) fn fill(&mut self, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
-        let (mut slot, missing) = (self.book.slot(claim.service), self.missing(claim));
-        let Some(missing) = missing else { return self.outcome(slot, None) };
-        let mut error = None;
-        match self.more(claim, missing.has_one) {
-            Ok(picks) => slot = self.hold_all(claim, picks).or(slot),
-            Err(reason) => error = Some(reason),
-        }
-        let half =
-            error.is_none() && claim.request.families().second().is_some() && self.missing(claim).is_some();
-        if half {
-            match self.second(claim) {
-                Ok(picks) => slot = self.hold_all(claim, picks).or(slot),
-                Err(reason) => error = Some(reason),
+        let Some(slot) = self.book.slot(claim.service) else { return self.fill_new(claim) };
+        match self.missing(claim) {
+            None => self.outcome(Some(slot), None),
+            Some(missing) => {
+                let picks = self.more(claim, missing.has_one);
+                self.give(claim, Some(slot), picks)
             }
         }
-        self.outcome(slot, error)
+    }
+
+    /// As [`Allocator::fill`], for a service that holds nothing.
+    pub(super) fn fill_new(&mut self, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
+        let picks = self.more(claim, false);
+        self.give(claim, None, picks)
+    }
+
+    fn give(
+        &mut self,
+        claim: &Claim<'_>,
+        mut slot: Option<Slot>,
+        picks: Result<Picks, AllocationError>,
+    ) -> Result<Allocation, AllocationError> {
+        let picks = match picks {
+            Ok(picks) => picks,
+            Err(error) => return self.outcome(slot, Some(error)),
+        };
+        slot = self.hold_all(claim, picks).or(slot);
+        let half = claim.request.families().second().is_some() && self.missing(claim).is_some();
+        if !half {
+            return self.outcome(slot, None);
+        }
+        match self.second(claim) {
+            Ok(picks) => {
+                slot = self.hold_all(claim, picks).or(slot);
+                self.outcome(slot, None)
+            }
+            Err(error) => self.outcome(slot, Some(error)),
+        }
     }
 
     fn hold_all(&mut self, claim: &Claim<'_>, picks: Picks) -> Option<Slot> {

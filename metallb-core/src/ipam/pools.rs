@@ -30,14 +30,24 @@ pub(super) enum Group {
     Unrestricted,
 }
 
+/// An entry of a pool among all entries of its family. Kept sorted in a vector: it is searched at every allocation and
+/// changes only with the configuration.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    first: u128,
+    last: u128,
+    pool: PoolId,
+    number: usize,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     indices: Vec<Option<PoolIndex>>,
     vacant: Vec<PoolId>,
     names: BTreeMap<PoolName, PoolId>,
-    /// By family and first address: last address, pool, number of the entry.
-    ranges: BTreeMap<(Family, u128), (u128, PoolId, usize)>,
+    v4: Vec<Place>,
+    v6: Vec<Place>,
     ranks: BTreeMap<Rank, PoolId>,
 }
 
@@ -77,9 +87,13 @@ impl Pools {
     /// The pool with an entry that contains the address, and where in it, whether it may be used or not.
     pub(super) fn locate(&self, address: IpAddr) -> Option<(PoolId, Position)> {
         let value = to_value(address);
-        let family = Family::of(address);
-        let (_, &(last, pool, number)) = self.ranges.range((family, 0)..=(family, value)).next_back()?;
-        (value <= last).then_some((pool, (number, value)))
+        let places = match Family::of(address) {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        let behind = places.partition_point(|place| place.first <= value);
+        let place = places.get(behind.checked_sub(1)?)?;
+        (value <= place.last).then_some((place.pool, (place.number, value)))
     }
 
     pub(super) fn name_of(&self, address: IpAddr) -> Option<&PoolName> {
@@ -141,8 +155,8 @@ impl Pools {
     fn remove(&mut self, name: &PoolName, book: &Book, affected: &mut BTreeSet<ServiceKey>) {
         let Some(id) = self.names.remove(name) else { return };
         let Some(index) = self.indices.get_mut(id).and_then(Option::take) else { return };
-        for entry in &index.pool().entries {
-            self.ranges.remove(&(entry.family(), entry.bounds().0));
+        for places in [&mut self.v4, &mut self.v6] {
+            places.retain(|place| place.pool != id);
         }
         if let Some(rank) = rank(index.pool()) {
             self.ranks.remove(&rank);
@@ -172,7 +186,12 @@ impl Pools {
         }
         for (number, entry) in pool.entries.iter().enumerate() {
             let (first, last) = entry.bounds();
-            self.ranges.insert((entry.family(), first), (last, id, number));
+            let places = match entry.family() {
+                Family::V4 => &mut self.v4,
+                Family::V6 => &mut self.v6,
+            };
+            let behind = places.partition_point(|place| place.first <= first);
+            places.insert(behind, Place { first, last, pool: id, number });
         }
         if let Some(rank) = rank(pool) {
             self.ranks.insert(rank, id);

@@ -15,6 +15,10 @@ pub(super) struct Quarantine {
 }
 
 impl Quarantine {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_address.is_empty()
+    }
+
     pub(super) fn insert(&mut self, address: IpAddr, service: ServiceKey, until: Instant) {
         self.remove(address);
         self.by_service.insert((service.clone(), address));
