@@ -102,6 +102,12 @@ pub enum EncodeError {
     /// An AS_SET or AS_CONFED_SET, which must not be originated (RFC 9774).
     #[error("an AS_PATH with a set must not be sent")]
     AsSet,
+    /// A confederation segment towards an external peer (RFC 5065 §4).
+    #[error("an AS_PATH with a confederation segment must not be sent to an external peer")]
+    Confederation,
+    /// AS 0 in the path (RFC 7607).
+    #[error("an AS_PATH with AS 0 must not be sent")]
+    AsZero,
     /// A prefix of another family than the message's.
     #[error("a prefix is not of the family {0}")]
     WrongFamily(Family),

@@ -33,8 +33,9 @@ impl AttributeBlock {
     /// needs them (RFC 6793 §4.2.2).
     ///
     /// # Errors
-    /// [`EncodeError::NextHop`] for IPv6 routes with an IPv4 next hop, [`EncodeError::AsSet`],
-    /// [`EncodeError::KnownAttribute`], [`EncodeError::Attribute`] when one does not fit its length field.
+    /// [`EncodeError::NextHop`] for IPv6 routes with an IPv4 next hop; [`EncodeError::AsSet`],
+    /// [`EncodeError::Confederation`] and [`EncodeError::AsZero`] for paths that must not be sent;
+    /// [`EncodeError::KnownAttribute`]; [`EncodeError::Attribute`] when one does not fit its length field.
     pub fn encode(
         attributes: &Attributes,
         family: Family,
@@ -103,11 +104,11 @@ fn encode_all(
     encoding: PathEncoding,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    check_other(&attributes.other)?;
-    let mut section = Section { out, other: &attributes.other };
-    let path = &attributes.as_path;
-    check_path(path)?;
     let internal = encoding.peer == PeerKind::Internal;
+    let path = &attributes.as_path;
+    check_path(path, internal)?;
+    let other = check_other(&attributes.other)?;
+    let mut section = Section { out, other: &other };
     section.put(WELL_KNOWN, iana::ATTR_ORIGIN, &[origin(attributes.origin)])?;
     let octets = path_octets(path, encoding.asn_width);
     section.put(WELL_KNOWN, iana::ATTR_AS_PATH, &octets)?;
@@ -197,7 +198,7 @@ fn encode_as4(
 /// An attribute section in the making; unknown attributes are put where their code belongs.
 struct Section<'a> {
     out: &'a mut Vec<u8>,
-    other: &'a [OtherAttribute],
+    other: &'a [&'a OtherAttribute],
 }
 
 impl Section<'_> {
@@ -270,14 +271,26 @@ fn put_asn(asn: Asn, width: AsnWidth, out: &mut Vec<u8>) {
     }
 }
 
-fn check_path(path: &AsPath) -> Result<(), EncodeError> {
-    let is_set = |segment: &AsPathSegment| matches!(segment.kind, SegmentKind::Set | SegmentKind::ConfedSet);
-    if path.0.iter().any(is_set) { Err(EncodeError::AsSet) } else { Ok(()) }
+fn check_path(path: &AsPath, internal: bool) -> Result<(), EncodeError> {
+    for segment in &path.0 {
+        match segment.kind {
+            SegmentKind::Set | SegmentKind::ConfedSet => return Err(EncodeError::AsSet),
+            SegmentKind::ConfedSequence if !internal => return Err(EncodeError::Confederation),
+            SegmentKind::ConfedSequence | SegmentKind::Sequence => {}
+        }
+    }
+    if path.asns().any(Asn::is_zero) { Err(EncodeError::AsZero) } else { Ok(()) }
 }
 
-fn check_other(other: &[OtherAttribute]) -> Result<(), EncodeError> {
-    let known = other.iter().find(|other| iana::is_known_attribute(other.code));
-    known.map_or(Ok(()), |other| Err(EncodeError::KnownAttribute(other.code)))
+/// The unknown attributes in ascending order, the first of each code.
+fn check_other(other: &[OtherAttribute]) -> Result<Vec<&OtherAttribute>, EncodeError> {
+    if let Some(known) = other.iter().find(|other| iana::is_known_attribute(other.code)) {
+        return Err(EncodeError::KnownAttribute(known.code));
+    }
+    let mut sorted: Vec<&OtherAttribute> = other.iter().collect();
+    sorted.sort_by_key(|other| other.code);
+    sorted.dedup_by_key(|other| other.code);
+    Ok(sorted)
 }
 
 fn too_large(section: usize) -> EncodeError {

@@ -225,6 +225,21 @@ fn a_set_is_never_originated() {
     }
 }
 
+// req: A1
+#[test]
+fn a_path_with_as_zero_or_with_confederation_segments_outside_is_never_sent() {
+    let mut attributes = originated("192.0.2.1");
+    attributes.as_path = AsPath::sequence([Asn::new(64513), Asn::new(0)]);
+    let encode = |attributes: &Attributes, encoding| {
+        AttributeBlock::encode(attributes, Family::Ipv4Unicast, encoding).map(|_| ())
+    };
+    assert_eq!(encode(&attributes, EBGP), Err(EncodeError::AsZero));
+    attributes.as_path =
+        AsPath(vec![AsPathSegment { kind: SegmentKind::ConfedSequence, asns: vec![Asn::new(65001)] }]);
+    assert_eq!(encode(&attributes, EBGP), Err(EncodeError::Confederation));
+    assert_eq!(encode(&attributes, IBGP), Ok(()));
+}
+
 // req: A4
 #[test]
 fn unknown_attributes_stand_where_their_code_belongs() {
@@ -232,7 +247,7 @@ fn unknown_attributes_stand_where_their_code_belongs() {
     let attributes = Attributes {
         communities: vec![Community::new(1, 1)],
         large_communities: vec![LargeCommunity::new(1, 1, 1)],
-        other: vec![other(20), other(128)],
+        other: vec![other(128), other(20), other(20)],
         ..originated("192.0.2.1")
     };
     let messages = announce(&attributes, &[v4("10.0.0.0/8")], EBGP, MessageLimit::Standard);
