@@ -1,15 +1,18 @@
 //! Keys, TTLs and listening.
 
+use std::net::SocketAddrV6;
+
 use ipnetwork::IpNetwork;
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::ListenRange;
 use metallb_bgp::session::{Md5Key, OfferedFamilies, PeerConfig, PeerSnapshot, TtlPolicy};
+use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::{Asn, RemoteAs};
 
 use crate::basics::{bird_config, frr_config, mk_router};
 use crate::lab::{Lab, eventually, router};
 use crate::routers::{Bird, Frr};
-use crate::support::{Routes, mk_speaker, snapshot_until};
+use crate::support::{Routes, mk_speaker, prefix, snapshot_until, to};
 
 fn up(snapshot: &PeerSnapshot) -> bool {
     snapshot.state == State::Established
@@ -66,11 +69,11 @@ fn a_listener_demands_the_key_of_a_prefix() {
         let before = lab.speaker_netstat("TCPMD5Failure");
         let frr = Frr::start(lab, config).await;
         let (speaker, mut events) = mk_speaker(2, &["192.0.2.2:179"]);
-        let prefix: IpNetwork = "192.0.2.0/24".parse().unwrap();
+        let nodes: IpNetwork = "192.0.2.0/24".parse().unwrap();
         let mut template = PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), RemoteAs::Any);
         template.import = true;
         template.md5 = Some(Md5Key::new("s3cret").unwrap());
-        speaker.set_listen_range("routers".into(), ListenRange::new(prefix, template));
+        speaker.set_listen_range("routers".into(), ListenRange::new(nodes, template));
         eventually("it is dropped", async || (lab.speaker_netstat("TCPMD5Failure") > before).then_some(()))
             .await;
         assert!(speaker.snapshot().await.is_empty());
@@ -123,4 +126,32 @@ fn a_bound_device_and_a_source_address_are_used() {
         assert_eq!(snapshot.local.unwrap().ip().to_string(), "192.0.2.3");
         assert_eq!(snapshot.router_id.unwrap().to_string(), "192.0.2.3");
     });
+}
+
+// req: T5, T8, C2
+#[test]
+fn a_link_local_peer_is_reached_over_its_interface() {
+    for with_scope in [false, true] {
+        let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };
+        lab.run(async |lab| {
+            lab.router_ip(&["addr", "add", "fe80::1/64", "dev", "vrouter", "nodad"]).unwrap();
+            lab.speaker_ip(&["addr", "add", "fe80::2/64", "dev", "vspeaker", "nodad"]).unwrap();
+            let config = bird_config("fe80::2 % 'vrouter'", "fe80::1", 64513, "");
+            let bird = Bird::start(lab, &config).await;
+            let (speaker, _events) = mk_speaker(2, &[]);
+            let index = nix::net::if_::if_nametoindex("vspeaker").unwrap();
+            let scope = if with_scope { index } else { 0 };
+            let mut peer = mk_router("fe80::1".parse().unwrap(), 64513);
+            peer.remote = SocketAddrV6::new("fe80::1".parse().unwrap(), 179, 0, scope).into();
+            peer.local_address = Some("fe80::2".parse().unwrap());
+            peer.bind_device = (!with_scope).then(|| "vspeaker".to_owned());
+            speaker.set_prefix(prefix("2001:db8:1::1/128"), to("router", RouteAttributes::new()));
+            speaker.set_prefix(prefix("198.51.100.1/32"), to("router", RouteAttributes::new()));
+            speaker.table_complete();
+            speaker.set_peer("router".into(), peer);
+            eventually("IPv6", async || bird.has_route("2001:db8:1::1/128", &["2001:db8:ff::2 fe80::2"]))
+                .await;
+            eventually("IPv4", async || bird.has_route("198.51.100.1/32", &["192.0.2.2"])).await;
+        });
+    }
 }
