@@ -310,7 +310,8 @@ fn announcing<'a>(told: &[Folded], address: IpAddr) -> Vec<&'a str> {
     nodes.map(|(node, _)| *node).collect()
 }
 
-/// Evaluates and exchanges claims until nothing changes, then returns the owners, on which all agree.
+/// Evaluates and exchanges claims until nothing changes, then returns who announces what,
+/// on which all agree.
 fn settle(engines: &mut [metallb_core::announce::Engine]) -> BTreeMap<IpAddr, NodeName> {
     for _ in 0..20 {
         let changes: usize = engines.iter_mut().map(|running| running.evaluate().len()).sum();
@@ -332,8 +333,9 @@ fn agreed(engines: &[metallb_core::announce::Engine]) -> BTreeMap<IpAddr, NodeNa
     for address in ADDRESSES.iter().map(|address| address.parse().unwrap()) {
         let views: BTreeSet<_> = engines.iter().map(|running| running.layer2_owner(address)).collect();
         assert_eq!(views.len(), 1, "different owners of {address}: {views:?}");
-        if let Some(owner) = engines[0].layer2_owner(address) {
-            owners.insert(address, owner.clone());
+        // An owner that has nothing ready behind the address does not announce it, and claims nothing.
+        if engines.iter().any(|running| running.announced_on(address).is_some()) {
+            owners.extend(engines[0].layer2_owner(address).map(|owner| (address, owner.clone())));
         }
     }
     owners
