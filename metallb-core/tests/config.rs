@@ -478,6 +478,34 @@ fn every_bgp_list_refuses_duplicates() {
     assert!(built.config.bgp_advertisements().get(&AdvertisementName::new("a")).is_none());
 }
 
+#[test]
+fn an_address_is_found_in_the_pool_that_may_give_it_out() {
+    let mut avoiding = mk_pool("avoiding", 1, &["198.51.100.0/24"]);
+    avoiding.avoid_buggy_ips = true;
+    let config = build(&pools(vec![mk_pool("a", 1, &["10.0.0.5", "10.0.0.8/29"]), avoiding])).config;
+    let pool_of =
+        |text: &str| config.pool_of(text.parse().unwrap()).map(|pool| pool.name.as_str().to_owned());
+    assert_eq!(pool_of("10.0.0.5").as_deref(), Some("a"));
+    assert_eq!(pool_of("10.0.0.15").as_deref(), Some("a"));
+    for outside in ["10.0.0.4", "10.0.0.6", "10.0.0.16", "::5", "198.51.100.0"] {
+        assert_eq!(pool_of(outside), None, "{outside}");
+    }
+    assert_eq!(pool_of("198.51.100.1").as_deref(), Some("avoiding"));
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn input_is_read_back_as_it_was_written_except_for_passwords() {
+    let mut input = pools(vec![mk_pool("a", 1, &["10.0.0.0/24"])]);
+    input.bgp_advertisements = vec![mk_bgp("b", 2)];
+    input.peers = vec![mk_peer("p", 3)];
+    let text = serde_json::to_string(&input).unwrap();
+    assert_eq!(serde_json::from_str::<Input>(&text).unwrap(), input);
+    let password = PasswordInput::Plain(Secret::new("s3cret"));
+    let text = serde_json::to_string(&PeerInput { password, ..mk_peer("p", 3) }).unwrap();
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[0-9./:-]{0,12}",

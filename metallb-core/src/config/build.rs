@@ -7,11 +7,11 @@ use super::advertisement::{by_name, check_pairs, unknown};
 use super::aliases::Aliases;
 use super::error::{InForce, Kind, ObjectId, Problem};
 use super::input::{BgpAdvertisementInput, Input, L2AdvertisementInput};
-use super::model::{BfdProfile, BgpAdvertisement, CommunityAliases, L2Advertisement, Peer};
+use super::model::{BfdProfile, BgpAdvertisement, CommunityAliases, L2Advertisement, Peer, Pool};
 use super::pool::Pools;
 use super::resolve::{Findings, Objects, settle};
 use super::{Built, Config, advertisement, aliases, bfd, peer, pool};
-use crate::keys::{AdvertisementName, PeerName, ProfileName};
+use crate::keys::{AdvertisementName, Family, PeerName, PoolName, ProfileName};
 
 pub(super) fn build(input: &Input, previous: &Config) -> Built {
     let mut findings = Findings::default();
@@ -23,6 +23,7 @@ pub(super) fn build(input: &Input, previous: &Config) -> Built {
     let l2_advertisements = references.l2_advertisements(previous, &mut findings);
     let bgp_advertisements = references.bgp_advertisements(previous, &communities, &mut findings);
     let config = Config {
+        entries: Arc::new(entries(&pools.accepted)),
         pools: Arc::new(pools.accepted),
         rejected_pools: Arc::new(pools.rejected),
         l2_advertisements: Arc::new(l2_advertisements),
@@ -32,6 +33,11 @@ pub(super) fn build(input: &Input, previous: &Config) -> Built {
         communities: Arc::new(communities),
     };
     Built { config, errors: findings.errors, warnings: findings.warnings }
+}
+
+fn entries(pools: &BTreeMap<PoolName, Arc<Pool>>) -> BTreeMap<(Family, u128), (u128, PoolName)> {
+    let all = pools.values().flat_map(|pool| pool.entries.iter().map(|entry| (entry, &pool.name)));
+    all.map(|(entry, name)| ((entry.family(), entry.bounds().0), (entry.bounds().1, name.clone()))).collect()
 }
 
 fn pools(input: &Input, previous: &Config, findings: &mut Findings) -> Pools {

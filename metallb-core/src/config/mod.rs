@@ -34,13 +34,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::keys::{AdvertisementName, PeerName, PoolName, ProfileName};
+use crate::addr::to_value;
+use crate::keys::{AdvertisementName, Family, PeerName, PoolName, ProfileName};
 use crate::select::Labels;
 
 /// A valid configuration: everything in it is in force. Cheap to clone; the default is the empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pools: Arc<BTreeMap<PoolName, Arc<Pool>>>,
+    /// By family and first address of each entry of a pool in force: its last address, and the pool.
+    entries: Arc<BTreeMap<(Family, u128), (u128, PoolName)>>,
     rejected_pools: Arc<BTreeMap<PoolName, RejectedPool>>,
     l2_advertisements: Arc<BTreeMap<AdvertisementName, Arc<L2Advertisement>>>,
     bgp_advertisements: Arc<BTreeMap<AdvertisementName, Arc<BgpAdvertisement>>>,
@@ -115,9 +118,11 @@ impl Config {
         &self.communities
     }
 
-    /// The pool in force that the address belongs to.
+    /// The pool in force that the address belongs to, when it may be used. O(log n) in the number of entries.
     pub fn pool_of(&self, address: IpAddr) -> Option<&Arc<Pool>> {
-        self.pools.values().find(|pool| pool.contains(address))
+        let value = to_value(address);
+        let (_, (last, pool)) = self.entries.range(..=(Family::of(address), value)).next_back()?;
+        self.pools.get(pool).filter(|pool| value <= *last && pool.contains(address))
     }
 
     /// The sessions that a node with these labels should have. Of several peers with the same session the oldest wins.

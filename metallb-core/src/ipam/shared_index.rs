@@ -172,11 +172,11 @@ mod tests {
                     }
                     Op::Take(number, at) => {
                         index.take(port(number), (0, at));
-                        naive.entry(at).and_modify(|ports| drop(ports.insert(number)));
+                        naive.entry(at).and_modify(|ports| ports.extend([number]));
                     }
                     Op::GiveBack(number, at) => {
                         index.give_back(port(number), (0, at));
-                        naive.entry(at).and_modify(|ports| drop(ports.remove(&number)));
+                        naive.entry(at).and_modify(|ports| ports.retain(|other| *other != number));
                     }
                 }
                 let wanted: Vec<u16> = (0..3).filter(|&number| asked[usize::from(number)]).collect();
