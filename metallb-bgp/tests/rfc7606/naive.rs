@@ -110,13 +110,7 @@ pub(crate) fn judge(body: &[u8], context: &UpdateContext) -> Answer {
     let foreign = matches!(&reach, Part::Foreign { routes: true, .. });
     let hidden = matches!(&reach, Part::Unreadable);
     let others = overrun || attributes.iter().any(|attribute| attribute.code != 15);
-    if announced.is_empty()
-        && !usable
-        && !foreign
-        && !hidden
-        && others
-        && findings.has(Action::TreatAsWithdraw)
-    {
+    if nlri.is_empty() && !usable && !foreign && !hidden && others && findings.has(Action::TreatAsWithdraw) {
         let withdraws = findings.subcodes(Action::TreatAsWithdraw);
         for subcode in withdraws {
             findings.add(Action::ResetSession, subcode);

@@ -480,7 +480,10 @@ proptest! {
         attributes in attributes(),
         limit in limit(),
     ) {
-        prop_assume!(family == Family::Ipv4Unicast || matches!(attributes.next_hop, NextHop::V6 { .. }));
+        let mut attributes = attributes;
+        if let (Family::Ipv6Unicast, NextHop::V4(address)) = (family, attributes.next_hop) {
+            attributes.next_hop = NextHop::V6 { global: address.to_ipv6_mapped(), link_local: None };
+        }
         let messages = announce(&attributes, &prefixes, IBGP, limit);
         assert_tight(&messages, &prefixes, limit);
         let mut decoded = Vec::new();

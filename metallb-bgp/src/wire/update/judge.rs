@@ -25,7 +25,8 @@ pub(super) fn judge<'a>(view: &UpdateView<'a>, context: &UpdateContext) -> Class
     let withdrawn = judge.network(view.withdrawn);
     let announced = judge.network(view.nlri);
     judge.next_hop_attribute(announced.len() != 0);
-    judge.whole(announced.len() != 0);
+    judge.mandatory(announced.len() != 0);
+    judge.nothing_to_withdraw(!view.nlri.is_empty());
     let mut classified = judge.classified;
     classified.attributes = view.attributes;
     classified.end_of_rib = end_of_rib(view, judge.unreach.as_ref(), judge.others);
@@ -144,9 +145,8 @@ impl<'a, 'c> Judge<'a, 'c> {
         }
     }
 
-    /// What only the whole message shows: missing attributes (RFC 7606 §3 (d)) and errors that cannot be handled
-    /// by withdrawing because there is nothing to withdraw (§5.2).
-    fn whole(&mut self, body_routes: bool) {
+    /// Finds mandatory attributes missing beside routes that can be used (RFC 7606 §3 (d)).
+    fn mandatory(&mut self, body_routes: bool) {
         let usable =
             matches!(&self.reach, Some(Multiprotocol::Usable { prefixes, .. }) if prefixes.len() != 0);
         if body_routes || usable {
@@ -163,6 +163,11 @@ impl<'a, 'c> Judge<'a, 'c> {
                 }
             }
         }
+    }
+
+    /// An error that would be handled by withdrawing resets when no routes are there to withdraw (RFC 7606 §5.2);
+    /// routes of families that are ignored are routes, too.
+    fn nothing_to_withdraw(&mut self, body_routes: bool) {
         let multiprotocol =
             self.unreadable_reach || self.reach.as_ref().is_some_and(Multiprotocol::has_routes);
         if !body_routes && !multiprotocol && self.others && self.classified.withdraw {

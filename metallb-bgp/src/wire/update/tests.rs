@@ -571,6 +571,15 @@ fn an_error_that_would_withdraw_resets_when_there_is_nothing_to_withdraw() {
     assert_accepted(&update(&[], &hex(ORIGIN), &[]), &external());
 }
 
+// req: R5 C1
+#[test]
+fn ignored_routes_are_something_to_withdraw() {
+    let ipv6_only = UpdateContext { families: Families::only(Family::Ipv6Unicast), ..external() };
+    let classified_as = |octets: &[u8]| classify(octets, &ipv6_only).action();
+    assert_eq!(classified_as(&complete_and("80 04 01 00")), Action::TreatAsWithdraw);
+    assert_eq!(classified_as(&update(&[], &hex("80 04 01 00"), &[])), Action::ResetSession);
+}
+
 // req: R5
 #[test]
 fn the_strongest_of_several_faults_counts() {
