@@ -29,6 +29,7 @@ mod rng;
 mod show;
 mod snapshot;
 mod stop;
+mod timeouts;
 mod transmit;
 
 pub use config::{

@@ -55,7 +55,7 @@ pub enum Shutdown {
     /// connection closes without NOTIFICATION, or with Cease when the N bit is agreed on); other
     /// peers get Cease 6/2.
     Graceful,
-    /// For good: everything is withdrawn, then Cease 6/2 with this text (RFC 9003; cut at 128
+    /// For good: everything is withdrawn, then Cease 6/2 with this text (RFC 9003; cut at 255
     /// octets).
     Cease {
         /// Why, for the operator of the peer; may be empty.
