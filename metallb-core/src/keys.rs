@@ -119,8 +119,8 @@ pub struct ServiceKey {
 impl ServiceKey {
     /// The service `name` in `namespace`.
     ///
-    /// A namespace cannot contain a slash in Kubernetes; should one be given, each is replaced by `_` so that
-    /// two different services never get equal keys by the way their parts are joined.
+    /// A namespace cannot contain a slash in Kubernetes; should one be given, each is replaced by `_`, so that the name
+    /// always begins behind the first slash.
     pub fn new(namespace: impl AsRef<str>, name: impl AsRef<str>) -> Self {
         let (namespace, name) = (namespace.as_ref(), name.as_ref());
         let text = if namespace.contains('/') {
