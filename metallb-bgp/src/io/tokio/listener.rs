@@ -1,20 +1,28 @@
 //! Listening sockets.
 
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
 
 use super::sys;
 use super::{StartError, socket};
 use crate::session::Md5Key;
 
 /// All listening sockets of a speaker.
-pub(super) struct Listeners(Vec<TcpListener>);
+pub(super) struct Listeners {
+    sockets: Vec<TcpListener>,
+    /// Nothing is accepted before its end.
+    pause: Option<Pin<Box<Sleep>>>,
+}
 
 impl Listeners {
     /// Listens on these addresses.
@@ -22,31 +30,36 @@ impl Listeners {
         let open = |address: &SocketAddr| {
             listen(*address).map_err(|source| StartError::Listen { address: *address, source })
         };
-        addresses.iter().map(open).collect::<Result<_, _>>().map(Self)
+        let sockets = addresses.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { sockets, pause: None })
     }
 
     /// The addresses with the ports the system chose.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.sockets.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
     pub(super) fn close(&mut self) {
-        self.0.clear();
+        self.sockets.clear();
     }
 
     /// The next connection somebody opened.
-    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<(TcpStream, SocketAddr)> {
-        for listener in &self.0 {
-            loop {
-                match listener.poll_accept(cx) {
-                    Poll::Ready(Ok(accepted)) => return Poll::Ready(accepted),
-                    Poll::Ready(Err(error)) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        if !is_about_the_connection(&error) {
-                            break;
-                        }
+    pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(TcpStream, SocketAddr)> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        for listener in &self.sockets {
+            while let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                match accepted {
+                    Ok(accepted) => return Poll::Ready(accepted),
+                    Err(error) if is_about_the_connection(&error) => {}
+                    Err(error) => {
+                        // Most likely there are too many open files, which may pass.
+                        tracing::warn!(%error, "no connection can be accepted for now");
+                        let pause = self.pause.insert(Box::pin(sleep(PAUSE)));
+                        ready!(pause.as_mut().poll(cx));
                     }
-                    Poll::Pending => break,
                 }
             }
         }
@@ -85,7 +98,7 @@ impl Listeners {
 
     /// Sets a key on the listeners of the prefix's family.
     fn each(&self, prefix: &IpNetwork, key: Option<&Md5Key>) -> Option<io::ErrorKind> {
-        self.0
+        self.sockets
             .iter()
             .filter(|listener| {
                 listener.local_addr().is_ok_and(|address| address.is_ipv4() == prefix.is_ipv4())
@@ -120,3 +133,5 @@ fn is_about_the_connection(error: &io::Error) -> bool {
 }
 
 const BACKLOG: i32 = 128;
+/// How long to wait after accepting failed.
+const PAUSE: Duration = Duration::from_millis(100);
