@@ -4,7 +4,7 @@
 //! the server no longer remembers where the watch stood (410 Gone), it lists again and reports what
 //! vanished in between. While the server is away the store keeps what was last known.
 
-use std::{fmt::Debug, pin::pin, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use kube::{
@@ -125,7 +125,7 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
         C: Fn(K, Option<&T>) -> Option<T>,
     {
         let url = api.resource_url().to_owned();
-        let mut events = pin!(watcher(api, self.options.watcher()));
+        let mut events = watcher(api.clone(), self.options.watcher()).boxed();
         let mut failures = 0_u32;
         while let Some(event) = events.next().await {
             match event {
@@ -144,6 +144,9 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
                     }
                     tokio::time::sleep(self.options.backoff.pause(failures)).await;
                     failures = failures.saturating_add(1);
+                    if must_list(&error) {
+                        events = watcher(api.clone(), self.options.watcher()).boxed();
+                    }
                 }
             }
         }
@@ -196,6 +199,12 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
         self.options.stats.object_processed();
         (self.changed)(key);
     }
+}
+
+/// Whether the server refused to take the watch up where it stood. The watcher of kube-rs lists again when it reads this
+/// in a watch that began, but would ask for ever when the watch does not even begin.
+fn must_list(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 /// An error with all its causes in one line.
