@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use metallb_k8s::lease::{Timing, TimingError};
-use metallb_runtime::args::{CommonArgs, given, parse_duration};
+use metallb_runtime::args::{ArgError, CommonArgs, given, parse_duration};
 
 /// Gives services their addresses.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "controller", version, after_help = EXAMPLES)]
+#[command(name = "controller", version, after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Args {
     /// Flags that the speaker has too.
     #[command(flatten)]
@@ -75,9 +75,25 @@ impl Args {
     /// The periods of the leader election.
     ///
     /// # Errors
-    /// When they do not fit each other.
-    pub(crate) fn lease_timing(&self) -> Result<Timing, TimingError> {
-        Timing::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry_period)
+    /// When they do not fit each other; it names the flag to change.
+    pub(crate) fn lease_timing(&self) -> Result<Timing, ArgError> {
+        let refused =
+            |flag, value: Duration, expected| ArgError { flag, value: format!("{value:?}"), expected };
+        Timing::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry_period).map_err(
+            |error| match error {
+                TimingError::DeadlineTooLong { renew_deadline, .. } => {
+                    refused("--lease-renew-deadline", renew_deadline, "shorter than --lease-duration")
+                }
+                TimingError::RetryTooLong { retry, .. } => refused(
+                    "--lease-retry-period",
+                    retry,
+                    "above zero and at most half of --lease-renew-deadline",
+                ),
+                _ => {
+                    refused("--lease-duration", self.lease_duration, "a whole number of seconds, at least 1s")
+                }
+            },
+        )
     }
 }
 

@@ -86,6 +86,16 @@ impl CommonArgs {
         parse_given(self.host.as_ref(), "--host (METALLB_HOST)", "an IP address")
     }
 
+    /// Tells a value that cannot be used before anything is started.
+    ///
+    /// # Errors
+    /// [`ArgError`] for the first of them.
+    pub fn check(&self) -> Result<(), ArgError> {
+        self.host()?;
+        self.debug_address()?;
+        Ok(())
+    }
+
     /// The loopback address of `/debug/state`; `None` means off.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The connection to the API server, as the flags say.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -8,7 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use metallb_k8s::client::{Timeouts, connect as infer, connect_to};
 use metallb_k8s::write::Stats;
 
-use crate::args::CommonArgs;
+use crate::args::{ArgError, CommonArgs};
 
 /// Connects with the kubeconfig of `--kubeconfig`, else as the surroundings say.
 ///
@@ -18,10 +19,13 @@ pub async fn connect(args: &CommonArgs, stats: Arc<Stats>) -> anyhow::Result<Cli
     let Some(path) = &args.kubeconfig else {
         return Ok(infer(Timeouts::default(), stats).await?);
     };
-    let file = Kubeconfig::read_from(path)
-        .with_context(|| format!("cannot read {} (--kubeconfig)", path.display()))?;
+    let file = Kubeconfig::read_from(path).with_context(|| unusable(path))?;
     let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
-        .with_context(|| format!("cannot use {} (--kubeconfig)", path.display()))?;
-    Ok(connect_to(config, Timeouts::default(), stats)?)
+        .with_context(|| unusable(path))?;
+    connect_to(config, Timeouts::default(), stats).with_context(|| unusable(path))
+}
+
+fn unusable(path: &Path) -> ArgError {
+    ArgError { flag: "--kubeconfig", value: path.display().to_string(), expected: "a usable kubeconfig file" }
 }

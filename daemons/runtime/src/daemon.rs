@@ -3,19 +3,27 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{CommonArgs, from_go_syntax};
+use crate::args::{ArgError, CommonArgs, from_go_syntax};
 use crate::{logging, shutdown};
 
 /// Exit code of a wrong flag or environment variable, as clap's own.
 const EXIT_USAGE: u8 = 2;
 
+/// How long a daemon may take to stop; whatever hangs then is left behind.
+const STOP_LIMIT: Duration = Duration::from_millis(4500);
+
+/// How long work on threads of its own (name resolution, files) may hold up the end.
+const THREADS_LIMIT: Duration = Duration::from_millis(100);
+
 /// Parses `args`, installs the log and runs `main` until it ends or a signal cancels its token.
 ///
-/// Wrong flags exit with 2 and their message on stderr; an error of `main` is logged and exits with 1.
+/// Wrong flags, also those that `main` finds ([`ArgError`]), exit with 2 and their message on stderr; any other error of
+/// `main` is logged and exits with 1, and so does a `main` that does not end within 4.5 s of the signal.
 pub fn run<A, F>(
     args: impl IntoIterator<Item = OsString>,
     common: fn(&A) -> &CommonArgs,
@@ -39,6 +47,10 @@ where
     logging::init(flags.log_level, flags.log_format);
     match block_on(args, main) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref::<ArgError>().is_some() => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(EXIT_USAGE)
+        }
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "cannot go on");
             ExitCode::FAILURE
@@ -51,11 +63,22 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         // The TLS provider is process-wide; a second installation in one process keeps the first.
         if rustls::crypto::ring::default_provider().install_default().is_err() {
             tracing::debug!("a TLS provider is already installed; keeping it");
         }
-        main(args, shutdown::on_signal()?).await
-    })
+        let stop = shutdown::on_signal()?;
+        tokio::select! {
+            result = main(args, stop.clone()) => result,
+            () = overdue(&stop) => Err(anyhow::anyhow!("could not stop in an orderly way within {STOP_LIMIT:?}")),
+        }
+    });
+    runtime.shutdown_timeout(THREADS_LIMIT);
+    result
+}
+
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_LIMIT).await;
 }

@@ -57,6 +57,12 @@ fn filter(level: Level) -> EnvFilter {
         Level::None => (LevelFilter::OFF, LevelFilter::OFF),
     };
     let mut filter = EnvFilter::new(others.to_string());
+    if level != Level::All {
+        for directive in ["kube_client=off", "kube_runtime=off"] {
+            // Each of their failures is told by us, once and with its key `error`.
+            filter = filter.add_directive(directive.parse().unwrap_or_else(|_| LevelFilter::OFF.into()));
+        }
+    }
     for target in OWN_TARGETS {
         if let Ok(directive) = format!("{target}={own}").parse() {
             filter = filter.add_directive(directive);

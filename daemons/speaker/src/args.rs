@@ -9,7 +9,7 @@ use metallb_runtime::args::{ArgError, CommonArgs, given, parse_duration, parse_g
 
 /// Tells the network where the addresses of services live.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "speaker", version, after_help = EXAMPLES)]
+#[command(name = "speaker", version, after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Args {
     /// Flags that the controller has too.
     #[command(flatten)]
