@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use metallb_core::config::{Config, ConfigError, InForce, Kind};
-use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report, Usage};
+use metallb_core::config::{Config, ConfigError, Kind};
+use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report};
 use metallb_core::keys::{NamespaceName, PoolName, ServiceKey};
-use metallb_k8s::convert::configure;
 use metallb_k8s::crd::ConfigurationStateStatus;
 use metallb_k8s::facts::ServiceRecord;
 use metallb_k8s::watch::{ObjectKey, StatusTarget};
@@ -17,6 +16,7 @@ use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
 use metallb_k8s::write::status::{Component, configuration_state, plan_object_status};
 use metallb_k8s::write::{ServiceWrite, Write, Writer};
 
+use crate::configured::Configured;
 use crate::inputs::{Inputs, Key};
 use crate::reports::{Notice, notice};
 
@@ -26,14 +26,12 @@ pub(crate) struct Leader {
     assigner: Assigner,
     writer: Writer,
     events: Events,
-    config: Arc<Config>,
-    problems: Vec<ConfigError>,
+    configured: Configured,
     /// Each Service as the assigner knows it, so that a write names the version it was decided on.
     records: HashMap<ServiceKey, Arc<ServiceRecord>>,
-    usage: BTreeMap<PoolName, Usage>,
     touched_pools: BTreeSet<PoolName>,
-    /// What was last handed to the writer, which may be newer than what the watch shows.
-    statuses: HashMap<(Kind, String), serde_json::Value>,
+    /// What was last handed to the writer, which may be newer than what the watch shows, and for which object.
+    statuses: HashMap<(Kind, String), (Option<String>, serde_json::Value)>,
     state: Option<ConfigurationStateStatus>,
     failures: BTreeMap<&'static str, u64>,
 }
@@ -41,15 +39,14 @@ pub(crate) struct Leader {
 impl Leader {
     /// Starts to lead: everything the watches know goes into a new assigner, addresses found in status are restored,
     /// then services without addresses get theirs.
-    pub(crate) fn start(inputs: &Inputs, writer: Writer, options: Options, now: Instant) -> Self {
+    pub(crate) fn start(inputs: &Inputs, configured: Configured, writer: Writer, options: Options) -> Self {
+        let now = Instant::now();
         let mut leader = Self {
             assigner: Assigner::new(options),
             writer,
             events: Events::new("metallb-controller", ""),
-            config: Arc::new(Config::default()),
-            problems: Vec::new(),
+            configured,
             records: HashMap::new(),
-            usage: BTreeMap::new(),
             touched_pools: BTreeSet::new(),
             statuses: HashMap::new(),
             state: None,
@@ -58,25 +55,30 @@ impl Leader {
         for (_, namespace) in inputs.namespaces.all() {
             leader.assigner.apply_namespace((*namespace).clone());
         }
-        leader.configure(inputs, now);
+        leader.assigner.set_config(now, Arc::clone(&leader.configured.config));
         for (key, record) in inputs.services.all() {
             leader.service(&key, Some(record), now);
         }
         leader.assigner.start(now);
         leader.perform();
         leader.report_configuration(inputs);
+        leader.touched_pools.clear();
         leader
     }
 
-    /// Looks at something that changed.
-    pub(crate) fn look(&mut self, inputs: &Inputs, key: &Key, now: Instant) {
+    /// Looks at something that changed; the configuration as it is now comes along.
+    pub(crate) fn look(&mut self, inputs: &Inputs, configured: &Configured, key: &Key) {
+        let now = Instant::now();
         match key {
             Key::Service(key) => self.service(key, inputs.services.get(key), now),
             Key::Namespace(key) => match inputs.namespaces.get(key) {
                 Some(namespace) => self.assigner.apply_namespace((*namespace).clone()),
                 None => self.assigner.remove_namespace(&NamespaceName::new(&*key.name)),
             },
-            Key::Configuration => self.configure(inputs, now),
+            Key::Configuration => {
+                self.configured = configured.clone();
+                self.assigner.set_config(now, Arc::clone(&configured.config));
+            }
         }
         self.perform();
         if *key == Key::Configuration {
@@ -101,9 +103,10 @@ impl Leader {
     }
 
     /// Does what time asks for.
-    pub(crate) fn tick(&mut self, now: Instant) {
-        self.assigner.handle_timeout(now);
+    pub(crate) fn tick(&mut self, inputs: &Inputs) {
+        self.assigner.handle_timeout(Instant::now());
         self.perform();
+        self.flush(inputs);
     }
 
     /// The assigner, for metrics and debugging.
@@ -111,14 +114,9 @@ impl Leader {
         &self.assigner
     }
 
-    /// What is wrong with the configuration.
-    pub(crate) fn problems(&self) -> &[ConfigError] {
-        &self.problems
-    }
-
     /// Configuration in force.
     pub(crate) fn config(&self) -> &Config {
-        &self.config
+        &self.configured.config
     }
 
     /// Failed allocations by reason.
@@ -145,29 +143,12 @@ impl Leader {
         self.assigner.apply_service(now, (*record.fact).clone());
     }
 
-    fn configure(&mut self, inputs: &Inputs, now: Instant) {
-        let built = configure(&inputs.configuration.resources(), &self.config);
-        let problems: Vec<ConfigError> = built.errors.into_iter().chain(built.warnings).collect();
-        for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
-            tracing::warn!(error = %problem, "configuration");
-        }
-        self.problems = problems;
-        self.config = Arc::new(built.config);
-        self.usage.retain(|pool, _| self.config.pools().contains_key(pool));
-        self.assigner.set_config(now, Arc::clone(&self.config));
-    }
-
     /// Tells every configuration object what became of it, and the state of the whole.
     fn report_configuration(&mut self, inputs: &Inputs) {
         for target in inputs.configuration.status_targets() {
             self.report_object(target);
         }
-        let errors: Vec<String> = self
-            .problems
-            .iter()
-            .filter(|problem| problem.in_force != InForce::Fully)
-            .map(ToString::to_string)
-            .collect();
+        let errors = self.configured.errors();
         let component = Component::Controller;
         let state = configuration_state(&component, &errors, self.state.as_ref(), Timestamp::now());
         if self.state.as_ref() != Some(&state) {
@@ -178,18 +159,20 @@ impl Leader {
 
     fn report_object(&mut self, mut target: StatusTarget) {
         let slot = (target.kind, target.name.clone());
-        if let Some(submitted) = self.statuses.get(&slot) {
+        if let Some((uid, submitted)) = self.statuses.get(&slot)
+            && *uid == target.uid
+        {
             target.status = submitted.clone();
         }
         let about =
             |error: &&ConfigError| error.object.kind == target.kind && *error.object.name == *target.name;
-        let verdict = Verdict::accepted(self.problems.iter().filter(about));
+        let verdict = Verdict::accepted(self.configured.problems.iter().filter(about));
         let usage = (target.kind == Kind::Pool)
-            .then(|| self.usage.get(target.name.as_str()).copied().unwrap_or_default());
+            .then(|| self.assigner.usage(&PoolName::new(target.name.as_str())).unwrap_or_default());
         let write = plan_object_status(&target, &verdict, usage, Timestamp::now());
         if let Some(write) = write {
             if let Write::ObjectStatus { status, .. } = &write {
-                self.statuses.insert(slot, status.clone());
+                self.statuses.insert(slot, (target.uid.clone(), status.clone()));
             }
             self.writer.submit(write);
         }
@@ -212,8 +195,7 @@ impl Leader {
                     }
                 }
                 Action::Report { service, report } => self.report(&service, &report),
-                Action::Usage { pool, usage } => {
-                    self.usage.insert(pool.clone(), usage);
+                Action::Usage { pool, .. } => {
                     self.touched_pools.insert(pool);
                 }
             }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod configured;
 mod inputs;
 mod leader;
 mod metrics;
@@ -16,6 +17,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
 use metallb_core::ipam;
 use metallb_core::keys::ServiceKey;
 use metallb_k8s::facts::ClassFilter;
@@ -25,12 +28,14 @@ use metallb_k8s::write::{self, Stats, Writer};
 use metallb_runtime::http::{DebugState, Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::metrics::Scrape;
 use metallb_runtime::{client, daemon};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use args::Args;
+use configured::Configured;
 use inputs::{Inputs, Key};
 use leader::Leader;
+use secret::Belongings;
 
 /// Runs the controller with these arguments (the first is the program's name) until it is told to stop.
 #[must_use]
@@ -39,41 +44,47 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    args.common.check()?;
     let namespace = args.common.namespace();
     let timing = args.lease_timing()?;
     let stats = Arc::new(Stats::new());
     let client = client::connect(&args.common, Arc::clone(&stats)).await?;
-    let (scrapes, debug_states, readiness) = endpoints(&args).await?;
+    let (scrapes, states, readiness) = endpoints(&args).await?;
     let class = ClassFilter::new(args.common.lb_class.as_str());
     let inputs = Inputs::start(&client, &namespace, class.clone(), &stats);
-    let owner = match args.deployment() {
-        Some(deployment) => secret::owner(&client, &namespace, deployment).await?,
-        None => None,
-    };
-    if let Some(name) = args.secret_name() {
-        secret::ensure(&client, &namespace, name, owner.clone()).await?;
-    }
-    let queue = inputs.queue.clone();
-    let options = write::Options::new(&namespace, "metallb-controller", Arc::clone(&stats))
-        .class(class)
-        .owner(owner)
-        .outdated(move |service| queue.push(Key::Service(object_key(&service))));
     let mut election = lease::Options::new(&namespace, args.identity(), Arc::clone(&stats));
     election.timing = timing;
+    let (own, owner) = oneshot::channel();
+    let belongings = Belongings::new(&client, &namespace, args.deployment(), args.secret_name());
+    tokio::spawn(belongings.set_up(own));
     let controller = Controller {
         inputs,
-        writer: Writer::new_forbidden(client.clone(), options),
+        client: client.clone(),
+        class,
         options: ipam::Options {
             dual_stack_two_pools: args.dual_stack_two_pools,
             quarantine: args.address_quarantine,
         },
+        configured: Configured::nothing(),
+        synced: false,
+        writer: None,
         leader: None,
         stats,
         readiness,
     };
     let candidacy = lease::spawn(client, election);
-    controller.run(candidacy, scrapes, debug_states, stop).await;
+    controller.run(Questions { owner, scrapes, states }, candidacy, stop).await;
     Ok(())
+}
+
+/// What others send while the controller runs.
+struct Questions {
+    /// Who owns what the controller makes; comes once.
+    owner: oneshot::Receiver<Option<OwnerReference>>,
+    /// `/metrics`.
+    scrapes: mpsc::Receiver<Scrape>,
+    /// `/debug/state`.
+    states: mpsc::Receiver<DebugState>,
 }
 
 /// Opens the HTTP endpoints and returns what they ask.
@@ -93,95 +104,120 @@ async fn endpoints(
 /// The owner of everything the controller knows.
 struct Controller {
     inputs: Inputs,
-    writer: Writer,
+    client: Client,
+    class: ClassFilter,
     options: ipam::Options,
+    configured: Configured,
+    /// Whether everything has been listed once.
+    synced: bool,
+    /// There once it is known who owns what is written.
+    writer: Option<Writer>,
     leader: Option<Leader>,
     stats: Arc<Stats>,
     readiness: Readiness,
 }
 
 impl Controller {
-    async fn run(
-        mut self,
-        candidacy: lease::Candidacy,
-        mut scrapes: mpsc::Receiver<Scrape>,
-        mut states: mpsc::Receiver<DebugState>,
-        stop: CancellationToken,
-    ) {
+    async fn run(mut self, mut questions: Questions, candidacy: lease::Candidacy, stop: CancellationToken) {
         let mut leading = candidacy.leading();
-        let mut synced = false;
         loop {
             let timeout = self.leader.as_ref().and_then(Leader::next_timeout);
             let timeout = timeout.unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.inputs.synced(), if !synced => {
-                    synced = true;
+                () = self.inputs.synced(), if !self.synced => {
                     tracing::info!("caches are synced");
+                    self.synced = true;
+                    self.configured.update(&self.inputs);
                     self.readiness.set(true);
-                    self.lead(*leading.borrow_and_update());
+                    self.lead(*leading.borrow());
+                }
+                owner = &mut questions.owner, if self.writer.is_none() => {
+                    self.writer = Some(self.mk_writer(owner.ok().flatten()));
+                    self.lead(*leading.borrow());
                 }
                 changed = leading.changed() => {
                     let leads = changed.is_ok() && *leading.borrow_and_update();
-                    self.lead(leads && synced);
+                    self.lead(leads);
                 }
-                key = self.inputs.queue.pop(), if synced => self.look(&key),
+                key = self.inputs.queue.pop(), if self.synced => self.look(&key),
                 () = tokio::time::sleep_until(timeout.into()) => {
                     if let Some(leader) = &mut self.leader {
-                        leader.tick(Instant::now());
+                        leader.tick(&self.inputs);
                     }
                 }
-                Some(scrape) = scrapes.recv() => self.answer(scrape),
-                Some(state) = states.recv() => self.show(state),
+                Some(scrape) = questions.scrapes.recv() => self.answer(scrape),
+                Some(state) = questions.states.recv() => self.show(state),
             }
         }
-        self.stop(candidacy, &leading).await;
+        self.stop(candidacy).await;
     }
 
     /// Finishes what is being written, then gives the lease back.
-    async fn stop(self, candidacy: lease::Candidacy, leading: &watch::Receiver<bool>) {
-        if *leading.borrow() && tokio::time::timeout(FLUSH_LIMIT, self.writer.idle()).await.is_err() {
-            tracing::warn!(waiting = self.writer.busy(), "not everything was written before the stop");
+    async fn stop(self, candidacy: lease::Candidacy) {
+        if let Some(writer) = self.writer {
+            if tokio::time::timeout(FLUSH_LIMIT, writer.idle()).await.is_err() {
+                tracing::warn!(
+                    waiting = writer.busy(),
+                    error = "the API server is too slow",
+                    "not everything was written before the stop"
+                );
+            }
+            writer.forbid();
         }
-        self.writer.forbid();
         candidacy.release().await;
     }
 
+    /// Starts to lead, if everything is there for it, or stops.
     fn lead(&mut self, leads: bool) {
-        match (leads, self.leader.is_some()) {
+        let Some(writer) = &self.writer else { return };
+        match (leads && self.synced, self.leader.is_some()) {
             (true, false) => {
-                self.writer.allow();
-                let writer = self.writer.clone();
-                let mut leader = Leader::start(&self.inputs, writer, self.options, Instant::now());
-                leader.flush(&self.inputs);
-                self.leader = Some(leader);
+                writer.allow();
+                let configured = self.configured.clone();
+                self.leader = Some(Leader::start(&self.inputs, configured, writer.clone(), self.options));
             }
             (false, true) => {
-                self.writer.forbid();
+                writer.forbid();
                 self.leader = None;
             }
             _ => {}
         }
     }
 
-    /// Looks at everything that waits, then writes what is coalesced.
+    /// A writer that may not write before this controller leads.
+    fn mk_writer(&self, owner: Option<OwnerReference>) -> Writer {
+        let queue = self.inputs.queue.clone();
+        let namespace = self.inputs.namespace.as_str();
+        let options = write::Options::new(namespace, "metallb-controller", Arc::clone(&self.stats))
+            .class(self.class.clone())
+            .owner(owner)
+            .outdated(move |service| queue.push(Key::Service(object_key(&service))));
+        Writer::new_forbidden(self.client.clone(), options)
+    }
+
+    /// Looks at something that changed; what is coalesced is written when nothing else waits.
     fn look(&mut self, key: &Key) {
+        if *key == Key::Configuration {
+            self.configured.update(&self.inputs);
+        }
         let Some(leader) = &mut self.leader else { return };
-        leader.look(&self.inputs, key, Instant::now());
+        leader.look(&self.inputs, &self.configured, key);
         if self.inputs.queue.depth() == 0 {
             leader.flush(&self.inputs);
         }
     }
 
     fn answer(&self, scrape: Scrape) {
-        let families = metrics::families(self.leader.as_ref(), &self.inputs.queue, &self.stats);
+        let configured = self.synced.then_some(&self.configured);
+        let families = metrics::families(self.leader.as_ref(), configured, &self.inputs.queue, &self.stats);
         if scrape.send(families).is_err() {
             tracing::debug!("the scraper went away");
         }
     }
 
     fn show(&self, state: DebugState) {
-        if state.send(metrics::debug_state(self.leader.as_ref())).is_err() {
+        if state.send(metrics::debug_state(self.leader.as_ref(), &self.configured)).is_err() {
             tracing::debug!("the reader of the state went away");
         }
     }
@@ -195,4 +231,4 @@ fn object_key(service: &ServiceKey) -> ObjectKey {
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// How long a stop may wait for writes under way.
-const FLUSH_LIMIT: Duration = Duration::from_secs(3);
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);

@@ -9,14 +9,21 @@ use metallb_runtime::common_metrics;
 use metallb_runtime::metrics::{Family, Kind, number};
 use serde_json::{Value, json};
 
+use crate::configured::Configured;
 use crate::inputs::Key;
 use crate::leader::Leader;
 
 /// Everything the controller exports. Allocation is exported by the leader only, so that sums over controllers are right.
-pub(crate) fn families(leader: Option<&Leader>, queue: &Queue<Key>, stats: &Arc<Stats>) -> Vec<Family> {
+/// No configuration: the caches are not synced yet.
+pub(crate) fn families(
+    leader: Option<&Leader>,
+    configured: Option<&Configured>,
+    queue: &Queue<Key>,
+    stats: &Arc<Stats>,
+) -> Vec<Family> {
     let mut families = common_metrics::api_client(stats);
-    let problems = leader.map(Leader::problems).unwrap_or_default();
-    families.extend(common_metrics::configuration(leader.is_some(), problems));
+    let problems = configured.map(|configured| &*configured.problems).unwrap_or_default();
+    families.extend(common_metrics::configuration(configured.is_some(), problems));
     families.extend(common_metrics::process(queue.depth(), queue.oldest()));
     let leads = f64::from(u8::from(leader.is_some()));
     families.push(Family::single(
@@ -123,8 +130,11 @@ fn wide(value: u128) -> f64 {
 }
 
 /// The typed state as JSON.
-pub(crate) fn debug_state(leader: Option<&Leader>) -> Value {
-    let Some(leader) = leader else { return json!({ "leader": false }) };
+pub(crate) fn debug_state(leader: Option<&Leader>, configured: &Configured) -> Value {
+    let problems: Vec<String> = configured.problems.iter().map(ToString::to_string).collect();
+    let Some(leader) = leader else {
+        return json!({ "leader": false, "configurationProblems": problems });
+    };
     let allocations: Vec<Value> = leader
         .assigner()
         .allocations()
@@ -133,6 +143,5 @@ pub(crate) fn debug_state(leader: Option<&Leader>) -> Value {
             json!({ "service": service.to_string(), "addresses": allocation.addresses, "pools": pools })
         })
         .collect();
-    let problems: Vec<String> = leader.problems().iter().map(ToString::to_string).collect();
     json!({ "leader": true, "allocations": allocations, "configurationProblems": problems })
 }

@@ -17,8 +17,12 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("metallb-k8s", &["metallb-core"]),
     ("metallb-apiserver", &["metallb-k8s"]),
     ("metallb-runtime", &["metallb-core", "metallb-k8s"]),
-    ("metallb-controller", &["metallb-core", "metallb-k8s", "metallb-runtime"]),
-    ("metallb-speaker", &["metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s", "metallb-runtime"]),
+    // The daemons' tests run them against the embedded API server.
+    ("metallb-controller", &["metallb-apiserver", "metallb-core", "metallb-k8s", "metallb-runtime"]),
+    (
+        "metallb-speaker",
+        &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s", "metallb-runtime"],
+    ),
     ("metallb-lab", &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s"]),
     ("metallb", &["metallb-controller", "metallb-lab", "metallb-runtime", "metallb-speaker"]),
     ("metallb-fuzz", &["metallb-arp", "metallb-bgp", "metallb-core"]),

@@ -1,0 +1,184 @@
+//! Which addresses services get, keep and lose.
+
+use kube::ResourceExt;
+use metallb_k8s::crd::IPAddressPool;
+use serde_json::json;
+
+use crate::harness::{Cluster, addresses};
+use crate::{POOL, controller, with_pool};
+
+#[tokio::test]
+async fn a_service_gets_its_address_with_one_write_and_one_event() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    for name in ["one", "two", "three"] {
+        cluster.service(name, json!({}), json!({})).await;
+    }
+    let service = cluster.until("two", |service| !addresses(service).is_empty()).await;
+    assert_eq!(service.annotations()[POOL], "web");
+    let message = cluster.event("two", "IPAllocated").await;
+    assert_eq!(message, format!("Assigned IP [\"{}\"]", addresses(&service)[0]));
+    // The status of the pool is written last.
+    cluster
+        .until_system::<IPAddressPool>("web", |pool| {
+            pool.status.as_ref().is_some_and(|status| status.assigned_ipv4 == 3)
+        })
+        .await;
+    let requests = cluster.front.requests();
+    for name in ["one", "two", "three"] {
+        let writes = requests.iter().filter(|request| request.writes(&format!("/{name}/status"))).count();
+        assert_eq!(writes, 1, "{name}: {requests:#?}");
+        assert_eq!(cluster.events(name, "IPAllocated").await.len(), 1, "{name}");
+    }
+    let events = requests.iter().filter(|request| request.writes("/events")).count();
+    assert_eq!(events, 3, "{requests:#?}");
+}
+
+#[tokio::test]
+async fn a_service_without_a_free_address_says_so_and_gets_the_next_one() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.1-192.0.2.1"]).await;
+    cluster.service("first", json!({}), json!({})).await;
+    cluster.assigned("first", &["192.0.2.1"]).await;
+    cluster.service("second", json!({}), json!({})).await;
+    let message = cluster.event("second", "AllocationFailed").await;
+    assert!(message.contains("web") && message.contains("free"), "{message}");
+    cluster.delete(cluster.services(), "first").await;
+    cluster.assigned("second", &["192.0.2.1"]).await;
+}
+
+#[tokio::test]
+async fn an_address_outside_of_all_pools_is_refused_until_a_pool_has_it() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    cluster.service("far", json!({}), json!({ "metallb.io/loadBalancerIPs": "198.51.100.7" })).await;
+    let message = cluster.event("far", "AllocationFailed").await;
+    assert!(message.contains("198.51.100.7"), "{message}");
+    cluster.pool("far", &["198.51.100.0/28"]);
+    let service = cluster.assigned("far", &["198.51.100.7"]).await;
+    assert_eq!(service.annotations()[POOL], "far");
+}
+
+#[tokio::test]
+async fn of_two_services_that_want_one_address_the_second_waits() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let wanted = json!({ "metallb.io/loadBalancerIPs": "192.0.2.5" });
+    cluster.service("first", json!({}), wanted.clone()).await;
+    cluster.assigned("first", &["192.0.2.5"]).await;
+    cluster.service("second", json!({}), wanted).await;
+    let message = cluster.event("second", "AllocationFailed").await;
+    assert!(message.contains("192.0.2.5") && message.contains("default/first"), "{message}");
+    cluster.delete(cluster.services(), "first").await;
+    cluster.assigned("second", &["192.0.2.5"]).await;
+}
+
+#[tokio::test]
+async fn services_with_one_sharing_key_share_an_address_on_different_ports() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let share = json!({ "metallb.io/allow-shared-ip": "key", "metallb.io/loadBalancerIPs": "192.0.2.3" });
+    let port = |port: u16| json!({ "ports": [{ "port": port, "protocol": "TCP" }] });
+    cluster.service("web", port(80), share.clone()).await;
+    cluster.service("tls", port(443), share.clone()).await;
+    cluster.assigned("web", &["192.0.2.3"]).await;
+    cluster.assigned("tls", &["192.0.2.3"]).await;
+    cluster.service("again", port(443), share).await;
+    let message = cluster.event("again", "AllocationFailed").await;
+    assert!(message.contains("443"), "{message}");
+}
+
+#[tokio::test]
+async fn a_second_family_is_added_when_a_pool_has_it() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let both = json!({ "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"] });
+    cluster.service("dual", both, json!({})).await;
+    cluster.assigned("dual", &["192.0.2.0"]).await;
+    cluster.pool("web", &["192.0.2.0/28", "2001:db8::/124"]);
+    cluster.assigned("dual", &["192.0.2.0", "2001:db8::"]).await;
+    let both = json!({ "ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"] });
+    cluster.service("both", both, json!({})).await;
+    cluster.assigned("both", &["192.0.2.1", "2001:db8::1"]).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_no_load_balancer_any_more_loses_status_and_annotation() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.1-192.0.2.1"]).await;
+    cluster.service("web", json!({}), json!({})).await;
+    cluster.assigned("web", &["192.0.2.1"]).await;
+    cluster.patch("web", json!({ "spec": { "type": "ClusterIP" } })).await;
+    cluster
+        .until("web", |service| addresses(service).is_empty() && !service.annotations().contains_key(POOL))
+        .await;
+    cluster.service("next", json!({}), json!({})).await;
+    cluster.assigned("next", &["192.0.2.1"]).await;
+}
+
+#[tokio::test]
+async fn only_services_of_the_class_are_looked_at() {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/28"]);
+    let class = "metallb.io/edge";
+    let _daemon = controller(&cluster, &[&format!("--lb-class={class}")]);
+    cluster.service("without", json!({}), json!({})).await;
+    cluster.service("other", json!({ "loadBalancerClass": "example.com/other" }), json!({})).await;
+    cluster.service("ours", json!({ "loadBalancerClass": class }), json!({})).await;
+    cluster.assigned("ours", &["192.0.2.0"]).await;
+    for name in ["without", "other"] {
+        let service = cluster.services().get(name).await.unwrap();
+        assert!(addresses(&service).is_empty(), "{name}");
+    }
+    assert!(!cluster.front.requests().iter().any(|request| request.writes("/without/status")));
+}
+
+#[tokio::test]
+async fn without_a_class_services_of_a_class_are_left_alone() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    cluster.service("classed", json!({ "loadBalancerClass": "example.com/other" }), json!({})).await;
+    cluster.service("plain", json!({}), json!({})).await;
+    cluster.assigned("plain", &["192.0.2.0"]).await;
+    assert!(addresses(&cluster.services().get("classed").await.unwrap()).is_empty());
+}
+
+#[tokio::test]
+async fn a_write_that_comes_too_late_is_decided_on_again() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    cluster.service("early", json!({}), json!({})).await;
+    cluster.assigned("early", &["192.0.2.0"]).await;
+    let server = cluster.server.clone();
+    let mut asked = 0;
+    cluster.front.hook(move |request| {
+        if request.writes("/services/late/status") {
+            asked += 1;
+            // Somebody else is faster: first with something harmless, then with another wish.
+            let annotations = match asked {
+                1 => "  annotations:\n    example.com/note: hello\n",
+                2 => "  annotations:\n    metallb.io/loadBalancerIPs: 192.0.2.9\n",
+                _ => return,
+            };
+            let service = format!("apiVersion: v1\nkind: Service\nmetadata:\n  name: late\n{annotations}");
+            server.apply(&service).unwrap();
+        }
+    });
+    cluster.service("late", json!({}), json!({})).await;
+    cluster.assigned("late", &["192.0.2.9"]).await;
+}
+
+#[tokio::test]
+async fn a_bad_request_is_told_on_the_service() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    cluster.service("bad", json!({}), json!({ "metallb.io/loadBalancerIPs": "not-an-address" })).await;
+    let message = cluster.event("bad", "LoadBalancerFailed").await;
+    assert!(message.contains("not-an-address"), "{message}");
+    cluster
+        .patch("bad", json!({ "metadata": { "annotations": { "metallb.io/loadBalancerIPs": "192.0.2.4" } } }))
+        .await;
+    cluster.assigned("bad", &["192.0.2.4"]).await;
+}
+
+#[tokio::test]
+async fn the_old_prefix_works_and_is_called_deprecated() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    cluster.service("old", json!({}), json!({ "metallb.universe.tf/loadBalancerIPs": "192.0.2.6" })).await;
+    cluster.assigned("old", &["192.0.2.6"]).await;
+    let message = cluster.event("old", "deprecatedAnnotation").await;
+    assert!(
+        message.contains("metallb.universe.tf/loadBalancerIPs") && message.contains("metallb.io/"),
+        "{message}"
+    );
+}

@@ -1,0 +1,137 @@
+//! Metrics, probes, debug state and log lines.
+
+use std::collections::BTreeMap;
+
+use metallb_k8s::crd::IPAddressPool;
+use serde_json::json;
+
+use crate::controller;
+use crate::harness::Cluster;
+use crate::harness::prometheus::{Prometheus, families, style_remarks};
+
+/// A cluster in which something was assigned, something failed and something is wrong.
+async fn busy() -> (Cluster, crate::harness::Daemon) {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/29", "2001:db8::/64"]);
+    cluster.pool("broken", &["nonsense"]);
+    let daemon = controller(&cluster, &[]);
+    let dual = json!({ "ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"] });
+    cluster.service("dual", dual, json!({})).await;
+    cluster.service("nowhere", json!({}), json!({ "metallb.io/address-pool": "missing" })).await;
+    cluster.event("nowhere", "AllocationFailed").await;
+    cluster
+        .until_system::<IPAddressPool>("web", |pool| {
+            pool.status.as_ref().is_some_and(|status| status.assigned_ipv6 == 1)
+        })
+        .await;
+    (cluster, daemon)
+}
+
+#[tokio::test]
+async fn every_metric_has_its_name_type_and_labels() {
+    let (_cluster, daemon) = busy().await;
+    insta::assert_snapshot!("controller", families(&daemon.scrape().await));
+}
+
+#[tokio::test]
+async fn a_pool_and_a_service_that_go_take_their_series_along() {
+    let (cluster, daemon) = busy().await;
+    let series =
+        "metallb_allocator_ip_addresses_in_use_total{pool=\"web\",namespace=\"default\",service=\"dual\"}";
+    daemon.shows(series, "2.0").await;
+    cluster.delete(cluster.services(), "dual").await;
+    daemon.shows("metallb_allocator_addresses_in_use_total{pool=\"web\"}", "0.0").await;
+    assert!(!daemon.scrape().await.contains("service=\"dual\""));
+    daemon.shows("metallb_k8s_client_config_stale_bool", "1.0").await;
+    cluster.delete(cluster.system::<IPAddressPool>(), "broken").await;
+    daemon.shows("metallb_k8s_client_config_stale_bool", "0.0").await;
+    cluster.delete(cluster.system::<IPAddressPool>(), "web").await;
+    crate::harness::eventually("the pool's series are gone", async || {
+        (!daemon.scrape().await.contains("pool=\"web\"")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_real_prometheus_takes_every_series() {
+    let (_cluster, daemon) = busy().await;
+    let Some(prometheus) = Prometheus::start(daemon.metrics).await else { return };
+    let values: BTreeMap<&str, f64> = BTreeMap::from([
+        ("metallb_allocator_addresses_total{pool=\"web\"}", 18_446_744_073_709_551_624.0),
+        ("metallb_allocator_ipv4_addresses_total{pool=\"web\"}", 8.0),
+        ("metallb_allocator_ipv4_addresses_in_use_total{pool=\"web\"}", 1.0),
+        ("metallb_allocator_ipv6_addresses_in_use_total{pool=\"web\"}", 1.0),
+        ("metallb_allocator_services_allocated_total{pool=\"web\"}", 1.0),
+        ("metallb_allocator_ip_addresses_in_use_total{service=\"dual\",namespace=\"default\"}", 2.0),
+        ("metallb_allocator_addresses_errors_total{reason=\"unknown_pool\"}", 1.0),
+        ("metallb_allocator_addresses_errors_total{reason=\"pool_exhausted\"}", 0.0),
+        ("metallb_k8s_client_config_loaded_bool", 1.0),
+        ("metallb_k8s_client_config_stale_bool", 1.0),
+        ("metallb_k8s_client_update_errors_total", 0.0),
+        ("metallb_controller_leader", 1.0),
+    ]);
+    for (query, value) in values {
+        prometheus.answers(query, value).await;
+    }
+    assert_eq!(prometheus.families().await, families(&daemon.scrape().await));
+}
+
+#[tokio::test]
+async fn promtool_has_only_the_remarks_on_inherited_names() {
+    let (_cluster, daemon) = busy().await;
+    let Some(remarks) = style_remarks(&daemon.scrape().await) else { return };
+    insta::assert_snapshot!("controller_remarks", remarks);
+}
+
+#[tokio::test]
+async fn probes_tell_life_and_readiness_apart() {
+    let mut cluster = Cluster::start().await;
+    cluster.front.down().await;
+    let daemon = controller(&cluster, &[]);
+    daemon.says(&["trying again"]).await;
+    assert_eq!(daemon.probe("/healthz").await, Some(200));
+    assert_eq!(daemon.probe("/readyz").await, Some(503));
+    daemon.shows("metallb_k8s_client_config_loaded_bool", "0.0").await;
+    cluster.front.up().await;
+    daemon.ready().await;
+    daemon.shows("metallb_k8s_client_config_loaded_bool", "1.0").await;
+    // Neither the state nor the probes are served where metrics are.
+    assert_eq!(daemon.probe("/metrics").await, Some(404));
+}
+
+#[tokio::test]
+async fn the_debug_state_is_the_typed_state() {
+    let (_cluster, daemon) = busy().await;
+    let state = daemon.state().await;
+    assert_eq!(state["leader"], json!(true));
+    let allocations = state["allocations"].as_array().unwrap();
+    assert_eq!(allocations.len(), 1, "{state}");
+    assert_eq!(allocations[0]["service"], json!("default/dual"));
+    assert_eq!(allocations[0]["addresses"], json!(["192.0.2.0", "2001:db8::"]));
+    assert!(state["configurationProblems"][0].as_str().unwrap().contains("broken"), "{state}");
+}
+
+#[tokio::test]
+async fn failures_are_logged_with_the_key_error() {
+    let (_cluster, daemon) = busy().await;
+    let line = daemon.says(&["default/nowhere"]).await;
+    assert!(line.contains("error=") && line.contains("AllocationFailed"), "{line}");
+    let line = daemon.says(&["addresses assigned", "default/dual"]).await;
+    assert!(line.contains("192.0.2.0"), "{line}");
+    for line in daemon.log() {
+        let failure = line.contains("WARN") || line.contains("ERROR");
+        assert!(!failure || line.contains("error="), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn json_lines_have_the_same_keys() {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/29"]);
+    let daemon = controller(&cluster, &["--log-format=json"]);
+    cluster.service("web", json!({}), json!({})).await;
+    let line = daemon.says(&["addresses assigned"]).await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["service"], json!("default/web"));
+    assert_eq!(line["level"], json!("INFO"));
+}

@@ -1,0 +1,198 @@
+//! A cluster to test against.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{Event, Service};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, Resource, ResourceExt};
+use metallb_apiserver::Server;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::front::Front;
+use super::{PATIENCE, eventually};
+
+/// The namespace of the daemons.
+pub(crate) const NAMESPACE: &str = "metallb-system";
+
+/// An API server with the definitions of MetalLB's kinds.
+pub(crate) struct Cluster {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    pub(crate) front: Front,
+    files: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// A cluster with the namespaces `default` and [`NAMESPACE`].
+    pub(crate) async fn start() -> Self {
+        let server = mk_server();
+        let front = Front::start(server.clone()).await;
+        let files = tempfile::tempdir().unwrap();
+        let url = format!("http://{}", front.address());
+        std::fs::write(files.path().join("kubeconfig"), server.kubeconfig(&url)).unwrap();
+        let client = Client::new(server.service(), "default");
+        Self { server, client, front, files }
+    }
+
+    /// The kubeconfig file for daemons.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.files.path().join("kubeconfig")
+    }
+
+    /// Applies YAML.
+    pub(crate) fn apply(&self, manifests: &str) {
+        if let Err(error) = self.server.apply(manifests) {
+            panic!("{error}\n{manifests}");
+        }
+    }
+
+    /// A pool of these addresses.
+    pub(crate) fn pool(&self, name: &str, addresses: &[&str]) {
+        self.configure("IPAddressPool", name, &json!({ "addresses": addresses }));
+    }
+
+    /// A configuration object.
+    pub(crate) fn configure(&self, kind: &str, name: &str, spec: &Value) {
+        let version = if kind == "BGPPeer" { "v1beta2" } else { "v1beta1" };
+        let object = json!({
+            "apiVersion": format!("metallb.io/{version}"), "kind": kind,
+            "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
+        });
+        self.server.apply_object(&object).unwrap();
+    }
+
+    /// Creates a service of type LoadBalancer with one TCP port; `spec` and `annotations` are added.
+    pub(crate) async fn service(&self, name: &str, spec: Value, annotations: Value) -> Service {
+        let mut full = json!({
+            "type": "LoadBalancer", "selector": { "app": name }, "ports": [{ "port": 80, "protocol": "TCP" }],
+        });
+        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": name, "annotations": annotations }, "spec": full,
+        });
+        let service = serde_json::from_value(service).unwrap();
+        self.services().create(&PostParams::default(), &service).await.unwrap()
+    }
+
+    /// Services of the namespace `default`.
+    pub(crate) fn services(&self) -> Api<Service> {
+        Api::default_namespaced(self.client.clone())
+    }
+
+    /// Objects of MetalLB's namespace.
+    pub(crate) fn system<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Waits until the service is as wanted.
+    pub(crate) async fn until(&self, name: &str, wanted: impl Fn(&Service) -> bool) -> Service {
+        until(self.services(), name, wanted).await
+    }
+
+    /// Waits until the service has exactly these addresses.
+    pub(crate) async fn assigned(&self, name: &str, wanted: &[&str]) -> Service {
+        self.until(name, |service| addresses(service) == wanted).await
+    }
+
+    /// Waits until an object of MetalLB's namespace is as wanted.
+    pub(crate) async fn until_system<K>(&self, name: &str, wanted: impl Fn(&K) -> bool) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        until(self.system(), name, wanted).await
+    }
+
+    /// Changes a service by a merge patch.
+    pub(crate) async fn patch(&self, name: &str, patch: Value) {
+        self.services().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Deletes an object and waits until it is gone.
+    pub(crate) async fn delete<K>(&self, api: Api<K>, name: &str)
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+        eventually(&format!("{name} is gone"), async || {
+            api.get_metadata_opt(name).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// The events about an object with this reason.
+    pub(crate) async fn events(&self, name: &str, reason: &str) -> Vec<Event> {
+        let api: Api<Event> = Api::all(self.client.clone());
+        let all = api.list(&ListParams::default()).await.unwrap().items;
+        let about = |event: &Event| {
+            event.involved_object.name.as_deref() == Some(name) && event.reason.as_deref() == Some(reason)
+        };
+        all.into_iter().filter(about).collect()
+    }
+
+    /// Waits for an event about an object; returns its message.
+    pub(crate) async fn event(&self, name: &str, reason: &str) -> String {
+        eventually(&format!("event {reason} on {name}"), async || {
+            self.events(name, reason).await.into_iter().next()?.message
+        })
+        .await
+    }
+
+    /// Another server with the same objects and other versions takes over, as after a restore from a backup.
+    pub(crate) async fn restore<K>(&mut self, kept: &[Api<K>])
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+    {
+        let server = mk_server();
+        for api in kept {
+            for object in api.list(&ListParams::default()).await.unwrap().items {
+                let mut value = serde_json::to_value(&object).unwrap();
+                value["apiVersion"] = json!(K::api_version(&()));
+                value["kind"] = json!(K::kind(&()));
+                let metadata = json!({
+                    "name": object.name_any(), "namespace": object.namespace(),
+                    "annotations": object.annotations(), "labels": object.labels(),
+                });
+                value["metadata"] = metadata;
+                server.apply_object(&value).unwrap();
+            }
+        }
+        self.client = Client::new(server.service(), "default");
+        self.front.replace(server.clone());
+        self.server = server;
+    }
+}
+
+fn mk_server() -> Server {
+    let server = Server::builder().crds(metallb_k8s::crd::all()).build().unwrap();
+    server.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n")).unwrap();
+    server
+}
+
+async fn until<K>(api: Api<K>, name: &str, wanted: impl Fn(&K) -> bool) -> K
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let condition = |object: Option<&K>| object.is_some_and(&wanted);
+    let waiting = await_condition(api.clone(), name, condition);
+    if let Ok(found) = tokio::time::timeout(PATIENCE, waiting).await {
+        return found.unwrap().unwrap();
+    }
+    panic!("{name} never became as wanted: {:#?}", api.get_opt(name).await)
+}
+
+/// The addresses in a service's status.
+pub(crate) fn addresses(service: &Service) -> Vec<&str> {
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    ingress.iter().filter_map(|ingress| ingress.ip.as_deref()).collect()
+}

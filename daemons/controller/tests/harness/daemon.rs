@@ -1,0 +1,168 @@
+//! A daemon as a child process.
+
+use std::net::{Ipv6Addr, TcpListener};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::{Cluster, eventually};
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    pub(crate) metrics: u16,
+    pub(crate) probes: u16,
+    pub(crate) debug: u16,
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap().port()
+}
+
+impl Daemon {
+    /// Starts a program with a kubeconfig for the cluster, ports of its own and these arguments.
+    pub(crate) fn start(program: &str, cluster: &Cluster, args: &[&str]) -> Self {
+        let (metrics, probes, debug) = (free_port(), free_port(), free_port());
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--kubeconfig={}", cluster.kubeconfig().display()))
+            .args([format!("--port={metrics}"), format!("--health-probe-port={probes}")])
+            .arg(format!("--pprof-bind-address=127.0.0.1:{debug}"))
+            .args(args);
+        let (child, log) = spawn(command);
+        Self { child, log, metrics, probes, debug }
+    }
+
+    /// Runs a program with nothing but these arguments to its end.
+    pub(crate) async fn run(program: &str, args: &[&str]) -> (ExitStatus, String) {
+        let mut command = Command::new(program);
+        command.args(args);
+        let (mut child, log) = spawn(command);
+        let ended = tokio::time::timeout(super::PATIENCE, child.wait()).await;
+        let status = ended.expect("the program ends").unwrap();
+        let text = eventually("the output is read", async || {
+            (Arc::strong_count(&log) == 1).then(|| log.lock().unwrap().join("\n"))
+        })
+        .await;
+        (status, text)
+    }
+
+    /// The lines logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that contains all of these; returns it.
+    pub(crate) async fn says(&self, words: &[&str]) -> String {
+        eventually(&format!("a line with {words:?}"), async || {
+            self.log().into_iter().find(|line| words.iter().all(|word| line.contains(word)))
+        })
+        .await
+    }
+
+    /// Waits until `/readyz` says so.
+    pub(crate) async fn ready(&self) {
+        eventually("the daemon is ready", async || {
+            let (status, _) = get(self.probes, "/readyz").await?;
+            (status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// The status with which a path is answered where the probes are.
+    pub(crate) async fn probe(&self, path: &str) -> Option<u16> {
+        get(self.probes, path).await.map(|(status, _)| status)
+    }
+
+    /// The metrics, as text.
+    pub(crate) async fn scrape(&self) -> String {
+        let (status, text) = get(self.metrics, "/metrics").await.expect("the endpoint answers");
+        assert_eq!(status, 200, "{text}");
+        text
+    }
+
+    /// Waits until this series has this value.
+    pub(crate) async fn shows(&self, series: &str, value: &str) {
+        let line = format!("{series} {value}");
+        let mut last = String::new();
+        for _ in 0..2000 {
+            last = self.scrape().await;
+            if last.lines().any(|found| found == line) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{line} never came:\n{last}");
+    }
+
+    /// The state as JSON.
+    pub(crate) async fn state(&self) -> serde_json::Value {
+        let (status, text) = get(self.debug, "/debug/state").await.expect("the endpoint answers");
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Sends SIGTERM and waits for the end; returns how long that took.
+    pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        self.signal(Signal::SIGTERM);
+        let ended = tokio::time::timeout(super::PATIENCE, self.child.wait()).await;
+        (ended.expect("the daemon ends").unwrap(), begun.elapsed())
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.id().expect("the daemon runs");
+        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of the daemon\n{}\n---", self.log().join("\n"));
+        }
+    }
+}
+
+fn spawn(mut command: Command) -> (Child, Arc<Mutex<Vec<String>>>) {
+    for name in ["KUBECONFIG", "METALLB_NAMESPACE", "METALLB_HOST", "METALLB_NODE_NAME", "METALLB_POD_NAME"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&log);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = stderr.next_line().await {
+            lines.lock().unwrap().push(line);
+        }
+    });
+    (child, log)
+}
+
+/// A request over HTTP; `None` when nobody listens.
+pub(crate) async fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split_whitespace().nth(1)?.parse().ok()?;
+    assert!(!head.contains("chunked"), "{head}");
+    Some((status, body.to_owned()))
+}

@@ -1,0 +1,129 @@
+//! What stands between the daemons and the API server: counts requests, interferes, and can be gone.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use http::Method;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use metallb_apiserver::Server;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+}
+
+impl Request {
+    /// Whether it is a write to something whose path ends so.
+    pub(crate) fn writes(&self, end: &str) -> bool {
+        self.method != Method::GET && self.path.ends_with(end)
+    }
+}
+
+/// Called before a request reaches the server.
+type Hook = Box<dyn FnMut(&Request) + Send>;
+
+/// The front of a server on a loopback port.
+pub(crate) struct Front {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    listening: Option<tokio::task::JoinHandle<()>>,
+}
+
+struct Shared {
+    server: Mutex<Server>,
+    requests: Mutex<Vec<Request>>,
+    hook: Mutex<Option<Hook>>,
+    /// Requests are taken and never answered.
+    silent: Mutex<bool>,
+}
+
+impl Front {
+    pub(crate) async fn start(server: Server) -> Self {
+        let shared = Shared {
+            server: Mutex::new(server),
+            requests: Mutex::default(),
+            hook: Mutex::default(),
+            silent: Mutex::default(),
+        };
+        let mut front =
+            Self { shared: Arc::new(shared), address: (Ipv4Addr::LOCALHOST, 0).into(), listening: None };
+        front.up().await;
+        front
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Listens, on the same port as before.
+    pub(crate) async fn up(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        let shared = Arc::clone(&self.shared);
+        self.listening = Some(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    let service =
+                        hyper::service::service_fn(move |request| respond(Arc::clone(&shared), request));
+                    let connection = hyper::server::conn::http1::Builder::new();
+                    // The other side going away is no failure of the test.
+                    drop(connection.serve_connection(TokioIo::new(stream), service).await);
+                });
+            }
+        }));
+    }
+
+    /// Refuses connections and cuts those that exist.
+    pub(crate) async fn down(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.abort();
+            assert!(listening.await.is_err_and(|error| error.is_cancelled()));
+        }
+    }
+
+    /// Takes requests without ever answering, or answers again.
+    pub(crate) fn silence(&self, silent: bool) {
+        *self.shared.silent.lock().unwrap() = silent;
+    }
+
+    /// Another server answers from now on.
+    pub(crate) fn replace(&self, server: Server) {
+        *self.shared.server.lock().unwrap() = server;
+    }
+
+    /// Calls `hook` before each request.
+    pub(crate) fn hook(&self, hook: impl FnMut(&Request) + Send + 'static) {
+        *self.shared.hook.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+}
+
+async fn respond(
+    shared: Arc<Shared>,
+    request: http::Request<Incoming>,
+) -> Result<http::Response<metallb_apiserver::ApiBody>, std::convert::Infallible> {
+    let seen = Request { method: request.method().clone(), path: request.uri().path().to_owned() };
+    if let Some(hook) = shared.hook.lock().unwrap().as_mut() {
+        hook(&seen);
+    }
+    shared.requests.lock().unwrap().push(seen);
+    if *shared.silent.lock().unwrap() {
+        std::future::pending::<()>().await;
+    }
+    let service = shared.server.lock().unwrap().service();
+    service.oneshot(request).await
+}

@@ -1,0 +1,33 @@
+//! A cluster without nodes for the tests of the daemons: the embedded API server behind a front that can fail, a
+//! client of kube-rs, and daemons as child processes.
+
+mod cluster;
+mod daemon;
+mod front;
+pub(crate) mod prometheus;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use cluster::{Cluster, NAMESPACE, addresses};
+pub(crate) use daemon::Daemon;
+
+/// How long anything may take before a test fails; ample on a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until there is an answer.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let answered = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, answered).await;
+    answer.unwrap_or_else(|_| panic!("never happened: {what}"))
+}
