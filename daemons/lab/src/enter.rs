@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
@@ -76,25 +77,34 @@ async fn wait(child: &mut Child) -> Result<u8, Error> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;
-    let mut asked = false;
+    let mut asked: u32 = 0;
     loop {
-        tokio::select! {
+        let again = async {
+            if asked == 0 { std::future::pending().await } else { tokio::time::sleep(INSIST).await }
+        };
+        asked += tokio::select! {
             ended = child.wait() => {
                 let status = ended.map_err(Error::io("waiting for the lab"))?;
                 return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
             }
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-        // The second time, whoever asks means it.
-        let signal = if asked { Signal::SIGKILL } else { Signal::SIGTERM };
-        asked = true;
+            // Whoever asks for the second time means it.
+            _ = interrupt.recv() => PATIENCE / 2 + 1,
+            _ = terminate.recv() => PATIENCE / 2 + 1,
+            _ = hangup.recv() => PATIENCE / 2 + 1,
+            // A lab that is just starting does not take a signal yet.
+            () = again => 1,
+        };
+        let signal = if asked > PATIENCE { Signal::SIGKILL } else { Signal::SIGTERM };
         if let Some(process) = child.id().and_then(|pid| Process::of(pid.cast_signed())) {
             process.signal(signal)?;
         }
     }
 }
+
+/// Pause between two signals to a lab that is to end.
+const INSIST: Duration = Duration::from_millis(250);
+/// How many signals are sent before the lab is ended without its help.
+const PATIENCE: u32 = 40;
 
 /// Whether only one user exists here.
 pub(crate) fn in_user_namespace() -> bool {

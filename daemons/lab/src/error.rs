@@ -97,6 +97,9 @@ pub enum Error {
         /// Where to look.
         hint: String,
     },
+    /// The process that started the lab is gone.
+    #[error("the process that started the lab is gone, and so the lab ends")]
+    StarterGone,
     /// A process of the lab ended when it should run.
     #[error("{process} {state}; {hint}")]
     Ended {

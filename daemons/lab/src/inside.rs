@@ -45,8 +45,13 @@ pub fn inside(path: &Path) -> u8 {
 }
 
 fn begin(dir: &StateDir) -> Result<Options, Error> {
-    // Whatever ends the starter ends the lab.
-    set_pdeathsig(Signal::SIGTERM).map_err(Error::sys("asking to be told of the starter's end"))?;
+    // Whatever ends the starter ends the lab. A first process of a process namespace gets no signal
+    // that it does not handle, except this one.
+    follow_starter(Signal::SIGKILL)?;
+    // It may have ended before. As a parent outside it has no number here; the directory knows it.
+    if dir.process(Role::Starter).is_none() {
+        return Err(Error::StarterGone);
+    }
     // /proc is still the host's here, so this is our number there.
     let host_pid = std::fs::read_link("/proc/self").map_err(Error::io("reading /proc/self"))?;
     if let Some(process) = host_pid.to_str().and_then(|pid| pid.parse().ok()).and_then(Process::of) {
@@ -58,6 +63,10 @@ fn begin(dir: &StateDir) -> Result<Options, Error> {
     let path = dir.options();
     let text = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
     serde_json::from_slice(&text).map_err(|source| Error::Corrupt { path, source })
+}
+
+fn follow_starter(signal: Signal) -> Result<(), Error> {
+    set_pdeathsig(signal).map_err(Error::sys("asking to be told of the starter's end"))
 }
 
 fn run(options: Options, dir: &StateDir, reporter: &Reporter) -> Result<u8, Error> {
@@ -76,6 +85,8 @@ async fn live(options: Options, dir: &StateDir, reporter: &Reporter) -> Result<u
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;
+    // Now that it is handled, a signal is enough, and the files can be removed.
+    follow_starter(Signal::SIGTERM)?;
     let down = Arc::new(Notify::new());
     let built: OnceLock<Arc<Lab>> = OnceLock::new();
     let shown = async {

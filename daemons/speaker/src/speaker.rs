@@ -1,6 +1,7 @@
 //! The one loop that owns the announcements: everything else sends it facts.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +50,29 @@ pub(crate) struct Endpoints {
     pub states: mpsc::Receiver<DebugState>,
 }
 
+impl Endpoints {
+    /// Answers while something is waited for; `None` when `stop` comes first.
+    pub(crate) async fn waiting_for<T>(
+        &mut self,
+        what: impl Future<Output = T>,
+        stats: &Stats,
+        stop: &CancellationToken,
+    ) -> Option<T> {
+        let mut what = std::pin::pin!(what);
+        loop {
+            let asker_gone = tokio::select! {
+                found = &mut what => return Some(found),
+                () = stop.cancelled() => return None,
+                Some(scrape) = self.scrapes.recv() => scrape.send(metrics::starting(stats)).is_err(),
+                Some(state) = self.states.recv() => state.send(serde_json::json!({ "starting": true })).is_err(),
+            };
+            if asker_gone {
+                tracing::debug!("the asker went away");
+            }
+        }
+    }
+}
+
 /// A speaker.
 pub(crate) struct Speaker {
     node: String,
@@ -73,7 +97,8 @@ impl Speaker {
         endpoints: Endpoints,
         stats: Arc<Stats>,
     ) -> Self {
-        let (membership, interfaces, members) = (None, None, BTreeSet::new());
+        let (membership, interfaces) = (None, None);
+        let members = BTreeSet::from([NodeName::new(node.as_str())]);
         Self {
             node,
             client,
@@ -230,10 +255,10 @@ impl Speaker {
         let announced = metrics::own(&self.node, &self.announcer, &self.sources.inputs.queue, &self.stats);
         let (layer2, bgp) = (self.announcer.drivers().layer2.clone(), self.announcer.drivers().bgp.clone());
         let membership = self.membership.as_ref().map(|(handle, _)| handle.clone());
-        let node = self.node.clone();
+        let labels = metrics::Labels::new(&self.node, self.announcer.config());
         tokio::spawn(async move {
             let mut families = announced;
-            families.extend(metrics::drivers(&node, &layer2, &bgp, membership.as_ref()).await);
+            families.extend(metrics::drivers(&labels, &layer2, &bgp, membership.as_ref()).await);
             if scrape.send(families).is_err() {
                 tracing::debug!("the scraper went away");
             }
@@ -265,15 +290,22 @@ impl Speaker {
         } else {
             Shutdown::Cease { text: format!("speaker on {} stops", self.node) }
         };
-        if tokio::time::timeout(CLOSE_LIMIT, drivers.bgp.shutdown(how)).await.is_err() {
+        let close = tokio::time::timeout(CLOSE_LIMIT, drivers.bgp.shutdown(how));
+        let flush = tokio::time::timeout(FLUSH_LIMIT, drivers.writer.idle());
+        let (closed, flushed) = tokio::join!(close, flush);
+        if closed.is_err() {
             tracing::warn!(
                 protocol = "bgp",
                 error = "peers did not take the last message in time",
                 "stopping"
             );
         }
-        if tokio::time::timeout(FLUSH_LIMIT, drivers.writer.idle()).await.is_err() {
-            tracing::warn!(waiting = drivers.writer.busy(), "not everything was written before the stop");
+        if flushed.is_err() {
+            tracing::warn!(
+                waiting = drivers.writer.busy(),
+                error = "the API server is too slow",
+                "not everything was written before the stop"
+            );
         }
     }
 
@@ -311,7 +343,11 @@ impl Speaker {
         if let Ok(Ok(node)) = tokio::time::timeout(NODE_LIMIT, nodes.get(&self.node)).await {
             return !node.spec.unschedulable;
         }
-        tracing::warn!(node = self.node, "cannot see whether the node is cordoned: keeping the routes");
+        tracing::warn!(
+            node = self.node,
+            error = "the API server does not answer",
+            "cannot see whether the node is cordoned: keeping the routes"
+        );
         true
     }
 }

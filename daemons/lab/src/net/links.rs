@@ -1,5 +1,6 @@
 //! Links and addresses.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -104,6 +105,21 @@ pub(crate) async fn add_address(room: &Room, link: &str, address: IpAddr, length
     }
     let doing = format!("adding {address}/{length} to {link} in {}", room.name());
     request.execute().await.map_err(Error::net(doing))
+}
+
+/// The addresses of a link.
+pub(crate) async fn addresses(room: &Room, link: &str) -> Result<BTreeSet<IpAddr>, Error> {
+    let index = index(room, link).await?;
+    let doing = format!("reading the addresses of {link} in {}", room.name());
+    let request = room.netlink().address().get().set_link_index_filter(index);
+    let found: Vec<_> = request.execute().try_collect().await.map_err(Error::net(doing))?;
+    let attributes = found.into_iter().flat_map(|message| message.attributes);
+    Ok(attributes
+        .filter_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(address),
+            _ => None,
+        })
+        .collect())
 }
 
 /// Removes an address; that it is gone already is no error.

@@ -116,7 +116,7 @@ impl Tour<'_> {
         let Takeover { address, from, to, outage } = takeover;
         self.reporter.saw(format!(
             "client, a new connection every {}: {address} answered by {to} instead of {from}; {} without an \
-             answer (now {} after the cut)",
+             answer ({} after it changed)",
             ms(client::PROBE_INTERVAL),
             ms(*outage),
             ms(begun.elapsed())
@@ -157,19 +157,33 @@ impl Tour<'_> {
 
     /// The dead node comes back and everything is as before.
     pub(super) async fn revive(&self, dead: &str) -> Step {
+        let target = self.targets.layer2.first();
+        let mut probing = None;
+        if let Some(target) = target {
+            let owner = self.witness(target, None).await?.node;
+            probing = Some(self.probe(target, &owner).await?);
+        }
         self.reporter.note(format!("{dead} gets its link back and a new speaker"));
         let begun = Instant::now();
         self.lab.heal(self.lab.node(dead)?).await?;
         self.reporter.saw(format!("the speaker on {dead} answers /readyz after {}", ms(begun.elapsed())));
-        if let Some(target) = self.targets.layer2.first() {
+        let mut figure = String::new();
+        if let (Some(target), Some((mut prober, last))) = (target, probing) {
+            let address = target.address;
+            let Some(back) = client::takeover(&mut prober, address, last, PATIENCE).await else {
+                let why = format!("{dead} does not answer for {address} {} s later", PATIENCE.as_secs());
+                return Err(Stop::Failed(why));
+            };
+            self.saw_takeover(&back, begun);
             self.witness(target, Some(dead)).await?;
+            figure = format!(", {address} without an answer for {}", ms(back.outage));
         }
         let wanted = self.all_wanted();
         self.await_paths(&wanted).await?;
         if !wanted.is_empty() {
             self.reporter.saw(format!("router's kernel: paths by {} again", list(names(&wanted))));
         }
-        Ok(format!("after {}", ms(begun.elapsed())))
+        Ok(format!("after {}{figure}", ms(begun.elapsed())))
     }
 
     /// A node's speaker is asked to end, as in an update; returns the node, and what was measured.

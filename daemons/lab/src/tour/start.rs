@@ -1,5 +1,7 @@
 //! First steps: daemons, configuration, addresses.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use metallb_core::config::Pool;
@@ -9,6 +11,7 @@ use serde_json::Value;
 use super::{Step, Stop, Target, Targets, Tour, list, on_segment, within};
 use crate::api;
 use crate::cluster::{self, Shown};
+use crate::net::links;
 use crate::report::ms;
 use crate::scenario::objects;
 
@@ -108,7 +111,32 @@ impl Tour<'_> {
             }));
         }
         let figure = format!("{} services in {}", shown.len(), ms(begun.elapsed()));
+        self.nodes_hold(&shown).await?;
         Ok((self.sort_out(&shown), figure))
+    }
+
+    /// Waits until every node has the addresses on its loopback, so that what the client measures is not
+    /// how long the stand-in for kube-proxy takes.
+    async fn nodes_hold(&self, services: &[Shown]) -> Result<(), Stop> {
+        let wanted: BTreeSet<IpAddr> =
+            services.iter().flat_map(|service| service.addresses.clone()).collect();
+        let there = within(ADDRESS_LIMIT, async || {
+            for node in self.lab.nodes.values() {
+                if !wanted.is_subset(&links::addresses(&node.host.room, "lo").await?) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
+        .await?;
+        if there.is_none() {
+            return Err(Stop::Failed(
+                "the stand-in for kube-proxy did not put the addresses on every node".to_owned(),
+            ));
+        }
+        self.reporter
+            .saw(format!("every node's kernel has {} on lo (stand-in for kube-proxy)", list(&wanted)));
+        Ok(())
     }
 
     /// Which address is announced which way.
