@@ -127,71 +127,19 @@ fn a_peer_with_the_wrong_as_number_fails_the_tour() {
 #[test]
 fn the_users_own_configuration_is_what_the_router_gets() {
     let bench = Bench::new(false);
-    let file = bench.file(OWN);
-    let output = bench.lab(&["up", "--tour-only", "-f", &file]);
+    // A range and a CIDR, both families, an interface, a peer per node selector, aggregation, communities.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/lab/aggregated.yaml");
+    let output = bench.lab(&["up", "--tour-only", "-f", file]);
     if no_namespaces(&output) {
         return;
     }
     assert!(output.status.success(), "{}", text(&output));
     for line in [
-        "203.0.113.0/24 has 2 next hops: node1, node2",
-        "203.0.113.0/24 by 192.0.2.11 came with AS path 64512 and communities 64512:1 64512:777 64512:1:2",
-        "203.0.113.0/24 by 192.0.2.12 came with AS path 64600 and communities 64512:1 64512:777 64512:1:2",
-        "2001:db8:3ab::/120 has 1 next hop: node2",
+        "198.51.100.0/24 has 2 next hops: node1, node2",
+        "198.51.100.0/24 by 192.0.2.11 came with AS path 64512 and communities 64512:300 64512:301 64512:1:2",
+        "198.51.100.0/24 by 192.0.2.12 came with AS path 64512 and communities 64512:300 64512:301 64512:1:2",
+        "2001:db8:2ab::/64 has 1 next hop: node2",
     ] {
         assert!(text(&output).contains(line), "{line} is not in\n{}", text(&output));
     }
 }
-
-/// A range and a CIDR, both families, an interface, a peer per node selector, aggregation, communities.
-const OWN: &str = r#"
-apiVersion: metallb.io/v1beta1
-kind: IPAddressPool
-metadata: {name: local, labels: {zone: a}}
-spec: {addresses: [192.0.2.100-192.0.2.120, 192.0.2.128/28, "2001:db8:1ab::200/120"]}
----
-apiVersion: metallb.io/v1beta1
-kind: L2Advertisement
-metadata: {name: local}
-spec: {ipAddressPoolSelectors: [{matchLabels: {zone: a}}], interfaces: [eth0]}
----
-apiVersion: metallb.io/v1beta1
-kind: IPAddressPool
-metadata: {name: far}
-spec: {addresses: [203.0.113.0/24, "2001:db8:3ab::/120"], avoidBuggyIPs: true}
----
-apiVersion: metallb.io/v1beta1
-kind: Community
-metadata: {name: names}
-spec: {communities: [{name: blue, value: "64512:777"}]}
----
-apiVersion: metallb.io/v1beta1
-kind: BGPAdvertisement
-metadata: {name: far}
-spec:
-  ipAddressPools: [far]
-  aggregationLength: 24
-  aggregationLengthV6: 120
-  communities: [blue, "64512:1", "large:64512:1:2"]
----
-apiVersion: metallb.io/v1beta2
-kind: BGPPeer
-metadata: {name: one}
-spec:
-  myASN: 64512
-  peerASN: 64513
-  peerAddress: 192.0.2.1
-  holdTime: 9s
-  nodeSelectors: [{matchLabels: {kubernetes.io/hostname: node1}}]
----
-apiVersion: metallb.io/v1beta2
-kind: BGPPeer
-metadata: {name: two}
-spec:
-  myASN: 64600
-  peerASN: 64513
-  peerAddress: "2001:db8:1ab::1"
-  dualStackAddressFamily: true
-  holdTime: 9s
-  nodeSelectors: [{matchLabels: {kubernetes.io/hostname: node2}}]
-"#;

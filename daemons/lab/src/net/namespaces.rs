@@ -11,9 +11,9 @@ use nix::unistd::{getegid, geteuid};
 use crate::error::Error;
 
 /// What every lab gets of its own; the process namespace holds for children made from now on.
-const OURS: [CloneFlags; 3] = [CloneFlags::CLONE_NEWNET, CloneFlags::CLONE_NEWNS, CloneFlags::CLONE_NEWPID];
+const OURS: [CloneFlags; 2] = [CloneFlags::CLONE_NEWNET, CloneFlags::CLONE_NEWPID];
 
-/// Moves the process into new network, mount and process namespaces.
+/// Moves the process into new network and process namespaces.
 ///
 /// As root directly; otherwise inside a new user namespace in which only our own user exists, as
 /// root. The process must have one thread only.
@@ -27,7 +27,7 @@ pub(crate) fn enter_new() -> Result<(), Error> {
         match unshare(ours) {
             // A container's root without the capability is like a user.
             Err(Errno::EPERM) => {}
-            other => return other.map_err(explain).and_then(|()| keep_mounts_private()),
+            other => return other.map_err(explain),
         }
     }
     unshare(ours | CloneFlags::CLONE_NEWUSER).map_err(explain)?;
@@ -37,14 +37,16 @@ pub(crate) fn enter_new() -> Result<(), Error> {
     };
     map("setgroups", "deny".to_owned())?;
     map("uid_map", format!("0 {uid} 1"))?;
-    map("gid_map", format!("0 {gid} 1"))?;
-    keep_mounts_private()
+    map("gid_map", format!("0 {gid} 1"))
 }
 
 /// Shows the processes of the new process namespace under `/proc`; call as its first process.
 ///
-/// A container that hides parts of `/proc` does not allow it; nothing in the lab depends on it.
+/// In a mount namespace of its own: whoever started it keeps seeing the host's processes. A container
+/// that hides parts of `/proc` does not allow it; nothing in the lab depends on it.
 pub(crate) fn mount_proc() -> Result<(), Errno> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
 }
@@ -52,11 +54,6 @@ pub(crate) fn mount_proc() -> Result<(), Errno> {
 /// Whether two paths under `/proc/*/ns` are the same namespace.
 pub(crate) fn same(one: &Path, other: &Path) -> bool {
     matches!((fs::read_link(one), fs::read_link(other)), (Ok(one), Ok(other)) if one == other)
-}
-
-fn keep_mounts_private() -> Result<(), Error> {
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .map_err(explain)
 }
 
 /// Finds the switch that forbids namespaces.
@@ -83,8 +80,8 @@ fn explain_with(errno: Errno, read: impl Fn(&str) -> Option<String>) -> Error {
         ),
         Errno::ENOSPC => (
             "a limit on the number of namespaces is reached",
-            "raise user.max_user_namespaces, user.max_net_namespaces, user.max_mnt_namespaces or \
-             user.max_pid_namespaces with `sudo sysctl -w`, or run the lab with sudo",
+            "raise user.max_user_namespaces, user.max_net_namespaces or user.max_pid_namespaces \
+             with `sudo sysctl -w`, or run the lab with sudo",
         ),
         Errno::EPERM => (
             "this system does not let us (EPERM); in a container that is its seccomp or capability profile",
