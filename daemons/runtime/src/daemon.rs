@@ -15,7 +15,7 @@ use crate::{logging, shutdown};
 const EXIT_USAGE: u8 = 2;
 
 /// How long a daemon may take to stop; whatever hangs then is left behind.
-const STOP_LIMIT: Duration = Duration::from_millis(4500);
+const STOP_LIMIT: Duration = Duration::from_millis(4800);
 
 /// How long work on threads of its own (name resolution, files) may hold up the end.
 const THREADS_LIMIT: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const THREADS_LIMIT: Duration = Duration::from_millis(100);
 /// Parses `args`, installs the log and runs `main` until it ends or a signal cancels its token.
 ///
 /// Wrong flags, also those that `main` finds ([`ArgError`]), exit with 2 and their message on stderr; any other error of
-/// `main` is logged and exits with 1, and so does a `main` that does not end within 4.5 s of the signal.
+/// `main` is logged and exits with 1, and so does a `main` that does not end within 4.8 s of the signal.
 pub fn run<A, F>(
     args: impl IntoIterator<Item = OsString>,
     common: fn(&A) -> &CommonArgs,

@@ -49,8 +49,8 @@ pub(crate) struct Announcer {
     records: HashMap<ServiceKey, Arc<ServiceRecord>>,
     config: Arc<Config>,
     problems: Vec<ConfigError>,
-    /// Peers that this node should have a session with but cannot, and why.
-    refused: BTreeMap<PeerName, String>,
+    /// Peers of this node that do not get what is written about them, and why.
+    shortfalls: BTreeMap<PeerName, String>,
     /// Services that this node advertises by BGP, to tell when one is new.
     advertised: BTreeSet<ServiceKey>,
     state: Option<ConfigurationStateStatus>,
@@ -74,7 +74,7 @@ impl Announcer {
             records: HashMap::new(),
             config: Arc::new(Config::default()),
             problems: Vec::new(),
-            refused: BTreeMap::new(),
+            shortfalls: BTreeMap::new(),
             advertised: BTreeSet::new(),
             state: None,
             speakers: BTreeMap::new(),
@@ -192,8 +192,12 @@ impl Announcer {
         if !self.started {
             return;
         }
+        let before = self.shortfalls.clone();
         for change in self.engine.evaluate() {
             self.perform(inputs, change);
+        }
+        if self.shortfalls != before {
+            self.report_configuration();
         }
     }
 
@@ -227,7 +231,6 @@ impl Announcer {
             self.records.insert(record.fact.key.clone(), Arc::clone(&record));
             self.engine.apply_service((*record.fact).clone());
         } else {
-            // The record stays until the changes are carried out: events need it.
             let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
             self.engine.remove_service(&key);
             self.records.remove(&key);
@@ -251,8 +254,8 @@ impl Announcer {
             .iter()
             .filter(|problem| problem.in_force != InForce::Fully)
             .map(ToString::to_string);
-        let refused = self.refused.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
-        let errors: Vec<String> = errors.chain(refused).collect();
+        let shortfalls = self.shortfalls.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
+        let errors: Vec<String> = errors.chain(shortfalls).collect();
         let component = Component::Speaker(self.node.clone());
         let state = configuration_state(&component, &errors, self.state.as_ref(), Timestamp::now());
         if self.state.as_ref() != Some(&state) {
@@ -274,15 +277,12 @@ impl Announcer {
                 self.drivers.bgp.set_prefix(prefix, translate::announcements(&routes));
             }
             Change::Peer { name, peer } => self.peer(name, peer.as_deref()),
-            Change::PeerConflict { name, with } => {
-                match with {
-                    Some(older) => {
-                        self.refuse(name, format!("BGPPeer \"{older}\" is the same neighbour and older"));
-                    }
-                    None => drop(self.refused.remove(&name)),
+            Change::PeerConflict { name, with } => match with {
+                Some(older) => {
+                    self.refuse(name, format!("BGPPeer \"{older}\" is the same neighbour and older"));
                 }
-                self.report_configuration();
-            }
+                None => drop(self.shortfalls.remove(&name)),
+            },
             Change::Layer2Owner { service, interfaces } => {
                 self.layer2_owner(inputs, &service, interfaces.as_ref());
             }
@@ -307,19 +307,15 @@ impl Announcer {
         let key = translate::peer_key(&name);
         let Some(peer) = peer else {
             tracing::info!(protocol = "bgp", peer = %name, "session removed");
-            self.refused.remove(&name);
+            self.shortfalls.remove(&name);
             self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
             return;
         };
-        if let Some(profile) = &peer.bfd {
-            tracing::warn!(protocol = "bgp", peer = %name, %profile,
-                error = "BFD is not there yet", "the session runs without BFD");
-        }
         match translate::session(peer) {
             Ok(session) => {
                 tracing::info!(protocol = "bgp", peer = %name, address = %session.remote, "session configured");
-                self.refused.remove(&name);
                 self.drivers.bgp.set_peer(key, session);
+                self.bfd(name, peer);
             }
             Err(error) => {
                 self.refuse(name, error.to_string());
@@ -330,7 +326,18 @@ impl Announcer {
 
     fn refuse(&mut self, peer: PeerName, reason: String) {
         tracing::error!(protocol = "bgp", %peer, error = reason, "no session with the peer");
-        self.refused.insert(peer, reason);
+        self.shortfalls.insert(peer, reason);
+    }
+
+    /// A session that should be watched by BFD runs without it.
+    fn bfd(&mut self, name: PeerName, peer: &Peer) {
+        if peer.bfd.is_none() {
+            self.shortfalls.remove(&name);
+            return;
+        }
+        let reason = "spec.bfdProfile: BFD is not there yet; the session runs without it".to_owned();
+        tracing::warn!(protocol = "bgp", peer = %name, error = reason, "session");
+        self.shortfalls.insert(name, reason);
     }
 
     fn layer2_owner(&mut self, inputs: &Inputs, service: &ServiceKey, interfaces: Option<&InterfaceScope>) {

@@ -32,6 +32,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
-    setup::speaker(&args).await?.run(stop).await;
+    if let Some(speaker) = setup::speaker(&args, &stop).await? {
+        speaker.run(stop).await;
+    }
     Ok(())
 }

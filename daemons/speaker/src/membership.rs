@@ -95,7 +95,10 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Handle> {
     let seal = Seal::from_file(args.secret.as_deref())?;
     if matches!(seal, Seal::Plain) {
-        tracing::warn!("membership is not sealed: set --ml-secret-key-path to the speakers' shared secret");
+        tracing::warn!(
+            error = "anybody who reaches the port can pose as a speaker",
+            "membership is not sealed: set --ml-secret-key-path to the speakers' shared secret"
+        );
     }
     let socket = UdpSocket::bind(args.bind)
         .await

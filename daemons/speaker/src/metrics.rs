@@ -1,11 +1,13 @@
 //! The speaker's metrics and debug state, computed from its state and its drivers'.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metallb_arp::io::linux;
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::{Counters, PeerSnapshot};
+use metallb_core::config::{Config, Peer};
 use metallb_k8s::queue::Queue;
 use metallb_k8s::write::Stats;
 use metallb_runtime::common_metrics;
@@ -36,18 +38,48 @@ pub(crate) fn own(node: &str, announcer: &Announcer, queue: &Queue<Key>, stats: 
     families
 }
 
+/// What there is before anything is known.
+pub(crate) fn starting(stats: &Stats) -> Vec<Family> {
+    let mut families = common_metrics::api_client(stats);
+    families.extend(common_metrics::configuration(false, &[]));
+    families.extend(common_metrics::process(0, std::time::Duration::ZERO));
+    families
+}
+
+/// What the series of this node are labelled with.
+#[derive(Clone, Debug)]
+pub(crate) struct Labels {
+    node: String,
+    /// The VRF of each peer that has one.
+    vrfs: BTreeMap<String, String>,
+}
+
+impl Labels {
+    /// For this node and its peers.
+    pub(crate) fn new(node: &str, config: &Config) -> Self {
+        let vrf = |peer: &Peer| Some((peer.name.to_string(), peer.vrf.as_ref()?.to_string()));
+        Self { node: node.to_owned(), vrfs: config.peers().values().filter_map(|peer| vrf(peer)).collect() }
+    }
+
+    fn of(&self, peer: &PeerSnapshot) -> Vec<(&'static str, String)> {
+        let mut labels = vec![("peer", peer.remote.ip().to_string()), ("node", self.node.clone())];
+        labels.extend(self.vrfs.get(peer.peer.as_str()).map(|vrf| ("vrf", vrf.clone())));
+        labels
+    }
+}
+
 /// What the drivers know.
 pub(crate) async fn drivers(
-    node: &str,
+    labels: &Labels,
     layer2: &linux::Handle,
     bgp: &BgpSpeaker,
     membership: Option<&membership::Handle>,
 ) -> Vec<Family> {
     let mut families = Vec::new();
     if let Ok(snapshot) = layer2.snapshot().await {
-        families.extend(self::layer2(node, &snapshot));
+        families.extend(self::layer2(&labels.node, &snapshot));
     }
-    families.extend(sessions(node, &bgp.snapshot().await));
+    families.extend(sessions(labels, &bgp.snapshot().await));
     if let Some(membership) = membership
         && let Some(numbers) = membership.numbers().await
     {
@@ -140,7 +172,7 @@ const SESSION_FAMILIES: [(&str, Kind, &str, Number); 13] = [
     ("metallb_bgp_total_sent", Kind::Counter, "Messages sent", |peer| counters(peer).messages_sent),
 ];
 
-fn sessions(node: &str, peers: &[PeerSnapshot]) -> Vec<Family> {
+fn sessions(labels: &Labels, peers: &[PeerSnapshot]) -> Vec<Family> {
     let received: (&str, Kind, &str, Number) =
         ("metallb_bgp_total_received", Kind::Counter, "Messages received", |peer| {
             counters(peer).messages_received
@@ -151,8 +183,7 @@ fn sessions(node: &str, peers: &[PeerSnapshot]) -> Vec<Family> {
         .map(|(name, kind, help, value)| {
             let mut family = Family::new(name, kind, help);
             for peer in peers {
-                let labels = vec![("peer", peer.remote.ip().to_string()), ("node", node.to_owned())];
-                family.push(labels, number(value(peer)));
+                family.push(labels.of(peer), number(value(peer)));
             }
             family
         })

@@ -14,11 +14,13 @@ use metallb_bgp::io::tokio::{Speaker as BgpSpeaker, SpeakerConfig};
 use metallb_core::announce::{Engine, Liveness, Options};
 use metallb_core::keys::NodeName;
 use metallb_k8s::facts::ClassFilter;
+use metallb_k8s::watch::Backoff;
 use metallb_k8s::write::status::owner_reference;
 use metallb_k8s::write::{self, Stats, Writer};
 use metallb_runtime::client;
 use metallb_runtime::http::{Readiness, serve_debug, serve_metrics, serve_probes};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::announcer::{Announcer, Drivers};
 use crate::args::Args;
@@ -28,17 +30,18 @@ use crate::speaker::{Endpoints, Sources, Speaker};
 use crate::statuses::Statuses;
 use crate::{membership, translate};
 
-/// A speaker that is ready to run.
+/// A speaker that is ready to run; `None` when it was told to stop before.
 ///
 /// # Errors
 /// When a flag, the connection, a socket or a file cannot be used; the message names it.
-pub(crate) async fn speaker(args: &Args) -> anyhow::Result<Speaker> {
+pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Speaker>> {
+    args.common.check()?;
     let node = args.node_name()?.to_owned();
     let namespace = args.common.namespace();
     let membership = args.membership()?;
     let stats = Arc::new(Stats::new());
     let client = client::connect(&args.common, Arc::clone(&stats)).await?;
-    let endpoints = endpoints(args).await?;
+    let mut endpoints = endpoints(args).await?;
     let (layer2, layer2_events) = layer2(args)?;
     let bgp_config = SpeakerConfig::new(translate::fallback_router_id(&node)?);
     let (bgp, bgp_events) = BgpSpeaker::start(bgp_config).context("cannot start BGP")?;
@@ -56,7 +59,8 @@ pub(crate) async fn speaker(args: &Args) -> anyhow::Result<Speaker> {
         speakers: membership.as_ref().map(|membership| membership.labels.as_str()),
     };
     let inputs = Inputs::start(&client, scope, class, &stats);
-    let owner = owner(&client, &namespace, args.pod_name()).await;
+    let owner = owner(&client, &namespace, args.pod_name());
+    let Some(owner) = endpoints.waiting_for(owner, &stats, stop).await else { return Ok(None) };
     let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats)).owner(owner);
     let writer = Writer::new(client.clone(), options);
     let name = NodeName::new(node.as_str());
@@ -66,7 +70,8 @@ pub(crate) async fn speaker(args: &Args) -> anyhow::Result<Speaker> {
         Announcer::new(name.clone(), Engine::new(name, engine_options(args, members.is_some())), drivers);
     let sources = Sources { inputs, layer2: layer2_events, bgp: bgp_events, news };
     let bind = membership.map(|membership| membership.bind);
-    Ok(Speaker::new(node, client, announcer, sources, endpoints, stats).with_membership(members.zip(bind)))
+    let speaker = Speaker::new(node, client, announcer, sources, endpoints, stats);
+    Ok(Some(speaker.with_membership(members.zip(bind))))
 }
 
 fn engine_options(args: &Args, membership: bool) -> Options {
@@ -100,15 +105,29 @@ async fn endpoints(args: &Args) -> anyhow::Result<Endpoints> {
     Ok(Endpoints { readiness, scrapes, states })
 }
 
-/// The DaemonSet that this speaker's Pod belongs to: it owns the status resources, so that a rollout keeps them.
+/// The DaemonSet that this speaker's Pod belongs to: it owns the status resources, so that a rollout keeps them. An API
+/// server that cannot be reached is waited for: without it there is nothing to announce either.
 async fn owner(client: &Client, namespace: &str, pod: Option<&str>) -> Option<OwnerReference> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let found = match api.get_metadata_opt(pod?).await {
-        Ok(found) => found?,
-        Err(error) => {
-            tracing::warn!(pod, %error, "cannot read the speaker's own Pod: status resources have no owner");
-            return None;
+    let pod = pod?;
+    let backoff = Backoff::default();
+    let mut failures = 0;
+    let found = loop {
+        match api.get_metadata_opt(pod).await {
+            Ok(found) => break found?,
+            Err(kube::Error::Api(status)) if status.code < 500 && status.code != 429 => {
+                tracing::warn!(pod, error = %status, "status resources have no owner: cannot read the speaker's own Pod");
+                return None;
+            }
+            Err(error) => {
+                if failures == 0 {
+                    let error = format!("{:#}", anyhow::Error::from(error));
+                    tracing::warn!(pod, error, "cannot read the speaker's own Pod, trying again");
+                }
+            }
         }
+        tokio::time::sleep(backoff.pause(failures)).await;
+        failures = failures.saturating_add(1);
     };
     let owners = found.metadata.owner_references.unwrap_or_default();
     let owner = owners.iter().find(|owner| owner.kind == "DaemonSet")?;

@@ -82,9 +82,10 @@ impl Daemon {
         get(self.probes, path).await.map(|(status, _)| status)
     }
 
-    /// The metrics, as text.
+    /// The metrics, as text, once the endpoint is there.
     pub(crate) async fn scrape(&self) -> String {
-        let (status, text) = get(self.metrics, "/metrics").await.expect("the endpoint answers");
+        let (status, text) =
+            eventually("the endpoint answers", async || get(self.metrics, "/metrics").await).await;
         assert_eq!(status, 200, "{text}");
         text
     }
@@ -105,7 +106,8 @@ impl Daemon {
 
     /// The state as JSON.
     pub(crate) async fn state(&self) -> serde_json::Value {
-        let (status, text) = get(self.debug, "/debug/state").await.expect("the endpoint answers");
+        let (status, text) =
+            eventually("the endpoint answers", async || get(self.debug, "/debug/state").await).await;
         assert_eq!(status, 200, "{text}");
         serde_json::from_str(&text).unwrap()
     }

@@ -1,0 +1,178 @@
+//! What the BGP peer is told, and what is told about it.
+
+use kube::ResourceExt;
+use kube::api::ListParams;
+use metallb_bgp::types::{Community, LargeCommunity};
+use metallb_k8s::crd::{BGPPeer, ConfigurationResult, ConfigurationState, ServiceBGPStatus};
+use serde_json::json;
+
+use crate::collector::Collector;
+use crate::harness::{Cluster, eventually};
+use crate::site::{self, cluster, in_namespace, peer, service, speaker};
+
+/// Waits until the speaker's verdict on the configuration contains all of these; none: until it is good.
+async fn verdict(cluster: &Cluster, words: &[&str]) {
+    let wanted = if words.is_empty() { ConfigurationResult::Valid } else { ConfigurationResult::Invalid };
+    cluster
+        .until_system::<ConfigurationState>("speaker-node1", |state| {
+            state.status.as_ref().is_some_and(|status| {
+                status.result == Some(wanted) && words.iter().all(|word| status.error_summary.contains(word))
+            })
+        })
+        .await;
+}
+
+async fn statuses(cluster: &Cluster) -> Vec<ServiceBGPStatus> {
+    cluster.system::<ServiceBGPStatus>().list(&ListParams::default()).await.unwrap().items
+}
+
+#[test]
+fn prefixes_come_with_their_attributes_and_go_with_their_service() {
+    in_namespace("bgp::prefixes_come_with_their_attributes_and_go_with_their_service", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, true);
+        peer(&cluster, "router", &json!({ "peerASN": 64500, "dualStackAddressFamily": true }));
+        cluster.configure(
+            "Community",
+            "names",
+            &json!({ "communities": [{ "name": "blue", "value": "64500:7" }] }),
+        );
+        cluster.configure(
+            "BGPAdvertisement",
+            "hosts",
+            &json!({ "localPref": 150, "communities": ["blue", "large:64500:1:2", "no-export"] }),
+        );
+        cluster.configure(
+            "BGPAdvertisement",
+            "nets",
+            &json!({ "aggregationLength": 26, "aggregationLengthV6": 124 }),
+        );
+        service(&cluster, "web", &["192.0.2.200", "2001:db8::42"]).await;
+        let _speaker = speaker(&cluster, &[]);
+        collector.routes(&["192.0.2.192/26", "192.0.2.200/32", "2001:db8::40/124", "2001:db8::42/128"]).await;
+        let host = collector.route("192.0.2.200/32").await;
+        assert_eq!(host.local_pref, Some(150));
+        assert_eq!(host.next_hop.address(), "10.0.0.1".parse::<std::net::IpAddr>().unwrap());
+        let communities: Vec<String> = host.communities.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            communities,
+            [Community(64500 << 16 | 7), Community(0xFFFF_FF01)].map(|one| one.to_string())
+        );
+        assert!(host.large_communities.iter().eq([&LargeCommunity::new(64500, 1, 2)]));
+        let net = collector.route("192.0.2.192/26").await;
+        assert!(net.communities.is_empty() && net.local_pref == Some(100), "{net:?}");
+
+        let message = cluster.event("web", "nodeAssigned").await;
+        assert_eq!(message, "announcing from node \"node1\" with protocol \"bgp\"");
+        let found = eventually("a status", async || {
+            statuses(&cluster).await.pop().filter(|found| found.status.is_some())
+        })
+        .await;
+        let status = found.status.clone().unwrap();
+        assert_eq!([status.node, status.service_name, status.service_namespace], ["node1", "web", "default"]);
+        assert_eq!(status.peers, ["router"]);
+        assert_eq!(found.labels()["metallb.io/node"], "node1");
+        assert_eq!(found.labels()["metallb.io/service-name"], "web");
+
+        cluster.delete(cluster.services(), "web").await;
+        collector.routes(&[]).await;
+        assert!(collector.is_up(), "withdrawn, not cut");
+        eventually("no status", async || statuses(&cluster).await.is_empty().then_some(())).await;
+    });
+}
+
+#[test]
+fn a_password_that_comes_later_starts_the_session() {
+    in_namespace("bgp::a_password_that_comes_later_starts_the_session", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(Some("s3cret-word"), false);
+        peer(&cluster, "router", &json!({ "passwordSecret": { "name": "router" } }));
+        let speaker = speaker(&cluster, &[]);
+        verdict(&cluster, &["BGPPeer \"router\"", "spec.passwordSecret", "router"]).await;
+        assert!(!collector.is_up());
+        site::secret(&cluster, "router", "s3cret-word");
+        collector.session(true).await;
+        verdict(&cluster, &[]).await;
+        let message = cluster.event("node1", "BGPPeerUp").await;
+        assert!(message.contains("router"), "{message}");
+        assert!(!speaker.log().join("\n").contains("s3cret-word"));
+    });
+}
+
+#[test]
+fn what_the_speaker_cannot_do_for_a_peer_is_told() {
+    in_namespace("bgp::what_the_speaker_cannot_do_for_a_peer_is_told", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        cluster.configure("BFDProfile", "fast", &json!({}));
+        peer(&cluster, "link", &json!({ "peerAddress": null, "sourceAddress": null, "interface": "eth0" }));
+        peer(&cluster, "router", &json!({ "bfdProfile": "fast" }));
+        let speaker = speaker(&cluster, &[]);
+        verdict(&cluster, &["BGPPeer \"link\": spec.interface", "BGPPeer \"router\": spec.bfdProfile"]).await;
+        // Without BFD, but there.
+        collector.session(true).await;
+        let line = speaker.says(&["spec.interface"]).await;
+        assert!(line.contains("protocol=\"bgp\"") && line.contains("error="), "{line}");
+        cluster.delete(cluster.system::<BGPPeer>(), "link").await;
+        peer(&cluster, "router", &json!({}));
+        // The field goes with an ordinary update.
+        let patch = json!({ "spec": { "bfdProfile": null } });
+        let api = cluster.system::<BGPPeer>();
+        api.patch("router", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(patch))
+            .await
+            .unwrap();
+        verdict(&cluster, &[]).await;
+        assert!(collector.is_up());
+    });
+}
+
+#[test]
+fn a_peer_that_the_node_gets_by_a_label_is_judged_then() {
+    in_namespace("bgp::a_peer_that_the_node_gets_by_a_label_is_judged_then", async || {
+        let cluster = cluster().await;
+        let link = json!({
+            "peerAddress": null, "sourceAddress": null, "interface": "eth0",
+            "nodeSelectors": [{ "matchLabels": { "rack": "a" } }],
+        });
+        peer(&cluster, "link", &link);
+        let _speaker = speaker(&cluster, &[]);
+        verdict(&cluster, &[]).await;
+        cluster.apply("apiVersion: v1\nkind: Node\nmetadata:\n  name: node1\n  labels: {rack: a}\n");
+        verdict(&cluster, &["BGPPeer \"link\": spec.interface"]).await;
+    });
+}
+
+#[test]
+fn sigterm_withdraws_everything_and_says_why() {
+    in_namespace("bgp::sigterm_withdraws_everything_and_says_why", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        peer(&cluster, "router", &json!({}));
+        cluster.configure("BGPAdvertisement", "hosts", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let mut speaker = speaker(&cluster, &[]);
+        collector.routes(&["192.0.2.200/32"]).await;
+        let (status, took) = speaker.terminate().await;
+        assert_eq!(status.code(), Some(0));
+        assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+        collector.session(false).await;
+        assert_eq!(collector.withdrawn(), ["192.0.2.200/32"]);
+        let endings = collector.endings().join("; ");
+        assert!(endings.contains("speaker on node1 stops"), "{endings}");
+    });
+}
+
+#[test]
+fn a_peer_that_refuses_is_told_on_the_node_and_in_the_log() {
+    in_namespace("bgp::a_peer_that_refuses_is_told_on_the_node_and_in_the_log", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        peer(&cluster, "router", &json!({ "peerASN": 64999 }));
+        let speaker = speaker(&cluster, &[]);
+        let line = speaker.says(&["session ended"]).await;
+        assert!(line.contains("protocol=\"bgp\"") && line.contains("error="), "{line}");
+        let message = cluster.event("node1", "BGPPeerDown").await;
+        assert!(message.contains("router"), "{message}");
+        assert!(!collector.is_up());
+    });
+}

@@ -1,0 +1,154 @@
+//! Starts, outages and ends.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::ListParams;
+use metallb_k8s::crd::{ServiceBGPStatus, ServiceL2Status};
+use serde_json::json;
+
+use crate::harness::{Cluster, NAMESPACE, eventually};
+use crate::site::{cluster, in_namespace, service, speaker};
+
+const STALE: &str = "\
+apiVersion: metallb.io/v1beta1
+kind: KIND
+metadata:
+  name: NODE-gone
+  namespace: metallb-system
+  labels: {metallb.io/node: NODE, metallb.io/service-name: gone, metallb.io/service-namespace: default}
+spec: {}
+status: {node: NODE, serviceName: gone, serviceNamespace: default}
+";
+
+#[test]
+fn statuses_of_a_former_run_go_and_those_of_others_stay() {
+    in_namespace("life::statuses_of_a_former_run_go_and_those_of_others_stay", async || {
+        let cluster = cluster().await;
+        for kind in ["ServiceL2Status", "ServiceBGPStatus"] {
+            for node in ["node1", "node2"] {
+                cluster.apply(&STALE.replace("KIND", kind).replace("NODE", node));
+            }
+        }
+        let _speaker = speaker(&cluster, &[]);
+        eventually("only the other node's are left", async || {
+            let layer2 = cluster.system::<ServiceL2Status>().list(&ListParams::default()).await.unwrap();
+            let bgp = cluster.system::<ServiceBGPStatus>().list(&ListParams::default()).await.unwrap();
+            let layer2: Vec<String> = layer2.iter().map(ResourceExt::name_any).collect();
+            let bgp: Vec<String> = bgp.iter().map(ResourceExt::name_any).collect();
+            (layer2 == ["node2-gone"] && bgp == ["node2-gone"]).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_restart_writes_no_status_that_is_right_already() {
+    in_namespace("life::a_restart_writes_no_status_that_is_right_already", async || {
+        let cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let api = cluster.system::<ServiceL2Status>();
+        let found = async || {
+            let found = api.list(&ListParams::default()).await.unwrap().items.pop()?;
+            found.status.is_some().then_some(found)
+        };
+        let mut first = speaker(&cluster, &[]);
+        let before = eventually("a status", found).await;
+        let (status, took) = first.terminate().await;
+        assert_eq!(status.code(), Some(0));
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let second = speaker(&cluster, &[]);
+        // The status of a service that came later is written after all of the first round.
+        second.says(&["announcing", "192.0.2.200"]).await;
+        service(&cluster, "late", &["192.0.2.201"]).await;
+        eventually("two statuses", async || {
+            (api.list(&ListParams::default()).await.unwrap().items.len() == 2).then_some(())
+        })
+        .await;
+        let after = api.get(&before.name_any()).await.unwrap();
+        assert_eq!((before.uid(), before.resource_version()), (after.uid(), after.resource_version()));
+    });
+}
+
+#[test]
+fn announcements_go_on_while_the_api_server_is_gone() {
+    in_namespace("life::announcements_go_on_while_the_api_server_is_gone", async || {
+        let mut cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        service(&cluster, "goes", &["192.0.2.201"]).await;
+        let speaker = speaker(&cluster, &[]);
+        let series = |name: &str, ip: &str| {
+            format!(
+                "metallb_speaker_announced{{service=\"default/{name}\",protocol=\"layer2\",node=\"node1\",ip=\"{ip}\"}}"
+            )
+        };
+        speaker.shows(&series("goes", "192.0.2.201"), "1.0").await;
+        cluster.front.down().await;
+        speaker.says(&["watch failed, trying again", "services"]).await;
+        cluster.delete(cluster.services(), "goes").await;
+        speaker.shows(&series("web", "192.0.2.200"), "1.0").await;
+        speaker.shows(&series("goes", "192.0.2.201"), "1.0").await;
+        cluster.front.up().await;
+        eventually("what vanished meanwhile is withdrawn", async || {
+            (!speaker.scrape().await.contains("192.0.2.201")).then_some(())
+        })
+        .await;
+        speaker.shows(&series("web", "192.0.2.200"), "1.0").await;
+    });
+}
+
+#[test]
+fn an_api_server_that_cannot_be_reached_at_the_start_is_waited_for() {
+    in_namespace("life::an_api_server_that_cannot_be_reached_at_the_start_is_waited_for", async || {
+        let mut cluster = cluster().await;
+        pod_of_a_daemon_set(&cluster);
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        cluster.front.down().await;
+        let args = ["--pod-name=speaker-1"];
+        let mut first = speaker(&cluster, &args);
+        first.says(&["trying again", "error="]).await;
+        first.shows("metallb_k8s_client_config_loaded_bool", "0.0").await;
+        assert_eq!((first.probe("/healthz").await, first.probe("/readyz").await), (Some(200), Some(503)));
+        let (status, took) = first.terminate().await;
+        assert_eq!(status.code(), Some(0));
+        assert!(took < Duration::from_secs(5), "{took:?}");
+
+        let second = speaker(&cluster, &args);
+        second.says(&["trying again", "error="]).await;
+        cluster.front.up().await;
+        second.ready().await;
+        second.shows("metallb_k8s_client_config_loaded_bool", "1.0").await;
+        let api = cluster.system::<ServiceL2Status>();
+        let status =
+            eventually("a status", async || api.list(&ListParams::default()).await.unwrap().items.pop())
+                .await;
+        let owner = &status.owner_references()[0];
+        assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("DaemonSet", "speaker"));
+    });
+}
+
+/// The Pod `speaker-1` of the DaemonSet `speaker`.
+fn pod_of_a_daemon_set(cluster: &Cluster) {
+    let containers = json!([{ "name": "speaker", "image": "example.com/speaker" }]);
+    let labels = json!({ "app": "metallb" });
+    let owner = cluster.server.apply_object(&json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": { "name": "speaker", "namespace": NAMESPACE },
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": { "containers": containers } },
+        },
+    }));
+    let owner = json!([{
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "speaker", "uid": owner.unwrap()["metadata"]["uid"],
+    }]);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": "speaker-1", "namespace": NAMESPACE, "ownerReferences": owner },
+        "spec": { "containers": containers },
+    });
+    cluster.server.apply_object(&pod).unwrap();
+}

@@ -1,0 +1,129 @@
+//! A namespace with a link, a cluster with one node, and what runs there.
+
+use std::future::Future;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, Daemon, NAMESPACE};
+
+/// Name of the node that the speaker runs on.
+pub(crate) const NODE: &str = "node1";
+
+/// Our address for BGP, and the peer's.
+pub(crate) const LOCAL: &str = "10.0.0.1";
+/// The peer's address.
+pub(crate) const REMOTE: &str = "10.0.0.2";
+
+/// Runs a test in a process of its own with a fresh network namespace, as root or as anybody else who may make user
+/// namespaces. `test` is the name of the test as the test binary lists it.
+pub(crate) fn in_namespace<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
+    if std::env::var_os(INSIDE).is_some() {
+        sh("ip link set lo up && ip addr add 10.0.0.1/32 dev lo && ip addr add 10.0.0.2/32 dev lo");
+        sh("ip addr add 2001:db8:1::1/128 dev lo");
+        sh("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0");
+        sh("ip link add eth0 type veth peer name other0 && ip link set eth0 up && ip link set other0 up");
+        sh("ip addr add 192.0.2.1/24 dev eth0");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.unwrap().block_on(body());
+        return;
+    }
+    let flags = if nix::unistd::Uid::effective().is_root() { "-n" } else { "-Urn" };
+    let probe = Command::new("unshare").args([flags, "ip", "link", "set", "lo", "up"]).output();
+    if let Some(reason) = missing(probe, flags) {
+        assert!(std::env::var_os(REQUIRED).is_none(), "{test}: {reason}, and {REQUIRED} is set");
+        println!("{test}: skipped: {reason}");
+        return;
+    }
+    let output = Command::new("unshare")
+        .arg(flags)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{test} failed in its namespace:\n{text}");
+    assert!(text.contains("1 passed"), "there is no test {test}:\n{text}");
+}
+
+fn missing(probe: std::io::Result<Output>, flags: &str) -> Option<String> {
+    match probe {
+        Err(error) => Some(format!("cannot run unshare: {error}")),
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Some(format!("no network namespace with `unshare {flags} ip …`: {why}"))
+        }
+    }
+}
+
+fn sh(command: &str) {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "`{command}`: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A cluster with one node and a pool of addresses on its link.
+pub(crate) async fn cluster() -> Cluster {
+    let cluster = Cluster::start().await;
+    cluster.apply(&format!("apiVersion: v1\nkind: Node\nmetadata:\n  name: {NODE}\n"));
+    cluster.pool("web", &["192.0.2.128/25", "2001:db8::/120"]);
+    cluster
+}
+
+/// A speaker of the node that announces on `eth0` only.
+pub(crate) fn speaker(cluster: &Cluster, args: &[&str]) -> Daemon {
+    let path = cluster.kubeconfig().with_file_name("excludel2.yaml");
+    std::fs::write(&path, "announcedInterfacesToExclude: [\"^other.*\"]\n").unwrap();
+    let exclude = format!("--l2-exclude-file={}", path.display());
+    let node = format!("--node-name={NODE}");
+    let args: Vec<&str> = [exclude.as_str(), node.as_str()].into_iter().chain(args.iter().copied()).collect();
+    Daemon::start(env!("CARGO_BIN_EXE_speaker"), cluster, &args)
+}
+
+/// A service with these addresses and an endpoint on the node, as the controller leaves it.
+pub(crate) async fn service(cluster: &Cluster, name: &str, addresses: &[&str]) {
+    cluster.service(name, json!({}), json!({})).await;
+    let ingress: Vec<Value> = addresses.iter().map(|address| json!({ "ip": address })).collect();
+    let assigned = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": name, "annotations": { "metallb.io/ip-allocated-from-pool": "web" } },
+        "status": { "loadBalancer": { "ingress": ingress } },
+    });
+    cluster.server.apply_object(&assigned).unwrap();
+    endpoint(cluster, name, true);
+}
+
+/// The endpoint of a service on the node.
+pub(crate) fn endpoint(cluster: &Cluster, service: &str, ready: bool) {
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": { "name": format!("{service}-1"), "labels": { "kubernetes.io/service-name": service } },
+        "endpoints": [{ "addresses": ["10.1.0.1"], "nodeName": NODE, "conditions": { "ready": ready, "serving": ready } }],
+        "ports": [{ "port": 8080, "protocol": "TCP", "name": "" }],
+    });
+    cluster.server.apply_object(&slice).unwrap();
+}
+
+/// A BGPPeer for [`REMOTE`]; `spec` is added.
+pub(crate) fn peer(cluster: &Cluster, name: &str, spec: &Value) {
+    let mut full = json!({
+        "myASN": 64500, "peerASN": 64512, "peerAddress": REMOTE, "sourceAddress": LOCAL, "connectTime": "1s",
+    });
+    full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    full.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    cluster.configure("BGPPeer", name, &full);
+}
+
+/// A Secret in MetalLB's namespace.
+pub(crate) fn secret(cluster: &Cluster, name: &str, password: &str) {
+    cluster.apply(&format!(
+        "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/basic-auth\nmetadata:\n  name: {name}\n  \
+         namespace: {NAMESPACE}\nstringData:\n  password: {password}\n"
+    ));
+}
+
+/// Set inside of the namespace.
+const INSIDE: &str = "METALLB_TEST_NAMESPACE";
+/// Set where namespaces must be there.
+const REQUIRED: &str = "METALLB_REQUIRE_INTEROP";
