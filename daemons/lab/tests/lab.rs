@@ -78,6 +78,7 @@ fn tests(filter: &str) -> ExitCode {
             a_cut_node_is_unreachable_until_its_cable_is_back,
         ),
         ("down_leaves_nothing", down_leaves_nothing),
+        ("an_interrupted_start_leaves_nothing", an_interrupted_start_leaves_nothing),
         ("a_killed_starter_takes_everything_along", a_killed_starter_takes_everything_along),
         ("after_both_processes_are_killed_down_all_removes_the_rest", after_both_are_killed),
         ("a_second_lab_of_the_same_name_says_why_not", a_second_lab_of_the_same_name_says_why_not),
@@ -324,6 +325,25 @@ fn a_killed_starter_takes_everything_along(bench: &Bench) {
     lab.kill();
     eventually("the lab ended", || !alive(inside));
     eventually("its files are gone", || !bench.labs().join("one").exists());
+}
+
+/// A signal at any moment of the start, to the starter alone, ends all of it.
+fn an_interrupted_start_leaves_nothing(bench: &Bench) {
+    use nix::sys::signal::{Signal, kill};
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        for wait in [20, 60, 120, 250] {
+            let mut lab = bench.start("one", "builtin");
+            // The moment is what is tested here, so there is no condition to wait for.
+            std::thread::sleep(Duration::from_millis(wait));
+            let inside = bench.inside("one");
+            let starter = nix::unistd::Pid::from_raw(lab.child.id().cast_signed());
+            kill(starter, signal).unwrap();
+            lab.child.wait().unwrap();
+            eventually("the lab ended", || bench.inside("one").is_none() && !inside.is_some_and(alive));
+            assert!(bench.run(&["down-all"]).status.success());
+            assert!(!bench.labs().exists(), "{signal} after {wait} ms");
+        }
+    }
 }
 
 fn after_both_are_killed(bench: &Bench) {

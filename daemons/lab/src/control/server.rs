@@ -42,11 +42,10 @@ async fn talk(stream: UnixStream, lab: Arc<Lab>, down: Arc<Notify>) {
     if BufReader::new(read.take(REQUEST_LIMIT)).read_line(&mut line).await.is_err() {
         return;
     }
-    let response = match serde_json::from_str::<Request>(&line) {
-        Ok(Request::Down) => {
-            down.notify_one();
-            Response::Done
-        }
+    let request = serde_json::from_str::<Request>(&line);
+    let ends = matches!(request, Ok(Request::Down));
+    let response = match request {
+        Ok(Request::Down) => Response::Done,
         Ok(request) => {
             answer(&lab, &request).await.unwrap_or_else(|error| Response::Refused { reason: error.report() })
         }
@@ -55,6 +54,9 @@ async fn talk(stream: UnixStream, lab: Arc<Lab>, down: Arc<Notify>) {
     if let Ok(mut text) = serde_json::to_vec(&response) {
         text.push(b'\n');
         let _ = write.write_all(&text).await;
+    }
+    if ends {
+        down.notify_one();
     }
 }
 
