@@ -118,7 +118,11 @@ pub(super) fn schemas(documents: &mut [Document]) -> Result<Vec<FileFault>, Erro
     for document in documents {
         match api::put(&server, &document.value) {
             Ok(stored) => document.stored = stored,
-            Err(Error::Server { reason, .. }) => faults.push(document.fault(reason)),
+            Err(Error::Server { reason, .. }) => {
+                // The object is named already.
+                let problem = reason.split_once(" is invalid: ").map_or(reason.as_str(), |(_, what)| what);
+                faults.push(document.fault(problem));
+            }
             Err(other) => return Err(other),
         }
     }
@@ -227,6 +231,21 @@ mod tests {
             found[0].starts_with("a.yaml:4: document 2: IPAddressPool \"x\": spec.addresses[0]"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn errors_of_different_kinds_are_reported_together() {
+        let found = faults(concat!(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: x}\n",
+            "spec: {addresses: [192.0.2.9-192.0.2.5]}\n---\n",
+            "apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: p}\n",
+            "spec: {myASN: 1, peerASN: 2, peerAddress: 192.0.2.1, peerPort: 99999}\n---\n",
+            "apiVersion: metallb.io/v1beta1\nkind: Pool\nmetadata: {name: y}\n",
+        ));
+        assert_eq!(found.len(), 3, "{found:?}");
+        for part in ["spec.addresses[0]", "BGPPeer \"p\": spec.peerPort", "kind: \"Pool\" is unknown"] {
+            assert!(found.iter().any(|fault| fault.contains(part)), "{part}: {found:?}");
+        }
     }
 
     #[test]

@@ -28,6 +28,16 @@ pub struct FileFault {
     pub problem: String,
 }
 
+impl FileFault {
+    fn is_about(&self, document: &Document) -> bool {
+        self.file == document.file && self.document == Some(document.number)
+    }
+
+    fn is_about_a_reference(&self) -> bool {
+        self.object.as_ref().is_some_and(|object| object.contains("Advertisement"))
+    }
+}
+
 impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
@@ -115,17 +125,21 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Loaded, Error> {
             Err(error) => faults.push(unreadable(file, &error)),
         }
     }
-    faults.extend(check::shapes(&mut documents));
-    if faults.is_empty() {
-        faults.extend(check::schemas(&mut documents)?);
-    }
-    if !faults.is_empty() {
-        return Err(Error::Files(faults));
-    }
+    // What is wrong in itself would only confuse the next check.
+    let found = check::shapes(&mut documents);
+    documents.retain(|document| !found.iter().any(|fault| fault.is_about(document)));
+    faults.extend(found);
+    let found = check::schemas(&mut documents)?;
+    documents.retain(|document| !found.iter().any(|fault| fault.is_about(document)));
+    faults.extend(found);
     match check::meaning(&documents) {
-        Ok(config) => Ok(Loaded { documents, config }),
-        Err(faults) => Err(Error::Files(faults)),
+        Ok(config) if faults.is_empty() => return Ok(Loaded { documents, config }),
+        Ok(_) => {}
+        // What refers to others is judged when all of them are good.
+        Err(found) if faults.is_empty() => faults = found,
+        Err(found) => faults.extend(found.into_iter().filter(|fault| !fault.is_about_a_reference())),
     }
+    Err(Error::Files(faults))
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> FileFault {
