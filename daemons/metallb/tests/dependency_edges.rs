@@ -21,7 +21,14 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("metallb-controller", &["metallb-apiserver", "metallb-core", "metallb-k8s", "metallb-runtime"]),
     (
         "metallb-speaker",
-        &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s", "metallb-runtime"],
+        &[
+            "metallb-apiserver",
+            "metallb-arp",
+            "metallb-bgp",
+            "metallb-core",
+            "metallb-k8s",
+            "metallb-runtime",
+        ],
     ),
     ("metallb-lab", &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s"]),
     ("metallb", &["metallb-controller", "metallb-lab", "metallb-runtime", "metallb-speaker"]),
@@ -47,7 +54,7 @@ fn packages(metadata: &Value) -> BTreeMap<&str, &Value> {
     packages.iter().map(|package| (package["name"].as_str().unwrap(), package)).collect()
 }
 
-fn dependencies<'a>(package: &'a Value, wanted: impl Fn(&Value) -> bool) -> BTreeSet<&'a str> {
+fn dependencies(package: &Value, wanted: impl Fn(&Value) -> bool) -> BTreeSet<&str> {
     let dependencies = package["dependencies"].as_array().unwrap();
     dependencies.iter().filter(|entry| wanted(entry)).map(|entry| entry["name"].as_str().unwrap()).collect()
 }
@@ -78,7 +85,8 @@ fn pure_crates_keep_few_runtime_dependencies() {
     let metadata = metadata();
     let packages = packages(&metadata);
     for (name, limit) in PURE_LIMITS {
-        let runtime = dependencies(packages[name], |entry| entry["kind"].is_null() && entry["optional"] == false);
+        let runtime =
+            dependencies(packages[name], |entry| entry["kind"].is_null() && entry["optional"] == false);
         assert!(runtime.len() <= limit, "{name} has {} runtime dependencies: {runtime:?}", runtime.len());
     }
 }
