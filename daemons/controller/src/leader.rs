@@ -211,7 +211,7 @@ impl Leader {
         if let Some(reason) = failed {
             *self.failures.entry(reason).or_insert(0) += 1;
         }
-        self.tell(service, notice(report));
+        self.tell(service, notice(service, report));
     }
 
     fn tell(&mut self, service: &ServiceKey, notice: Notice) {

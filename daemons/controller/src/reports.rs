@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use metallb_core::ipam::Report;
+use metallb_core::keys::ServiceKey;
 use metallb_k8s::write::events::Severity;
 
 /// Reason and text of an event.
@@ -16,23 +17,29 @@ pub(crate) struct Notice {
     pub message: String,
 }
 
-/// The event for a report.
+/// The event for a report about a service. Each begins with MetalLB's words where it has the event.
 #[must_use]
-pub(crate) fn notice(report: &Report) -> Notice {
+pub(crate) fn notice(service: &ServiceKey, report: &Report) -> Notice {
     let (severity, reason, message) = match report {
         Report::Allocated { addresses } => (Severity::Normal, "IPAllocated", assigned(addresses)),
         Report::Released { addresses, reason } => (
             Severity::Warning,
             "ClearAssignment",
-            format!("current IP {} no longer usable: {reason}", quoted(addresses)),
+            format!(
+                "current IP for \"{service}\" not allowed by config, will attempt for new IP assignment: \
+                 {} given up: {reason}",
+                quoted(addresses)
+            ),
         ),
-        Report::Failed(error) => {
-            (Severity::Warning, "AllocationFailed", format!("Failed to allocate IP: {error}"))
-        }
+        Report::Failed(error) => (
+            Severity::Warning,
+            "AllocationFailed",
+            format!("Failed to allocate IP for \"{service}\": {error}"),
+        ),
         Report::AdditionalFailed(error) => (
             Severity::Warning,
             "AdditionalAssignFailed",
-            format!("Failed to assign an additional IP: {error}"),
+            format!("cannot assign additional IP in PreferDualStack: {error}"),
         ),
         Report::InvalidRequest(error) => (Severity::Warning, "LoadBalancerFailed", error.to_string()),
         Report::Held { addresses, pool } => (
@@ -69,7 +76,8 @@ mod tests {
     #[test]
     fn an_assignment_reads_as_metallbs() {
         let addresses = ["192.168.10.0".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-        let notice = notice(&Report::Allocated { addresses: addresses.to_vec() });
+        let service = ServiceKey::new("default", "web");
+        let notice = notice(&service, &Report::Allocated { addresses: addresses.to_vec() });
         assert_eq!((notice.severity, notice.reason), (Severity::Normal, "IPAllocated"));
         assert_eq!(notice.message, "Assigned IP [\"192.168.10.0\" \"2001:db8::1\"]");
     }

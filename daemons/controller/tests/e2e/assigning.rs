@@ -40,6 +40,7 @@ async fn a_service_without_a_free_address_says_so_and_gets_the_next_one() {
     cluster.assigned("first", &["192.0.2.1"]).await;
     cluster.service("second", json!({}), json!({})).await;
     let message = cluster.event("second", "AllocationFailed").await;
+    assert!(message.starts_with("Failed to allocate IP for \"default/second\": "), "{message}");
     assert!(message.contains("web") && message.contains("free"), "{message}");
     cluster.delete(cluster.services(), "first").await;
     cluster.assigned("second", &["192.0.2.1"]).await;
@@ -181,4 +182,45 @@ async fn the_old_prefix_works_and_is_called_deprecated() {
         message.contains("metallb.universe.tf/loadBalancerIPs") && message.contains("metallb.io/"),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn a_service_that_wants_another_address_gets_it_and_is_told_why() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    cluster.service("moves", json!({}), json!({})).await;
+    cluster.assigned("moves", &["192.0.2.0"]).await;
+    let wanted = json!({ "metadata": { "annotations": { "metallb.io/loadBalancerIPs": "192.0.2.4" } } });
+    cluster.patch("moves", wanted).await;
+    cluster.assigned("moves", &["192.0.2.4"]).await;
+    let message = cluster.event("moves", "ClearAssignment").await;
+    assert!(message.starts_with("current IP for \"default/moves\" not allowed by config"), "{message}");
+    assert!(message.contains("192.0.2.0"), "{message}");
+    cluster.service("next", json!({}), json!({})).await;
+    cluster.assigned("next", &["192.0.2.0"]).await;
+}
+
+#[tokio::test]
+async fn a_pool_that_loses_an_address_moves_its_service() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.1-192.0.2.2"]).await;
+    cluster.service("moves", json!({}), json!({})).await;
+    cluster.assigned("moves", &["192.0.2.1"]).await;
+    cluster.pool("web", &["192.0.2.2-192.0.2.3"]);
+    cluster.assigned("moves", &["192.0.2.2"]).await;
+    let message = cluster.event("moves", "ClearAssignment").await;
+    assert!(message.contains("192.0.2.1"), "{message}");
+}
+
+#[tokio::test]
+async fn a_pool_for_some_namespaces_follows_their_labels() {
+    let cluster = Cluster::start().await;
+    let spec = json!({
+        "addresses": ["192.0.2.0/28"],
+        "serviceAllocation": { "namespaceSelectors": [{ "matchLabels": { "team": "blue" } }] },
+    });
+    cluster.configure("IPAddressPool", "blue", &spec);
+    let _daemon = controller(&cluster, &[]);
+    cluster.service("web", json!({}), json!({})).await;
+    cluster.event("web", "AllocationFailed").await;
+    cluster.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: default\n  labels: {team: blue}\n");
+    cluster.assigned("web", &["192.0.2.0"]).await;
 }

@@ -135,3 +135,28 @@ async fn json_lines_have_the_same_keys() {
     assert_eq!(line["service"], json!("default/web"));
     assert_eq!(line["level"], json!("INFO"));
 }
+
+#[test]
+fn every_metric_stands_in_the_documentation() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(here.join(path)).unwrap();
+    let document = read("../../docs/metrics.md");
+    let documented: BTreeMap<&str, String> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `metallb_"))
+        .map(|row| {
+            let mut cells = row.split('|').map(str::trim);
+            let name = cells.next().unwrap().trim_end_matches('`');
+            let (kind, labels) = (cells.next().unwrap(), cells.next().unwrap().replace(", ", ","));
+            (name, format!("metallb_{name} {kind} {{{labels}}}"))
+        })
+        .collect();
+    let golden = ["tests", "../speaker/tests"].map(|tests| {
+        let name = if tests == "tests" { "controller" } else { "speaker" };
+        read(&format!("{tests}/e2e/snapshots/e2e__endpoints__{name}.snap"))
+    });
+    let exported: std::collections::BTreeSet<&str> =
+        golden.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with("metallb_")).collect();
+    let documented: std::collections::BTreeSet<&str> = documented.values().map(String::as_str).collect();
+    assert_eq!(documented, exported);
+}
