@@ -18,7 +18,7 @@ test:
     cargo test --workspace
 
 deny:
-    cargo deny --offline check licenses bans sources
+    cargo deny check licenses bans sources
 
 crds:
     cargo run -p metallb-k8s --example crdgen
