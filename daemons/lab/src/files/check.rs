@@ -30,7 +30,7 @@ const BUILT_IN: &[(&str, &str)] = &[
 pub(super) fn shapes(documents: &mut [Document]) -> Vec<FileFault> {
     let known = known_kinds();
     let mut faults = Vec::new();
-    let mut seen: BTreeMap<(String, String, String), usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(String, String, String), String> = BTreeMap::new();
     for document in documents {
         let ours = document.text("/apiVersion").starts_with("metallb.io/");
         match shape(document, &known) {
@@ -43,10 +43,9 @@ pub(super) fn shapes(documents: &mut [Document]) -> Vec<FileFault> {
             document.text("/metadata/namespace").to_owned(),
             document.name().to_owned(),
         );
-        if let Some(first) = seen.insert(key, document.line) {
-            faults.push(
-                document.fault(format!("stands in the files twice, first at line {first}; remove one")),
-            );
+        let place = format!("{}:{}", document.file.display(), document.line);
+        if let Some(first) = seen.insert(key, place) {
+            faults.push(document.fault(format!("stands in the files twice, first at {first}; remove one")));
         }
     }
     faults
