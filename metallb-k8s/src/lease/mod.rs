@@ -236,28 +236,33 @@ impl Driver {
 
     async fn give_back(&mut self) {
         let Some(record) = self.election.resign() else { return };
-        let mut lease = self.lease(Some(record.resource_version), record.transitions, Timestamp::now());
-        if let Some(spec) = &mut lease.spec {
-            spec.holder_identity = Some(String::new());
-            spec.lease_duration_seconds = Some(1);
-        }
-        let params = PostParams::default();
-        let request = self.api.replace(&self.options.name, &params, &lease);
-        match tokio::time::timeout(Duration::from_secs(2), request).await {
-            Ok(Ok(_)) => info!(lease = self.options.name, "lease given back"),
-            Ok(Err(error)) => {
-                warn!(
-                    lease = self.options.name,
-                    error = chain(&error),
-                    "lease not given back, it will run out"
-                );
+        let error = match tokio::time::timeout(GIVE_BACK_LIMIT, self.hand_over(record)).await {
+            Ok(Ok(())) => {
+                info!(lease = self.options.name, "lease given back");
+                return;
             }
-            Err(_) => {
-                warn!(
-                    lease = self.options.name,
-                    error = "no answer",
-                    "lease not given back, it will run out"
-                );
+            Ok(Err(error)) => chain(&error),
+            Err(_) => "no answer".to_owned(),
+        };
+        warn!(lease = self.options.name, error, "lease not given back, it will run out");
+    }
+
+    /// Empties the lease. A renewal that was cut off may have been carried out all the same, so a conflict is looked at.
+    async fn hand_over(&self, mut record: Record) -> Result<(), kube::Error> {
+        loop {
+            let mut lease = self.lease(Some(record.resource_version), record.transitions, Timestamp::now());
+            if let Some(spec) = &mut lease.spec {
+                spec.holder_identity = Some(String::new());
+                spec.lease_duration_seconds = Some(1);
+            }
+            match self.api.replace(&self.options.name, &PostParams::default(), &lease).await {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+            record = self::record(&self.api.get(&self.options.name).await?);
+            if record.holder.as_deref() != Some(self.options.identity.as_str()) {
+                return Ok(());
             }
         }
     }
@@ -281,6 +286,9 @@ impl Driver {
         }
     }
 }
+
+/// How long the lease may take to be given back.
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 enum Failure {

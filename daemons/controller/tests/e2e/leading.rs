@@ -1,5 +1,7 @@
 //! Two controllers, restarts and ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -7,7 +9,7 @@ use kube::ResourceExt;
 use metallb_k8s::crd::IPAddressPool;
 use serde_json::json;
 
-use crate::harness::{Cluster, Daemon, eventually};
+use crate::harness::{Cluster, Daemon, NAMESPACE, eventually};
 use crate::{controller, with_pool};
 
 async fn leads(daemon: &Daemon) {
@@ -119,4 +121,29 @@ async fn sigterm_ends_it_within_5_s_even_if_the_api_server_is_mute() {
     let (status, took) = daemon.terminate().await;
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_lease_that_was_renewed_in_the_last_moment_is_given_back_all_the_same() {
+    let cluster = Cluster::start().await;
+    let lease = ["--lease-duration=60s", "--lease-renew-deadline=40s", "--lease-retry-period=20s"];
+    let mut daemon = controller(&cluster, &lease);
+    leads(&daemon).await;
+    // Whoever gives the lease back finds it newer than expected.
+    let server = cluster.server.clone();
+    let touched = Arc::new(AtomicBool::new(false));
+    let touches = Arc::clone(&touched);
+    let newer = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "name": "metallb-controller", "namespace": NAMESPACE, "labels": { "touched": "yes" } },
+    });
+    cluster.front.hook(move |request| {
+        if request.writes("/leases/metallb-controller") && !touches.swap(true, Ordering::SeqCst) {
+            server.apply_object(&newer).unwrap();
+        }
+    });
+    daemon.terminate().await;
+    assert!(touched.load(Ordering::SeqCst));
+    let lease = cluster.system::<Lease>().get("metallb-controller").await.unwrap();
+    assert_eq!(lease.spec.unwrap().holder_identity.unwrap_or_default(), "");
 }
