@@ -7,8 +7,9 @@ use kube::api::ListParams;
 use metallb_k8s::crd::{ServiceBGPStatus, ServiceL2Status};
 use serde_json::json;
 
+use crate::collector::Collector;
 use crate::harness::{Cluster, NAMESPACE, eventually};
-use crate::site::{cluster, in_namespace, service, speaker};
+use crate::site::{cluster, in_namespace, peer, service, speaker};
 
 const STALE: &str = "\
 apiVersion: metallb.io/v1beta1
@@ -127,6 +128,58 @@ fn an_api_server_that_cannot_be_reached_at_the_start_is_waited_for() {
                 .await;
         let owner = &status.owner_references()[0];
         assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("DaemonSet", "speaker"));
+    });
+}
+
+#[test]
+fn sigterm_ends_it_within_5_s_even_if_the_api_server_is_mute() {
+    in_namespace("life::sigterm_ends_it_within_5_s_even_if_the_api_server_is_mute", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        peer(&cluster, "router", &json!({ "enableGracefulRestart": true }));
+        cluster.configure("BGPAdvertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let args = ["--ml-bindaddr=10.0.0.1", "--ml-labels=app=metallb"];
+        let mut speaker = speaker(&cluster, &args);
+        collector.routes(&["192.0.2.200/32"]).await;
+        cluster.front.silence(true);
+        let (status, took) = speaker.terminate().await;
+        assert_eq!(status.code(), Some(0));
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    });
+}
+
+#[test]
+fn a_restart_with_graceful_restart_withdraws_nothing() {
+    in_namespace("life::a_restart_with_graceful_restart_withdraws_nothing", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        peer(&cluster, "router", &json!({ "enableGracefulRestart": true }));
+        cluster.configure("BGPAdvertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let mut speaker = speaker(&cluster, &[]);
+        collector.routes(&["192.0.2.200/32"]).await;
+        let (status, _) = speaker.terminate().await;
+        assert_eq!(status.code(), Some(0));
+        collector.session(false).await;
+        assert!(collector.withdrawn().is_empty(), "{:?}", collector.withdrawn());
+    });
+}
+
+#[test]
+fn a_cordoned_node_withdraws_in_spite_of_graceful_restart() {
+    in_namespace("life::a_cordoned_node_withdraws_in_spite_of_graceful_restart", async || {
+        let cluster = cluster().await;
+        cluster.apply("apiVersion: v1\nkind: Node\nmetadata:\n  name: node1\nspec:\n  unschedulable: true\n");
+        let collector = Collector::start(None, false);
+        peer(&cluster, "router", &json!({ "enableGracefulRestart": true }));
+        cluster.configure("BGPAdvertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let mut speaker = speaker(&cluster, &[]);
+        collector.routes(&["192.0.2.200/32"]).await;
+        speaker.terminate().await;
+        collector.session(false).await;
+        assert_eq!(collector.withdrawn(), ["192.0.2.200/32"]);
     });
 }
 
