@@ -117,18 +117,35 @@ pub(crate) fn invite(lab: &Lab, reporter: &Reporter) {
     };
     let config = lab.dir.kubeconfig();
     let (config, api) = (config.display(), &lab.api_url);
-    reporter.title("The lab stays up until Ctrl-C or `metallb lab down`. Try, in another terminal");
+    let program = program();
+    reporter.title(&format!(
+        "The lab stays up until Ctrl-C or `{program} lab down{name}`. Try, in another terminal"
+    ));
     for line in [
         format!("export KUBECONFIG={config}    # the API server is {api}"),
         "kubectl get services,servicel2statuses,servicebgpstatuses -A".to_owned(),
         "kubectl create service loadbalancer mine --tcp=80 && kubectl get service mine -w".to_owned(),
-        format!("metallb lab status{name}"),
-        format!("metallb lab exec{name} client -- ip neighbour"),
-        format!("metallb lab exec{name} router -- ip route"),
-        format!("metallb lab kill{name} node1      # cut, heal"),
+        format!("{program} lab status{name}"),
+        format!("{program} lab exec{name} client -- ip neighbour"),
+        format!("{program} lab exec{name} router -- ip route"),
+        format!("{program} lab kill{name} node1      # cut, heal"),
     ] {
         reporter.plain(format!("  {line}"));
     }
+}
+
+/// How this program is called from where it was started.
+fn program() -> String {
+    let name = "metallb";
+    let Ok(path) = std::env::current_exe() else { return name.to_owned() };
+    let installed = std::env::var_os("PATH")
+        .is_some_and(|dirs| std::env::split_paths(&dirs).any(|dir| dir.join(name) == path));
+    if installed {
+        return name.to_owned();
+    }
+    let here = std::env::current_dir().ok();
+    let relative = here.and_then(|here| path.strip_prefix(here).ok().map(std::path::Path::to_path_buf));
+    relative.unwrap_or(path).display().to_string()
 }
 
 impl Tour<'_> {
