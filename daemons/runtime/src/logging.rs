@@ -57,19 +57,17 @@ fn filter(level: Level) -> EnvFilter {
         Level::None => (LevelFilter::OFF, LevelFilter::OFF),
     };
     let mut filter = EnvFilter::new(others.to_string());
-    if level != Level::All {
-        for directive in ["kube_client=off", "kube_runtime=off"] {
-            // Each of their failures is told by us, once and with its key `error`.
-            filter = filter.add_directive(directive.parse().unwrap_or_else(|_| LevelFilter::OFF.into()));
-        }
-    }
-    for target in OWN_TARGETS {
-        if let Ok(directive) = format!("{target}={own}").parse() {
+    let quiet = QUIET_TARGETS.iter().filter(|_| level != Level::All).map(|target| (target, LevelFilter::OFF));
+    for (target, level) in OWN_TARGETS.iter().map(|target| (target, own)).chain(quiet) {
+        if let Ok(directive) = format!("{target}={level}").parse() {
             filter = filter.add_directive(directive);
         }
     }
     filter
 }
+
+/// Libraries each of whose failures is told by us: once, and with its key `error`.
+const QUIET_TARGETS: [&str; 2] = ["kube_client", "kube_runtime"];
 
 /// The crates whose lines are ours.
 const OWN_TARGETS: [&str; 8] = [
@@ -92,6 +90,15 @@ mod tests {
         let text = filter(Level::Info).to_string();
         for target in OWN_TARGETS {
             assert!(text.contains(&format!("{target}=info")), "{target} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn what_we_tell_ourselves_is_heard_from_libraries_only_when_everything_is_wanted() {
+        for target in QUIET_TARGETS {
+            let quiet = format!("{target}=off");
+            assert!(filter(Level::Debug).to_string().contains(&quiet), "{quiet}");
+            assert!(!filter(Level::All).to_string().contains(&quiet), "{quiet}");
         }
     }
 

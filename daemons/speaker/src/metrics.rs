@@ -250,3 +250,47 @@ pub(crate) fn debug_sessions(peers: &[PeerSnapshot]) -> Value {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use metallb_bgp::io::tokio::SpeakerConfig;
+    use metallb_bgp::session::{PeerConfig, PeerKey};
+    use metallb_bgp::types::{Asn, RemoteAs, RouterId};
+    use metallb_core::config::{Input, Meta, PeerInput};
+
+    use super::*;
+
+    fn mk_peer(name: &str, vrf: Option<&str>) -> PeerInput {
+        PeerInput {
+            meta: Meta { name: name.to_owned(), ..Meta::default() },
+            my_asn: 64500,
+            peer_asn: Some(64512),
+            address: Some("192.0.2.1".to_owned()),
+            vrf: vrf.map(str::to_owned),
+            ..PeerInput::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn peers_with_one_address_differ_by_their_vrf() {
+        let input =
+            Input { peers: vec![mk_peer("plain", None), mk_peer("red", Some("red"))], ..Input::default() };
+        let built = Config::build(&input, &Config::default());
+        assert!(built.errors.is_empty(), "{:?}", built.errors);
+        let identifier = RouterId::new(Ipv4Addr::new(192, 0, 2, 9)).unwrap();
+        let (speaker, _events) = BgpSpeaker::start(SpeakerConfig::new(identifier)).unwrap();
+        for name in ["plain", "red"] {
+            let remote = "127.0.0.1:1".parse().unwrap();
+            let mut session = PeerConfig::new(remote, Asn::new(64500), RemoteAs::Asn(Asn::new(64512)));
+            session.passive = true;
+            speaker.set_peer(PeerKey::new(name), session);
+        }
+        let families = sessions(&Labels::new("node1", &built.config), &speaker.snapshot().await);
+        let labels: Vec<_> = families[0].samples.iter().map(|sample| sample.labels.clone()).collect();
+        let own = vec![("peer", "127.0.0.1".to_owned()), ("node", "node1".to_owned())];
+        let red = [own.clone(), vec![("vrf", "red".to_owned())]].concat();
+        assert_eq!(labels, [own, red]);
+    }
+}
