@@ -12,8 +12,10 @@ use metallb_k8s::write::Stats;
 /// What has to be looked at again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
-    /// A Service.
+    /// A Service that changed.
     Service(ObjectKey),
+    /// A Service that has to be decided on again, whether it is seen to have changed or not.
+    Outdated(ObjectKey),
     /// A Namespace.
     Namespace(ObjectKey),
     /// The configuration as a whole.

@@ -70,7 +70,13 @@ impl Leader {
     pub(crate) fn look(&mut self, inputs: &Inputs, configured: &Configured, key: &Key) {
         let now = Instant::now();
         match key {
-            Key::Service(key) => self.service(key, inputs.services.get(key), now),
+            Key::Service(key) => {
+                let record = inputs.services.get(key);
+                if !record.as_ref().is_some_and(|record| self.knows(record)) {
+                    self.service(key, record, now);
+                }
+            }
+            Key::Outdated(key) => self.service(key, inputs.services.get(key), now),
             Key::Namespace(key) => match inputs.namespaces.get(key) {
                 Some(namespace) => self.assigner.apply_namespace((*namespace).clone()),
                 None => self.assigner.remove_namespace(&NamespaceName::new(&*key.name)),
@@ -122,6 +128,12 @@ impl Leader {
     /// Failed allocations by reason.
     pub(crate) const fn failures(&self) -> &BTreeMap<&'static str, u64> {
         &self.failures
+    }
+
+    /// Whether this very version was looked at, as are all at the start that the queue then names again. Looking at it
+    /// twice would ask for its write twice.
+    fn knows(&self, record: &Arc<ServiceRecord>) -> bool {
+        self.records.get(&record.fact.key).is_some_and(|known| Arc::ptr_eq(known, record))
     }
 
     fn service(&mut self, key: &ObjectKey, record: Option<Arc<ServiceRecord>>, now: Instant) {

@@ -192,7 +192,7 @@ impl Controller {
         let options = write::Options::new(namespace, "metallb-controller", Arc::clone(&self.stats))
             .class(self.class.clone())
             .owner(owner)
-            .outdated(move |service| queue.push(Key::Service(object_key(&service))));
+            .outdated(move |service| queue.push(Key::Outdated(object_key(&service))));
         Writer::new_forbidden(self.client.clone(), options)
     }
 

@@ -9,10 +9,15 @@ use crate::{POOL, controller, with_pool};
 
 #[tokio::test]
 async fn a_service_gets_its_address_with_one_write_and_one_event() {
-    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
-    for name in ["one", "two", "three"] {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/28"]);
+    // Two are there before the controller, one comes later.
+    for name in ["one", "two"] {
         cluster.service(name, json!({}), json!({})).await;
     }
+    let daemon = controller(&cluster, &[]);
+    daemon.says(&["addresses assigned", "default/one"]).await;
+    cluster.service("three", json!({}), json!({})).await;
     let service = cluster.until("two", |service| !addresses(service).is_empty()).await;
     assert_eq!(service.annotations()[POOL], "web");
     let message = cluster.event("two", "IPAllocated").await;
