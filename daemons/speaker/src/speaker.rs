@@ -1,8 +1,8 @@
 //! The one loop that owns the announcements: everything else sends it facts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -278,10 +278,11 @@ impl Speaker {
     }
 
     /// Leaves without a gap: others are told first and take over while we still answer.
-    async fn drain(mut self) {
+    async fn drain(self) {
         if let Some((membership, _)) = &self.membership {
+            let claims = self.claims_of_others().await;
             membership.leave().await;
-            self.wait_for_successors().await;
+            self.wait_for_successors(claims).await;
         }
         let drivers = self.announcer.drivers();
         drivers.layer2.shutdown();
@@ -309,20 +310,35 @@ impl Speaker {
         }
     }
 
-    /// Answers on until every address was announced by its successor, or a second has passed.
-    async fn wait_for_successors(&mut self) {
+    /// How often other machines have claimed each address so far.
+    async fn claims_of_others(&self) -> BTreeMap<IpAddr, u64> {
+        match self.announcer.drivers().layer2.snapshot().await {
+            Ok(snapshot) => {
+                snapshot.addresses.into_iter().map(|(ip, counters)| (ip, counters.conflicts)).collect()
+            }
+            Err(error) => {
+                tracing::debug!(protocol = "layer2", %error, "nothing to hand over");
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Answers on until every address was claimed by its successor, or a second has passed. The successor's word is
+    /// final: the address is withdrawn before the responder would defend it.
+    async fn wait_for_successors(&self, before: BTreeMap<IpAddr, u64>) {
         let mut left = self.announcer.engine().claims();
+        let mut look = tokio::time::interval(HANDOVER_LOOK);
         let taken_over = async {
             while !left.is_empty() {
-                match self.sources.layer2.recv().await {
-                    Some(linux::Event::Conflict { address, .. }) => {
-                        left.remove(&address);
-                        // Their word is final: no defence.
-                        self.announcer.drivers().layer2.withdraw(address);
+                look.tick().await;
+                let claims = self.claims_of_others().await;
+                left.retain(|address| {
+                    let mine = claims.get(address) <= before.get(address);
+                    if !mine {
+                        self.announcer.drivers().layer2.withdraw(*address);
                     }
-                    Some(_) => {}
-                    None => break,
-                }
+                    mine && claims.contains_key(address)
+                });
             }
         };
         if tokio::time::timeout(HANDOVER_LIMIT, taken_over).await.is_err() {
@@ -354,6 +370,9 @@ impl Speaker {
 
 /// Changes looked at before deciding, so that a burst is decided on once but nobody starves.
 const BATCH: usize = 1024;
+
+/// How often to look whether a successor has claimed an address; well below the responder's patience before a defence.
+const HANDOVER_LOOK: Duration = Duration::from_millis(20);
 
 /// How long answers go on for the successors to take over.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
