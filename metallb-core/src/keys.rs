@@ -172,11 +172,19 @@ impl PartialOrd for ServiceKey {
 }
 
 impl Ord for ServiceKey {
+    /// The order of `(namespace, name)`, without taking the text apart: where two texts part within the namespace, the
+    /// slash that ends one of them counts as less than anything.
     fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.text, &other.text) {
-            return Ordering::Equal;
+        let (a, b) = (self.text.as_bytes(), other.text.as_bytes());
+        let Some((at, (x, y))) = a.iter().zip(b).enumerate().find(|(_, (x, y))| x != y) else {
+            return a.len().cmp(&b.len());
+        };
+        let within_namespace = || a.iter().take(at).all(|octet| *octet != b'/');
+        match (x, y) {
+            (b'/', _) if within_namespace() => Ordering::Less,
+            (_, b'/') if within_namespace() => Ordering::Greater,
+            _ => x.cmp(y),
         }
-        self.parts().cmp(&other.parts())
     }
 }
 
@@ -322,6 +330,17 @@ mod tests {
         keys.sort();
         let texts: Vec<&str> = keys.iter().map(ServiceKey::as_str).collect();
         assert_eq!(texts, ["a/b", "a/z", "a-b/x", "b/a"]);
+    }
+
+    #[test]
+    fn the_order_of_texts_is_that_of_their_parts() {
+        let parts = ["", "!", "a", "a!", "a-b", "ab", "b"];
+        let names = ["", "!", "a", "a!b", "a/b", "a-b", "ab"];
+        let all = || parts.iter().flat_map(|namespace| names.iter().map(move |name| (*namespace, *name)));
+        for (a, b) in all().flat_map(|a| all().map(move |b| (a, b))) {
+            let order = ServiceKey::new(a.0, a.1).cmp(&ServiceKey::new(b.0, b.1));
+            assert_eq!(order, a.cmp(&b), "{a:?} and {b:?}");
+        }
     }
 
     #[test]
