@@ -1,6 +1,6 @@
 //! Which prefixes this node advertises, with which attributes, to which peers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ pub(super) struct Bgp {
     pub(super) shadowed: BTreeMap<PeerName, PeerName>,
     /// The advertisements that select this node and reach a peer of it.
     ads: BTreeMap<AdId, Reach>,
-    services: BTreeMap<ServiceKey, Offers>,
-    prefixes: BTreeMap<IpNetwork, Prefix>,
+    services: HashMap<ServiceKey, Offers>,
+    prefixes: HashMap<IpNetwork, Prefix>,
 }
 
 /// An advertisement on this node.
@@ -97,13 +97,13 @@ impl Bgp {
         let mut dirty = BTreeSet::new();
         for key in services {
             let new = self.offers(key, this, world);
+            if self.services.get(key) == new.as_ref() {
+                continue;
+            }
             let old = match &new {
                 Some(new) => self.services.insert(key.clone(), new.clone()),
                 None => self.services.remove(key),
             };
-            if old == new {
-                continue;
-            }
             for (old, prefix) in
                 old.iter().flat_map(|old| old.prefixes.keys().map(move |prefix| (old, prefix)))
             {
@@ -181,7 +181,7 @@ impl Bgp {
 
     fn offers(&self, key: &ServiceKey, this: &NodeName, world: &World) -> Option<Offers> {
         let entry = world.service(key)?;
-        if self.rejection.is_some() || !world.is_ready_on(key, this) {
+        if self.rejection.is_some() || !world.is_ready_on(entry, this) {
             return None;
         }
         let mut prefixes: BTreeMap<IpNetwork, BTreeSet<AdId>> = BTreeMap::new();

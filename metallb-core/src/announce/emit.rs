@@ -1,6 +1,6 @@
 //! What was told to the outside, and the differences from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,9 +19,16 @@ pub(super) struct Emitted {
     bgp: BTreeMap<IpNetwork, Vec<Route>>,
     peers: BTreeMap<PeerName, Arc<Peer>>,
     conflicts: BTreeMap<PeerName, PeerName>,
-    pub(super) owners: BTreeMap<ServiceKey, InterfaceScope>,
-    bgp_peers: BTreeMap<ServiceKey, BTreeSet<PeerName>>,
-    problems: BTreeMap<ServiceKey, AnnounceProblem>,
+    services: HashMap<ServiceKey, OfService>,
+}
+
+/// What was told about one service; by default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct OfService {
+    /// The interfaces on which this node announces it by Layer 2.
+    pub(super) interfaces: Option<InterfaceScope>,
+    pub(super) bgp_peers: BTreeSet<PeerName>,
+    pub(super) problem: Option<AnnounceProblem>,
 }
 
 impl Emitted {
@@ -56,41 +63,36 @@ impl Emitted {
         }
     }
 
-    pub(super) fn set_owner(
-        &mut self,
-        service: &ServiceKey,
-        interfaces: Option<InterfaceScope>,
-        out: &mut Vec<Change>,
-    ) {
-        if replace(&mut self.owners, service, interfaces.as_ref()) {
-            out.push(Change::Layer2Owner { service: service.clone(), interfaces });
+    pub(super) fn set_service(&mut self, service: &ServiceKey, wanted: OfService, out: &mut Vec<Change>) {
+        let nothing = OfService::default();
+        let told = self.services.get(service).unwrap_or(&nothing);
+        if *told == wanted {
+            return;
+        }
+        let key = || service.clone();
+        if told.interfaces != wanted.interfaces {
+            out.push(Change::Layer2Owner { service: key(), interfaces: wanted.interfaces.clone() });
+        }
+        if told.bgp_peers != wanted.bgp_peers {
+            out.push(Change::BgpPeers { service: key(), peers: wanted.bgp_peers.clone() });
+        }
+        if told.problem != wanted.problem {
+            out.push(Change::Problem { service: key(), problem: wanted.problem.clone() });
+        }
+        if wanted == nothing {
+            self.services.remove(service);
+        } else {
+            self.services.insert(key(), wanted);
         }
     }
 
-    pub(super) fn set_bgp_peers(
-        &mut self,
-        service: &ServiceKey,
-        peers: BTreeSet<PeerName>,
-        out: &mut Vec<Change>,
-    ) {
-        if replace(&mut self.bgp_peers, service, Some(&peers).filter(|peers| !peers.is_empty())) {
-            out.push(Change::BgpPeers { service: service.clone(), peers });
-        }
-    }
-
-    pub(super) fn set_problem(
-        &mut self,
-        service: &ServiceKey,
-        problem: Option<AnnounceProblem>,
-        out: &mut Vec<Change>,
-    ) {
-        if replace(&mut self.problems, service, problem.as_ref()) {
-            out.push(Change::Problem { service: service.clone(), problem });
-        }
+    /// Whether this node announces a service by Layer 2.
+    pub(super) fn owns(&self, service: &ServiceKey) -> bool {
+        self.services.get(service).is_some_and(|told| told.interfaces.is_some())
     }
 
     pub(super) fn problem(&self, service: &ServiceKey) -> Option<&AnnounceProblem> {
-        self.problems.get(service)
+        self.services.get(service)?.problem.as_ref()
     }
 
     /// The full state as changes from nothing.
@@ -105,15 +107,11 @@ impl Emitted {
             fresh.set_prefix(*prefix, routes, &mut out);
         }
         fresh.set_conflicts(&self.conflicts, &mut out);
-        for (service, scope) in &self.owners {
-            fresh.set_owner(service, Some(scope.clone()), &mut out);
+        let services: BTreeMap<_, _> = self.services.iter().collect();
+        for (service, told) in services {
+            fresh.set_service(service, told.clone(), &mut out);
         }
-        for (service, peers) in &self.bgp_peers {
-            fresh.set_bgp_peers(service, peers.clone(), &mut out);
-        }
-        for (service, problem) in &self.problems {
-            fresh.set_problem(service, Some(problem.clone()), &mut out);
-        }
+        out.sort_by_key(Change::order);
         out
     }
 }

@@ -3,7 +3,7 @@
 mod follow;
 mod tell;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -104,8 +104,8 @@ impl Engine {
         let world = World {
             coverage: Coverage::default(),
             nodes: NodeTable::new(liveness, ignore_exclude),
-            services: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
+            services: HashMap::new(),
+            endpoints: HashMap::new(),
         };
         Self {
             this,
@@ -240,12 +240,12 @@ impl Engine {
         self.world.nodes.exclusion_ignored()
     }
 
-    /// What this node announces, by service, for metrics.
+    /// What this node announces, in the order of the services, for metrics. O(n log n) in the number of services.
     pub fn announced(&self) -> impl Iterator<Item = Announced> + '_ {
-        self.world.services.iter().flat_map(move |(key, entry)| {
+        self.world.sorted().into_iter().flat_map(move |(key, entry)| {
             let addresses = entry.matched.l2.iter().map(|(address, _)| *address);
             addresses.flat_map(move |address| {
-                let layer2 = self.emitted.owners.contains_key(key) && self.emitted.l2.contains_key(&address);
+                let layer2 = self.emitted.owns(key) && self.emitted.l2.contains_key(&address);
                 let bgp = self.bgp.advertises(key, address);
                 let protocols = [(AnnounceProtocol::Layer2, layer2), (AnnounceProtocol::Bgp, bgp)];
                 protocols

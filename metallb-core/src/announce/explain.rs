@@ -112,7 +112,7 @@ impl Engine {
         Some(Explanation {
             service: service.clone(),
             ready_nodes: endpoints.map(|endpoints| endpoints.nodes.clone()).unwrap_or_default(),
-            ready_here: self.world.is_ready_on(service, &self.this),
+            ready_here: self.world.is_ready_on(entry, &self.this),
             addresses: entry
                 .fact
                 .assigned
@@ -173,8 +173,10 @@ impl Engine {
         let coverage = &self.world.coverage;
         let ids: &[AdId] = pool.map_or(&[], |pool| coverage.bgp_of_pool(pool));
         let node = self.world.nodes.fact(&self.this);
-        let labels = self.world.service(service).map(|entry| &entry.fact.labels);
-        let not_ready = || (!self.world.is_ready_on(service, &self.this)).then(|| self.not_ready(service));
+        let entry = self.world.service(service);
+        let labels = entry.map(|entry| &entry.fact.labels);
+        let ready = entry.is_some_and(|entry| self.world.is_ready_on(entry, &self.this));
+        let not_ready = || (!ready).then(|| self.not_ready(service));
         let mut prefixes = self.bgp.prefixes_of(service);
         prefixes.retain(|prefix, _| prefix.contains(address));
         BgpExplanation {

@@ -3,7 +3,7 @@
 //! Two services belong together when they share an address, and two addresses when one service has both. A
 //! group is a connected part of that graph.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::election::{ElectionKey, Rank};
@@ -62,9 +62,9 @@ impl Outcome {
 /// part.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    by_address: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
-    groups: BTreeMap<GroupId, Group>,
-    group_of: BTreeMap<IpAddr, GroupId>,
+    by_address: HashMap<IpAddr, BTreeSet<ServiceKey>>,
+    groups: HashMap<GroupId, Group>,
+    group_of: HashMap<IpAddr, GroupId>,
 }
 
 impl Groups {

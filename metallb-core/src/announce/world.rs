@@ -1,6 +1,6 @@
 //! The facts that decisions are made from, and what follows from one service alone.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use crate::facts::{Endpoints, Service, TrafficPolicy};
 use crate::keys::{NodeName, ServiceKey};
@@ -8,13 +8,14 @@ use crate::keys::{NodeName, ServiceKey};
 use super::coverage::{Coverage, Matched};
 use super::nodes::NodeTable;
 
-/// Everything that is known, apart from decisions.
+/// Everything that is known, apart from decisions. Services are found in O(1); who tells about several of them
+/// sorts them first.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) coverage: Coverage,
     pub(super) nodes: NodeTable,
-    pub(super) services: BTreeMap<ServiceKey, Entry>,
-    pub(super) endpoints: BTreeMap<ServiceKey, Endpoints>,
+    pub(super) services: HashMap<ServiceKey, Entry>,
+    pub(super) endpoints: HashMap<ServiceKey, Endpoints>,
 }
 
 /// A service with the advertisements for it.
@@ -29,10 +30,16 @@ impl World {
         self.services.get(key)
     }
 
+    /// All services in the order of their keys.
+    pub(super) fn sorted(&self) -> Vec<(&ServiceKey, &Entry)> {
+        let mut all: Vec<_> = self.services.iter().collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all
+    }
+
     /// Whether a service has a ready endpoint for traffic that enters at `node`.
-    pub(super) fn is_ready_on(&self, key: &ServiceKey, node: &NodeName) -> bool {
-        let Some(entry) = self.services.get(key) else { return false };
-        self.endpoints.get(key).is_some_and(|endpoints| match entry.fact.traffic_policy {
+    pub(super) fn is_ready_on(&self, service: &Entry, node: &NodeName) -> bool {
+        self.endpoints.get(&service.fact.key).is_some_and(|endpoints| match service.fact.traffic_policy {
             TrafficPolicy::Cluster => endpoints.any_ready(),
             TrafficPolicy::Local => endpoints.nodes.contains(node),
         })

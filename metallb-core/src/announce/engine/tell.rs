@@ -7,6 +7,7 @@ use crate::election::ElectionKey;
 use crate::keys::ServiceKey;
 
 use super::super::change::{Change, InterfaceScope};
+use super::super::emit::OfService;
 use super::super::l2::first_live;
 use super::super::reasons::AnnounceProblem;
 use super::{Engine, Touched};
@@ -28,11 +29,12 @@ impl Engine {
             self.emitted.set_prefix(*prefix, self.bgp.routes(prefix), &mut out);
         }
         for key in &touched.services {
-            let interfaces = self.service_interfaces(key);
-            let problem = self.find_problem(key);
-            self.emitted.set_owner(key, interfaces, &mut out);
-            self.emitted.set_bgp_peers(key, self.bgp.peers_of(key), &mut out);
-            self.emitted.set_problem(key, problem, &mut out);
+            let wanted = OfService {
+                interfaces: self.service_interfaces(key),
+                bgp_peers: self.bgp.peers_of(key),
+                problem: self.find_problem(key),
+            };
+            self.emitted.set_service(key, wanted, &mut out);
         }
         self.claim_own(&out);
         out.sort_by_key(Change::order);
@@ -42,17 +44,21 @@ impl Engine {
     /// What this node announces it also claims.
     fn claim_own(&mut self, changes: &[Change]) {
         let (mut added, mut removed) = (BTreeSet::new(), BTreeSet::new());
+        let own = self.claims.entry(self.this.clone()).or_default();
         for change in changes {
             match change {
-                Change::L2 { address, state: Some(_) } => added.insert(*address),
-                Change::L2 { address, state: None } => removed.insert(*address),
-                _ => false,
-            };
+                Change::L2 { address, state: Some(_) } => {
+                    own.insert(*address);
+                    added.insert(*address);
+                }
+                Change::L2 { address, state: None } => {
+                    own.remove(address);
+                    removed.insert(*address);
+                }
+                _ => {}
+            }
         }
         self.layer2.claim(&self.this, &added, &removed);
-        let own = self.claims.entry(self.this.clone()).or_default();
-        own.extend(added);
-        own.retain(|address| !removed.contains(address));
     }
 
     /// On which interfaces this node announces an address, if it does.
@@ -61,8 +67,8 @@ impl Engine {
         if group.outcome.owner() != Some(&self.this) {
             return None;
         }
-        let mut services = self.layer2.groups.services_on(address);
-        if !services.any(|key| self.world.is_ready_on(key, &self.this)) {
+        let mut services = self.layer2.groups.services_on(address).filter_map(|key| self.world.service(key));
+        if !services.any(|service| self.world.is_ready_on(service, &self.this)) {
             return None;
         }
         self.layer2_scope(address)
@@ -84,7 +90,7 @@ impl Engine {
     }
 
     fn service_interfaces(&self, key: &ServiceKey) -> Option<InterfaceScope> {
-        let entry = self.world.service(key).filter(|_| self.world.is_ready_on(key, &self.this))?;
+        let entry = self.world.service(key).filter(|entry| self.world.is_ready_on(entry, &self.this))?;
         let mut scope = None;
         for (address, _) in &entry.matched.l2 {
             if let Some(told) = self.emitted.l2.get(address) {
