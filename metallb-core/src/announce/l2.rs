@@ -225,14 +225,15 @@ impl Layer2 {
         Some((profile.nodes.len(), closest?))
     }
 
-    /// Looks for the best candidate. Hashes are computed only for those that are equal in everything else.
+    /// Looks for the best candidate among `n` nodes, or among the `e` nodes with a ready endpoint when only those
+    /// count. Hashes are computed only for those that are equal in everything else, so this is O(n), or O(e log n),
+    /// and at most as many hashes.
     fn outcome(&self, group: &Group, readiness: &Readiness, world: &World) -> Outcome {
         let profile = self.profiles.get(&group.requirement);
-        let nodes = profile.into_iter().flat_map(|profile| &profile.nodes);
         let mut best: Option<(bool, u64, usize)> = None;
         let mut equals: Vec<&NodeName> = Vec::new();
-        for (node, entry) in nodes {
-            let (Ok(score), Ok(())) = (entry, readiness.check(node)) else { continue };
+        for (node, entry) in profile.into_iter().flat_map(|profile| profile.ready_nodes(readiness)) {
+            let Ok(score) = entry else { continue };
             let standing = (self.is_claimed_by(group, node), *score, readiness.services_on(node));
             if best.is_none_or(|best| standing > best) {
                 best = Some(standing);
@@ -274,6 +275,18 @@ impl Layer2 {
         if profile.groups.is_empty() {
             self.profiles.remove(requirement);
         }
+    }
+}
+
+impl Profile {
+    /// The nodes on which there is a ready endpoint for traffic that enters there.
+    fn ready_nodes<'a>(
+        &'a self,
+        readiness: &'a Readiness,
+    ) -> impl Iterator<Item = (&'a NodeName, &'a Result<u64, Rejection>)> {
+        let everywhere = readiness.anywhere.then_some(&self.nodes).into_iter().flatten();
+        let local = (!readiness.anywhere).then_some(readiness.local.keys()).into_iter().flatten();
+        everywhere.chain(local.filter_map(|node| self.nodes.get_key_value(node)))
     }
 }
 
