@@ -117,19 +117,25 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
     /// Gathers prefixes as long as any prefix fits into `left` and into the chunk.
     #[inline]
     fn gather(&mut self, left: usize, chunk: &mut [u8; CHUNK]) -> Result<Gathered, EncodeError> {
+        let longest = max_octets(self.family);
         let room = left.min(CHUNK.saturating_sub(SLOT));
-        let last_start = room.checked_sub(max_octets(self.family));
         let mut gathered = Gathered { count: 0, octets: 0 };
-        while last_start.is_some_and(|last| gathered.octets <= last) {
+        let Some(last_start) = room.checked_sub(longest) else { return Ok(gathered) };
+        // One long prefix among others is no sign of more, two are.
+        let mut hosts_before = if self.pending.is_none() { 2 } else { 0 };
+        while gathered.octets <= last_start {
+            if hosts_before == 2 {
+                let hosts = self.gather_hosts(chunk.get_mut(gathered.octets..room).unwrap_or_default());
+                gathered.add(hosts, hosts.wrapping_mul(longest));
+                hosts_before = 0;
+                continue;
+            }
             let rest = chunk.get_mut(gathered.octets..).unwrap_or_default();
             let Some(slot) = rest.first_chunk_mut::<SLOT>() else { break };
             let Some(prefix) = self.next() else { break };
             let octets = prefix.put(self.family, slot).ok_or(EncodeError::WrongFamily(self.family))?;
             gathered.add(1, octets);
-            if octets == max_octets(self.family) {
-                let hosts = self.gather_hosts(chunk.get_mut(gathered.octets..room).unwrap_or_default());
-                gathered.add(hosts, hosts.wrapping_mul(octets));
-            }
+            hosts_before = if octets == longest { hosts_before + 1 } else { 0 };
         }
         Ok(gathered)
     }
@@ -152,7 +158,8 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
         }
     }
 
-    /// With slots of one size nothing has to be computed to find the next, nor checked to stay inside.
+    /// With slots of one size nothing has to be computed to find the next, nor checked to stay inside; in groups of
+    /// slots, their end is looked for less often.
     #[inline]
     fn gather_run<const N: usize>(
         &mut self,
@@ -160,18 +167,19 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
         put: impl Fn(&I::Item, &mut [u8; N]) -> Option<()>,
     ) -> usize {
         let (slots, _) = room.as_chunks_mut::<N>();
-        let all = slots.len();
-        let mut slots = slots.iter_mut();
-        while let Some(slot) = slots.next() {
-            let Some(prefix) = self.prefixes.next() else {
-                return all.wrapping_sub(slots.len()).wrapping_sub(1);
-            };
-            if put(&prefix, slot).is_none() {
-                self.pending = Some(prefix);
-                return all.wrapping_sub(slots.len()).wrapping_sub(1);
+        let (groups, _) = slots.as_chunks_mut::<GROUP>();
+        let mut count = 0_usize;
+        for group in groups {
+            for slot in group {
+                let Some(prefix) = self.prefixes.next() else { return count };
+                if put(&prefix, slot).is_none() {
+                    self.pending = Some(prefix);
+                    return count;
+                }
+                count = count.wrapping_add(1);
             }
         }
-        all
+        count
     }
 
     /// Appends `prefix` if it fits into `left`, else keeps it for the next message.
@@ -214,5 +222,8 @@ impl Gathered {
     }
 }
 
-/// Prefixes are gathered in pieces of this many octets before they are appended.
-const CHUNK: usize = 512;
+/// Prefixes are gathered in pieces of this many octets before they are appended: groups of single addresses of either
+/// family, and room for a slot that begins at the end of them.
+const CHUNK: usize = 680 + SLOT;
+/// Single addresses that are written between two looks at the room.
+const GROUP: usize = 4;
