@@ -7,6 +7,7 @@ mod judge;
 mod multiprotocol;
 mod nlri;
 mod path;
+mod walk;
 
 pub use attribute::{AttributeOverrun, RawAttribute, RawAttributes};
 pub use classified::{Classified, Reach};
