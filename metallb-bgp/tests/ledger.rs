@@ -1,19 +1,27 @@
 //! The compliance ledgers name exactly the tests there are.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//!
+//! A test says what it proves in a comment, `// req: H1, !H2`: that the first is done, and what happens where the
+//! second is broken. `UPDATE_GOLDEN=1` writes the columns that follow from these comments.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Requirement id to the tests that prove it.
-type Proofs = BTreeMap<String, BTreeSet<String>>;
+/// Names of the tests for a requirement, and of those against it.
+type Proofs = BTreeMap<String, [BTreeSet<String>; 2]>;
 
-fn files(directory: &Path, into: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for entry in entries {
+/// One row of a ledger: the cells of `| id | level | RFC | requirement | status | tests | tests against |`.
+struct Row {
+    page: &'static str,
+    cells: Vec<String>,
+}
+
+fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files(&path, into);
-        } else {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             into.push(path);
         }
     }
@@ -24,23 +32,29 @@ fn is_id(word: &str) -> bool {
     !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// What `// req:` comments above test functions say.
-fn tests() -> Proofs {
+/// What the comments above test functions say.
+fn proofs() -> Proofs {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut sources = Vec::new();
-    files(&root.join("src"), &mut sources);
-    files(&root.join("tests"), &mut sources);
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    sources(&root.join("tests"), &mut files);
     let mut proofs = Proofs::new();
-    for path in sources.iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs")) {
-        let mut ids: Vec<String> = Vec::new();
-        for line in std::fs::read_to_string(path).unwrap().lines() {
-            if let Some(list) = line.trim().strip_prefix("// req: ") {
-                let words = list.split([' ', ',']).filter(|word| is_id(word));
-                ids = words.map(str::to_owned).collect();
+    for path in files {
+        let mut marks: Vec<String> = Vec::new();
+        let mut is_test = false;
+        for line in std::fs::read_to_string(&path).unwrap().lines().map(str::trim) {
+            if let Some(list) = line.strip_prefix("// req: ") {
+                marks = list.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+                is_test = false;
+            } else if matches!(line, "#[test]" | "#[tokio::test]") {
+                is_test = true;
             } else if let Some((_, rest)) = line.split_once("fn ") {
                 let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                for id in ids.drain(..) {
-                    proofs.entry(id).or_default().insert(name.clone());
+                for mark in marks.drain(..) {
+                    let (id, against) = mark.strip_prefix('!').map_or((mark.as_str(), 0), |id| (id, 1));
+                    assert!(is_id(id), "{}: {mark} above {name} is no requirement", path.display());
+                    assert!(is_test, "{}: {name} proves {id} but is no test", path.display());
+                    proofs.entry(id.to_owned()).or_default()[against].insert(name.clone());
                 }
             }
         }
@@ -48,39 +62,124 @@ fn tests() -> Proofs {
     proofs
 }
 
-/// What the rows `| id | … | tests |` of the ledgers say.
-fn ledgers() -> Proofs {
-    let mut pages = Vec::new();
-    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compliance"), &mut pages);
-    let mut proofs = Proofs::new();
-    let ours =
-        |page: &PathBuf| page.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"bgp-"));
-    for page in pages.into_iter().filter(ours) {
-        for line in std::fs::read_to_string(page).unwrap().lines() {
-            let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
-            let (Some(id), Some(last)) = (cells.first().filter(|id| is_id(id)), cells.last()) else {
-                continue;
-            };
-            let names = last.split('`').skip(1).step_by(2).map(str::to_owned);
-            proofs.entry((*id).to_owned()).or_default().extend(names);
-        }
+fn page(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compliance").join(name)
+}
+
+fn cells(line: &str) -> Vec<String> {
+    line.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+fn rows() -> Vec<Row> {
+    let of = |page_name: &'static str| {
+        let text = std::fs::read_to_string(page(page_name)).unwrap();
+        let rows = text.lines().map(cells).filter(|cells| is_id(&cells[0]));
+        rows.map(|cells| Row { page: page_name, cells }).collect::<Vec<_>>()
+    };
+    let rows: Vec<Row> = PAGES.into_iter().flat_map(of).collect();
+    for row in &rows {
+        assert_eq!(row.cells.len(), COLUMNS, "{}: {:?}", row.page, row.cells);
     }
-    proofs
+    rows
+}
+
+/// Writes the cells from `from` on of every row of a table, found by its first cell.
+fn rewrite(page_name: &str, from: usize, wanted: impl Fn(&str) -> Option<Vec<String>>) {
+    let text = std::fs::read_to_string(page(page_name)).unwrap();
+    let line = |line: &str| {
+        let mut cells = cells(line);
+        let Some(wanted) = line.starts_with('|').then(|| wanted(&cells[0])).flatten() else {
+            return format!("{line}\n");
+        };
+        cells.splice(from..from + wanted.len(), wanted);
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let text: String = text.lines().map(line).collect();
+    std::fs::write(page(page_name), text).unwrap();
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "–".to_owned() } else { names.join(" ") }
+}
+
+/// The published crate comes without the repository's documentation.
+fn is_published() -> bool {
+    !page("").is_dir()
+}
+
+fn updates() -> bool {
+    std::env::var_os("UPDATE_GOLDEN").is_some()
 }
 
 #[test]
-fn ledgers_and_tests_agree() {
-    let (tests, ledgers) = (tests(), ledgers());
-    if ledgers.is_empty() {
-        // The published crate comes without the repository's documentation.
+fn ledgers_and_tests_name_each_other() {
+    if is_published() {
         return;
     }
-    let none = BTreeSet::new();
-    for (id, named) in &ledgers {
-        let there = tests.get(id).unwrap_or(&none);
-        assert_eq!(named, there, "{id}: left is what docs/compliance says, right are the tests");
+    let proofs = proofs();
+    let wanted = |id: &str| -> Option<Vec<String>> {
+        is_id(id).then(|| proofs.get(id).cloned().unwrap_or_default().iter().map(listed).collect())
+    };
+    if updates() {
+        for page in PAGES {
+            rewrite(page, COLUMNS - 2, wanted);
+        }
     }
-    for id in tests.keys().filter(|id| id.starts_with(['F', 'G', 'K', 'L', 'T'])) {
-        assert!(ledgers.contains_key(id), "{id} has tests but no row in docs/compliance");
+    let rows = rows();
+    for Row { page, cells } in &rows {
+        let there = wanted(&cells[0]).unwrap();
+        assert_eq!(
+            cells[COLUMNS - 2..],
+            there,
+            "{page}, {}: left is the page, right are the tests; UPDATE_GOLDEN=1 writes the page",
+            cells[0]
+        );
+    }
+    let ids: BTreeSet<&str> = rows.iter().map(|row| row.cells[0].as_str()).collect();
+    assert_eq!(ids.len(), rows.len(), "a requirement has one row");
+    for (id, tests) in &proofs {
+        assert!(ids.contains(id.as_str()), "{id} stands on no page, but above {tests:?}");
     }
 }
+
+/// The cells that follow from the rows of each RFC: its requirements, what their statuses are, and their pages.
+fn by_rfc() -> BTreeMap<String, Vec<String>> {
+    let mut all = BTreeMap::<String, [Vec<String>; 3]>::new();
+    let mut rows = rows();
+    let number = |id: &str| id[1..].parse::<u8>().unwrap();
+    rows.sort_by_key(|row| (row.cells[0].as_bytes()[0], number(&row.cells[0])));
+    for Row { page, cells } in rows {
+        for rfc in cells[2].split([' ', ',']).filter(|word| word.parse::<u16>().is_ok()) {
+            let new = [cells[0].clone(), cells[4].clone(), format!("[{page}]({page})")];
+            for (list, cell) in all.entry(format!("RFC {rfc}")).or_default().iter_mut().zip(new) {
+                if !list.contains(&cell) {
+                    list.push(cell);
+                }
+            }
+        }
+    }
+    let joined =
+        |[ids, statuses, pages]: [Vec<String>; 3]| vec![ids.join(" "), statuses.join("; "), pages.join(" ")];
+    all.into_iter().map(|(rfc, lists)| (rfc, joined(lists))).collect()
+}
+
+#[test]
+fn the_index_lists_every_rfc_with_its_requirements() {
+    if is_published() {
+        return;
+    }
+    let by_rfc = by_rfc();
+    if updates() {
+        rewrite(INDEX, 2, |rfc| by_rfc.get(rfc).cloned());
+    }
+    let text = std::fs::read_to_string(page(INDEX)).unwrap();
+    let rows = text.lines().map(cells).filter(|cells| cells[0].starts_with("RFC "));
+    let there: BTreeMap<String, Vec<String>> =
+        rows.map(|cells| (cells[0].clone(), cells[2..].to_vec())).collect();
+    assert_eq!(there, by_rfc, "left is the index");
+}
+
+const PAGES: [&str; 2] = ["bgp-wire.md", "bgp-session.md"];
+const INDEX: &str = "bgp.md";
+const COLUMNS: usize = 7;

@@ -101,7 +101,7 @@ async fn a_removed_peer_is_withdrawn_and_told_that_it_is_deconfigured() {
     assert!(speaker.snapshot().await.is_empty());
 }
 
-// req: T6, N2
+// req: N2, T6
 #[tokio::test]
 async fn the_shutdown_text_reaches_the_peer() {
     let (collector, mut events) = mk_collector(|_| {});
@@ -116,7 +116,7 @@ async fn the_shutdown_text_reaches_the_peer() {
     assert_eq!(reason, "received Cease/Administrative Shutdown (6/2) \"node drained\"");
 }
 
-// req: O2, T7
+// req: !O2, !T7
 #[tokio::test]
 async fn a_peer_of_another_as_is_refused_with_bad_peer_as() {
     let (collector, _events) = mk_collector(|_| {});
@@ -154,7 +154,7 @@ async fn the_smaller_hold_time_counts_and_changes_wait_as_pending() {
     assert_eq!(snapshot.negotiated.unwrap().hold_time.as_secs(), 60);
 }
 
-// req: F7
+// req: !F7
 #[tokio::test]
 async fn too_many_prefixes_end_the_session_with_cease_1() {
     let (collector, _events) = mk_collector(|template| template.max_prefixes = Some(3));
@@ -232,7 +232,7 @@ async fn mk_bare(change: impl FnOnce(&mut PeerConfig)) -> (Speaker, EventReceive
     (speaker, events, bare)
 }
 
-// req: F8
+// req: !F8
 #[tokio::test]
 async fn a_peer_that_stops_reading_is_given_up_though_it_says_keepalive() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -270,7 +270,7 @@ async fn a_peer_that_stops_reading_is_given_up_though_it_says_keepalive() {
     }
 }
 
-// req: H1, N2
+// req: !H1, N2
 #[tokio::test]
 async fn garbage_is_answered_with_one_notification_and_a_close() {
     let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
@@ -278,7 +278,7 @@ async fn garbage_is_answered_with_one_notification_and_a_close() {
     assert_eq!(bare.notification().await, Notification::new(1, 1));
 }
 
-// req: H2
+// req: !H2
 #[tokio::test]
 async fn a_bad_length_is_answered_with_the_length() {
     let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
@@ -288,7 +288,7 @@ async fn a_bad_length_is_answered_with_the_length() {
     assert_eq!(bare.notification().await, Notification::with_data(1, 2, [0, 18]));
 }
 
-// req: F6
+// req: !F6
 #[tokio::test]
 async fn a_second_open_is_an_unexpected_message() {
     let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
@@ -299,7 +299,7 @@ async fn a_second_open_is_an_unexpected_message() {
     assert_eq!(bare.notification().await, Notification::with_data(5, 3, [1]));
 }
 
-// req: C5
+// req: !C5
 #[tokio::test]
 async fn a_refresh_of_wrong_length_is_answered_with_the_message() {
     let (_speaker, _events, mut bare) = mk_bare(|_| {}).await;
@@ -309,7 +309,7 @@ async fn a_refresh_of_wrong_length_is_answered_with_the_message() {
     assert_eq!(bare.notification().await, Notification::with_data(7, 1, message));
 }
 
-// req: C5
+// req: !C5
 #[tokio::test]
 async fn a_refresh_of_a_family_that_was_not_agreed_on_is_ignored() {
     let (speaker, _events, mut bare) = mk_bare(|_| {}).await;
@@ -349,7 +349,7 @@ async fn a_malformed_update_is_shown_and_counted_and_the_session_goes_on() {
     assert_eq!((snapshot.counters.treated_as_withdraw, snapshot.state), (1, State::Established));
 }
 
-// req: T1
+// req: !T1
 #[tokio::test]
 async fn an_unused_listener_refuses_strangers() {
     let (collector, _events) = mk_speaker(200, &["127.0.0.1:0"]);
@@ -379,7 +379,7 @@ async fn a_slow_user_slows_the_peer_down_and_loses_nothing() {
     routes.until(&mut events, "everything", |r| r.held.len() == 3000).await;
 }
 
-// req: T7, L1
+// req: L1, T7
 #[tokio::test]
 async fn internal_external_and_local_as_decide_what_is_sent() {
     let (collector, mut events) = mk_collector(|_| {});
@@ -402,7 +402,7 @@ async fn internal_external_and_local_as_decide_what_is_sent() {
     assert_eq!(routes.held[&prefix("192.0.2.7/32")].local_pref, None);
 }
 
-// req: F7
+// req: !F7
 #[tokio::test]
 async fn a_full_range_refuses_with_cease_5() {
     let (collector, _events) = mk_speaker(200, &["127.0.0.1:0"]);
@@ -416,7 +416,7 @@ async fn a_full_range_refuses_with_cease_5() {
     assert_eq!(bare.notification().await, Notification::cease(5));
 }
 
-// req: G1, G2
+// req: !G1, !G2
 #[tokio::test]
 async fn the_restart_bit_is_set_until_the_first_end_of_rib() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -449,7 +449,7 @@ async fn the_restart_bit_is_set_until_the_first_end_of_rib() {
     assert_eq!(restarting(&bare), Some((false, 0)), "only help is offered");
 }
 
-// req: G6
+// req: !G6
 #[tokio::test]
 async fn end_of_rib_waits_no_longer_than_the_deferral_time() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

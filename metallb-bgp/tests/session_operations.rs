@@ -247,7 +247,7 @@ fn changed(mut config: PeerConfig, n: u8) -> PeerConfig {
 }
 
 proptest! {
-    // req: F2, F3, N2
+    // req: !F2, !F3, !N2
     #[test]
     fn any_order_of_calls_is_safe(ops in prop::collection::vec(op(), 1..150)) {
         let mut driver = Driver::new();

@@ -347,7 +347,7 @@ fn both_sides_learn_the_tables_of_the_other() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
-// req: F5
+// req: !F5
 #[test]
 fn collisions_end_with_one_connection_in_every_order_of_events() {
     // Which dial arrives first, and which octets come first: 2 × 2 × every interleaving of the OPENs.
@@ -406,7 +406,7 @@ fn octets_may_be_split_anywhere() {
     assert_eq!(world.nodes[1].received, world.nodes[0].announced);
 }
 
-// req: F2
+// req: !F2
 #[test]
 fn a_reset_at_any_octet_is_survived() {
     for cut in 0..160 {
@@ -422,7 +422,7 @@ fn a_reset_at_any_octet_is_survived() {
     }
 }
 
-// req: F4
+// req: !F4
 #[test]
 fn a_peer_that_always_refuses_is_tried_ever_less_often() {
     let mut world = World::new(quick);
@@ -456,7 +456,7 @@ fn a_peer_that_always_refuses_is_tried_ever_less_often() {
     assert!(gaps.iter().all(|gap| *gap <= Duration::from_secs(125)), "{gaps:?}");
 }
 
-// req: F9
+// req: !F9
 #[test]
 fn a_silent_peer_is_given_up_after_the_hold_time() {
     let mut world = World::new(quick);
@@ -512,7 +512,7 @@ fn a_restarted_peer_replaces_its_connection() {
     assert_eq!(sent(&world), before, "no NOTIFICATION on the old connection");
 }
 
-// req: G5
+// req: !G5
 #[test]
 fn a_stopped_session_stays_stopped() {
     let mut world = World::new(quick);
@@ -557,7 +557,7 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
-    // req: F2, A8
+    // req: A8, F2
     #[test]
     fn whatever_happens_both_sides_agree_in_the_end(
         ops in prop::collection::vec(op(), 1..120),

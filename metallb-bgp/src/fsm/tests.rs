@@ -87,7 +87,7 @@ fn whatever_falls_back_to_idle_drops_the_connection() {
     });
 }
 
-// req: N2, F2
+// req: !F2, !N2
 #[test]
 fn a_notification_is_sent_once_then_the_connection_is_dropped() {
     every(|state, event, _, transition| {
@@ -112,7 +112,7 @@ fn a_received_notification_is_never_answered() {
     });
 }
 
-// req: F1
+// req: !F1
 #[test]
 fn no_notification_is_sent_before_our_open() {
     every(|state, event, _, transition| {
@@ -122,7 +122,7 @@ fn no_notification_is_sent_before_our_open() {
     });
 }
 
-// req: F6
+// req: !F6
 #[test]
 fn unexpected_messages_are_told_the_state_they_came_in() {
     let messages = [Event::OpenReceivedDelayed, Event::UpdateError, Event::RouteRefreshError];

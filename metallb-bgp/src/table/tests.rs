@@ -91,7 +91,7 @@ fn the_first_dump_is_everything_once_then_end_of_rib() {
     assert_eq!(told.marks, [Mark::EndOfRib, Mark::EndOfRib], "one per family");
 }
 
-// req: A9
+// req: !A9
 #[test]
 fn an_empty_family_ends_too() {
     let mut table = AdvTable::new();
@@ -116,7 +116,7 @@ fn changed_attributes_replace_without_a_withdrawal() {
     assert_eq!(told.held[&prefix(1)], attributes(2));
 }
 
-// req: A10
+// req: !A10
 #[test]
 fn a_change_for_one_peer_is_not_told_to_another() {
     let mut table = AdvTable::new();
@@ -278,7 +278,7 @@ fn apply(model: &mut Model, n: u32, routes: &[(u8, u32)]) -> Vec<Announcement> {
 }
 
 proptest! {
-    // req: A8, A10
+    // req: !A8, A10
     #[test]
     fn every_peer_ends_up_with_exactly_its_routes(
         ops in prop::collection::vec(op(), 1..80),

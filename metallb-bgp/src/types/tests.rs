@@ -24,7 +24,7 @@ fn large_community_text_is_canonical() {
     }
 }
 
-// req: F9
+// req: !F9
 #[test]
 fn hold_time_takes_whole_seconds_that_the_open_can_carry() {
     assert_eq!(HoldTime::try_from(Duration::from_secs(3)).unwrap().seconds(), 3);

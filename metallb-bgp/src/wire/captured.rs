@@ -60,7 +60,7 @@ fn every_captured_message_is_read() {
     }
 }
 
-// req: O6 C1 C3
+// req: C1, C3, O6
 #[test]
 fn the_open_of_frr_announces_what_frr_says() {
     let open = open_of(FRR);
@@ -83,7 +83,7 @@ fn the_open_of_frr_announces_what_frr_says() {
     assert_eq!(words, expected);
 }
 
-// req: O6 C6 C7
+// req: C6, C7, O6
 #[test]
 fn the_open_of_bird_announces_what_bird_says() {
     let open = open_of(BIRD);
@@ -123,7 +123,7 @@ fn bird_sends_path_identifiers_to_frr_for_ipv4_only() {
     assert!(agreed.enhanced_refresh && !agreed.extended_next_hop);
 }
 
-// req: C7 C8 E3
+// req: C7, C8, E3
 #[test]
 fn the_table_of_bird_is_decoded() {
     let (routes, markers) = replay(BIRD, 5);

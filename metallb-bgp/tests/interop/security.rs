@@ -18,7 +18,7 @@ fn up(snapshot: &PeerSnapshot) -> bool {
     snapshot.state == State::Established
 }
 
-// req: T1
+// req: !T1
 #[test]
 fn a_wrong_md5_key_keeps_the_session_down_and_the_right_one_brings_it_up() {
     for v6 in [false, true] {
@@ -128,7 +128,7 @@ fn a_bound_device_and_a_source_address_are_used() {
     });
 }
 
-// req: T5, T8, C2
+// req: C2, T5, T8
 #[test]
 fn a_link_local_peer_is_reached_over_its_interface() {
     for with_scope in [false, true] {

@@ -43,7 +43,7 @@ fn both_ends_active_end_with_one_session() {
     }
 }
 
-// req: F9, H5
+// req: !F9
 #[test]
 fn a_black_hole_is_noticed_after_the_hold_time() {
     let Some(mut lab) = Lab::new(&["bird", "nft", "ip", "nsenter", "setpriv"]) else { return };
@@ -164,7 +164,7 @@ fn ipv4_routes_have_an_ipv6_next_hop_where_there_is_no_ipv4() {
     });
 }
 
-// req: C6
+// req: !C6
 #[test]
 fn routes_without_a_possible_next_hop_are_counted_and_not_sent() {
     let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };
@@ -182,7 +182,7 @@ fn routes_without_a_possible_next_hop_are_counted_and_not_sent() {
     });
 }
 
-// req: F9, G5
+// req: F9, !G5
 #[test]
 fn live_changes_leave_the_session_alone() {
     let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };

@@ -29,7 +29,7 @@ fn error_of(octets: &[u8]) -> Option<HeaderError> {
     frames([octets], MessageLimit::Standard).1
 }
 
-// req: H1
+// req: !H1
 #[test]
 fn a_marker_that_is_not_all_ones_is_refused_at_its_first_wrong_octet() {
     let good = message(MessageType::Keepalive, &[]);
@@ -43,7 +43,7 @@ fn a_marker_that_is_not_all_ones_is_refused_at_its_first_wrong_octet() {
     assert_eq!((notification.code, notification.subcode, notification.data), (1, 1, vec![]));
 }
 
-// req: H1
+// req: !H1
 #[test]
 fn a_stream_that_failed_stays_failed() {
     let mut framer = Framer::new();
@@ -54,7 +54,7 @@ fn a_stream_that_failed_stays_failed() {
     assert_eq!(framer.next_frame(&mut good), Err(HeaderError::NotSynchronized));
 }
 
-// req: H2
+// req: !H2
 #[test]
 fn a_bad_length_is_refused_with_the_field_as_data() {
     let least = [(1, 29), (2, 23), (3, 21), (4, 19), (5, 19)];
@@ -78,7 +78,7 @@ fn a_bad_length_is_refused_with_the_field_as_data() {
     }
 }
 
-// req: H2
+// req: H1, H2, H3
 #[test]
 fn the_least_and_the_greatest_length_of_each_type_are_accepted() {
     let lengths = [(1, 29), (1, 4096), (2, 23), (2, 4096), (3, 21), (3, 4096), (4, 19), (5, 19), (5, 4096)];
@@ -91,7 +91,7 @@ fn the_least_and_the_greatest_length_of_each_type_are_accepted() {
     }
 }
 
-// req: H3
+// req: !H3
 #[test]
 fn an_unknown_type_is_refused_with_the_type_as_data() {
     for kind in (0..=255).filter(|kind| !(1..=5).contains(kind)) {
@@ -104,7 +104,7 @@ fn an_unknown_type_is_refused_with_the_type_as_data() {
     }
 }
 
-// req: H4
+// req: !H4
 #[test]
 fn a_message_is_refused_before_its_body_arrives() {
     let mut framer = Framer::new();
@@ -115,7 +115,7 @@ fn a_message_is_refused_before_its_body_arrives() {
     assert_eq!(framer.next_frame(&mut &octets[17..]), Err(HeaderError::BadLength(4097)));
 }
 
-// req: C4
+// req: !C4
 #[test]
 fn extended_messages_are_accepted_only_within_their_limit_and_never_as_open_or_keepalive() {
     let with = |kind: u8, length: u16| {
@@ -135,7 +135,7 @@ fn extended_messages_are_accepted_only_within_their_limit_and_never_as_open_or_k
     }
 }
 
-// req: H5
+// req: !H5
 #[test]
 fn a_message_that_never_completes_holds_at_most_its_announced_length() {
     let mut framer = Framer::new();

@@ -16,7 +16,7 @@ fn a_cease_is_twenty_one_octets() {
     assert_eq!(encoded(&notification), hex("ffffffffffffffffffffffffffffffff 0015 03 06 02"));
 }
 
-// req: N1
+// req: !N1
 #[test]
 fn unknown_codes_are_kept_and_shown_as_numbers() {
     let notification = Notification::parse(&[200, 7, 1, 2]);
@@ -25,7 +25,7 @@ fn unknown_codes_are_kept_and_shown_as_numbers() {
     assert_eq!(Notification::new(6, 99).to_string(), "Cease (6/99)");
 }
 
-// req: N1
+// req: !N1
 #[test]
 fn a_body_too_short_for_a_notification_is_still_read() {
     assert_eq!(Notification::parse(&[]), Notification::new(0, 0));
@@ -69,7 +69,7 @@ fn a_shutdown_text_is_a_length_octet_and_utf8() {
     assert_eq!(notification.to_string(), "Cease/Administrative Shutdown (6/2) \"[TKT-1] reason\"");
 }
 
-// req: T6
+// req: !T6
 #[test]
 fn a_shutdown_text_is_cut_at_a_character_that_fits_255_octets() {
     let notification = Notification::cease_with_text(iana::CEASE_ADMIN_RESET, &"ü".repeat(200));
@@ -78,7 +78,7 @@ fn a_shutdown_text_is_cut_at_a_character_that_fits_255_octets() {
     assert_eq!(Notification::cease_with_text(iana::CEASE_ADMIN_RESET, "").data, Vec::<u8>::new());
 }
 
-// req: T6
+// req: !T6
 #[test]
 fn a_shutdown_text_that_is_no_utf8_or_too_short_is_shown_as_hexadecimal() {
     let invalid = Notification::with_data(6, 2, [2, 0xff, 0xfe]);
@@ -87,14 +87,14 @@ fn a_shutdown_text_that_is_no_utf8_or_too_short_is_shown_as_hexadecimal() {
     assert_eq!(short.shutdown_text().unwrap().to_string(), "0x0961");
 }
 
-// req: T6
+// req: !T6
 #[test]
 fn control_characters_in_a_shutdown_text_are_escaped() {
     let notification = Notification::with_data(6, 2, [4, b'a', 0x1b, b'\n', b'"']);
     assert_eq!(notification.shutdown_text().unwrap().to_string(), r#""a\u{1b}\n\"""#);
 }
 
-// req: T6
+// req: !T6
 #[test]
 fn only_administrative_ceases_have_a_text() {
     assert_eq!(Notification::with_data(6, 3, [1, b'a']).shutdown_text(), None);
@@ -116,7 +116,7 @@ fn a_hard_reset_carries_the_notification_inside() {
     assert_eq!(Notification::with_data(6, 2, [6, 2]).hard_reset_inner(), None);
 }
 
-// req: C4
+// req: !C4
 #[test]
 fn data_is_cut_so_that_the_peer_accepts_the_notification() {
     let notification = Notification::with_data(3, 1, vec![7; 5000]);

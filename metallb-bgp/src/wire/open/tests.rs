@@ -49,7 +49,7 @@ fn an_open_without_parameters_is_twenty_nine_octets() {
     assert_eq!(Open::parse(&with_parameters("00")), Ok(open));
 }
 
-// req: O1
+// req: !O1
 #[test]
 fn another_version_is_answered_with_ours() {
     for version in [0, 3, 5, 255] {
@@ -61,7 +61,7 @@ fn another_version_is_answered_with_ours() {
     }
 }
 
-// req: O2
+// req: !O2
 #[test]
 fn reserved_and_contradicting_as_numbers_are_bad_peers() {
     let bodies = [
@@ -79,7 +79,7 @@ fn reserved_and_contradicting_as_numbers_are_bad_peers() {
     }
 }
 
-// req: O2 C3
+// req: C3, O2
 #[test]
 fn the_number_of_the_capability_is_used() {
     let body = hex("04 5ba0 005a c0000201 08 02 06 41 04 fa56ea01");
@@ -88,7 +88,7 @@ fn the_number_of_the_capability_is_used() {
     assert_eq!(Open::parse(&mappable).unwrap().asn, Asn::new(64512));
 }
 
-// req: O2 T7
+// req: !O2, T7
 #[test]
 fn the_peer_must_have_the_as_that_is_expected() {
     let received = open(Vec::new());
@@ -111,7 +111,7 @@ fn the_peer_must_have_the_as_that_is_expected() {
     }
 }
 
-// req: O3
+// req: !O3
 #[test]
 fn a_hold_time_of_one_or_two_seconds_is_unacceptable() {
     for seconds in [1_u16, 2] {
@@ -128,7 +128,7 @@ fn a_hold_time_of_one_or_two_seconds_is_unacceptable() {
     }
 }
 
-// req: O3
+// req: !O3
 #[test]
 fn a_hold_time_below_the_local_minimum_is_unacceptable_but_zero_is_not() {
     let least =
@@ -141,7 +141,7 @@ fn a_hold_time_below_the_local_minimum_is_unacceptable_but_zero_is_not() {
     assert_eq!(never.check(&least(91)), Ok(PeerKind::External));
 }
 
-// req: O4
+// req: !O4
 #[test]
 fn an_identifier_of_zero_or_ours_inside_the_as_is_bad() {
     let mut body = with_parameters("00");
@@ -168,7 +168,7 @@ fn an_identifier_need_not_be_a_unicast_address() {
     }
 }
 
-// req: O5
+// req: !O5
 #[test]
 fn an_unknown_parameter_is_unsupported() {
     for parameters in ["03 01 01 00", "02 03 00", "05 02 00 09 01 00", "07 ff 0004 01 0001 00"] {
@@ -178,7 +178,7 @@ fn an_unknown_parameter_is_unsupported() {
     }
 }
 
-// req: O5 O6
+// req: !O5, !O6
 #[test]
 fn truncated_parameters_and_capabilities_are_malformed() {
     let bad = [
@@ -212,7 +212,7 @@ fn several_parameters_with_several_capabilities_each_are_read_in_order() {
     assert_eq!(parsed.capabilities, expected);
 }
 
-// req: O6
+// req: !O6
 #[test]
 fn unknown_and_oddly_shaped_capabilities_are_kept_and_count_as_absent() {
     let parsed = Open::parse(&with_parameters("0d 02 0b 80 00 40 01 00 45 04 0001 01 07")).unwrap();
@@ -233,7 +233,7 @@ fn the_extended_form_is_read_even_when_it_is_short() {
     assert_eq!(Open::parse(&with_parameters("ff ff 0000")).unwrap().capabilities, []);
 }
 
-// req: O7
+// req: !O7
 #[test]
 fn a_broken_extended_form_is_malformed_and_never_over_read() {
     for parameters in
@@ -273,7 +273,7 @@ fn an_open_above_4096_octets_is_not_written() {
     assert_eq!(out, [1, 2, 3]);
 }
 
-// req: O8
+// req: !O8
 #[test]
 fn missing_required_capabilities_are_listed_in_the_data() {
     let ipv6 = Capability::Multiprotocol(Family::Ipv6Unicast.afi_safi());

@@ -81,7 +81,7 @@ fn an_external_route_has_origin_path_and_next_hop() {
     assert_eq!(body, hex(expected));
 }
 
-// req: A1 A2
+// req: A1, A2
 #[test]
 fn an_internal_route_has_an_empty_path_and_always_a_local_preference() {
     let attributes = Attributes::originate(next_hop("192.0.2.1"));
@@ -92,7 +92,7 @@ fn an_internal_route_has_an_empty_path_and_always_a_local_preference() {
     assert_eq!(body(&set, "198.51.100.0/24", IBGP), hex(expected));
 }
 
-// req: A2
+// req: !A2
 #[test]
 fn what_belongs_inside_the_as_is_not_sent_outside() {
     let attributes = Attributes {
@@ -166,7 +166,7 @@ fn ipv4_routes_with_an_ipv6_next_hop_stand_in_mp_reach_of_ipv4() {
     assert_eq!(body, hex(expected));
 }
 
-// req: C6
+// req: !C6
 #[test]
 fn ipv6_routes_cannot_have_an_ipv4_next_hop() {
     let error = AttributeBlock::encode(&originated("192.0.2.1"), Family::Ipv6Unicast, EBGP).unwrap_err();
@@ -186,7 +186,7 @@ fn an_old_peer_gets_as_trans_and_the_real_path_beside_it() {
     assert_eq!(body(&attributes, "10.0.0.0/8", OLD), hex(expected));
 }
 
-// req: C3
+// req: !C3
 #[test]
 fn an_old_peer_gets_no_as4_attributes_when_two_octets_are_enough() {
     let mut attributes = originated("192.0.2.1");
@@ -214,7 +214,7 @@ fn communities_of_every_kind_are_sorted_and_unique_on_the_wire() {
     assert_eq!(body[24..], hex(lists));
 }
 
-// req: A12
+// req: !A12
 #[test]
 fn a_set_is_never_originated() {
     for kind in [SegmentKind::Set, SegmentKind::ConfedSet] {
@@ -225,7 +225,7 @@ fn a_set_is_never_originated() {
     }
 }
 
-// req: A1
+// req: !A1
 #[test]
 fn a_path_with_as_zero_or_with_confederation_segments_outside_is_never_sent() {
     let mut attributes = originated("192.0.2.1");
@@ -257,7 +257,7 @@ fn unknown_attributes_stand_where_their_code_belongs() {
     assert_eq!(error, EncodeError::KnownAttribute(8));
 }
 
-// req: A6
+// req: !A6
 #[test]
 fn attributes_that_leave_no_room_for_a_prefix_are_an_error_and_nothing_is_written() {
     let many =
@@ -282,7 +282,7 @@ fn attributes_that_leave_no_room_for_a_prefix_are_an_error_and_nothing_is_writte
     assert!(encode(2000, MessageLimit::Standard).is_err());
 }
 
-// req: A6
+// req: !A6
 #[test]
 fn an_attribute_above_65535_octets_is_an_error() {
     let communities = (0..16_384).map(Community).collect();
@@ -291,7 +291,7 @@ fn an_attribute_above_65535_octets_is_an_error() {
     assert_eq!(error, EncodeError::Attribute { code: 8, length: 65536 });
 }
 
-// req: A9 E3
+// req: A9, E3
 #[test]
 fn end_of_rib_is_the_least_message_of_its_family() {
     let mut out = Vec::new();
@@ -302,7 +302,7 @@ fn end_of_rib_is_the_least_message_of_its_family() {
     assert_eq!(out, hex("ffffffffffffffffffffffffffffffff 001d 02 0000 0006 80 0f 03 0002 01"));
 }
 
-// req: A5
+// req: !A5
 #[test]
 fn withdrawals_are_the_only_thing_in_their_message() {
     let ipv4 = withdraw(Family::Ipv4Unicast, &[v4("10.0.0.0/8"), v4("10.1.0.0/16")], MessageLimit::Standard);
@@ -359,7 +359,7 @@ fn a_hundred_thousand_host_routes_fill_124_messages() {
     assert_eq!(count, 100_000);
 }
 
-// req: A4
+// req: !A4
 #[test]
 fn the_extended_length_of_mp_reach_begins_at_256_octets() {
     // 22 octets before the prefixes; 13 host routes of 17 octets are 221, a /80 and a /88 are 11 and 12.
@@ -375,7 +375,7 @@ fn the_extended_length_of_mp_reach_begins_at_256_octets() {
     assert_eq!(long[0].1[23..27], [0x90, 14, 1, 0]);
 }
 
-// req: A11
+// req: !A11
 #[test]
 fn messages_are_tight_whatever_room_the_attributes_leave() {
     // ::/0 takes one octet, so every octet of room can be used.
@@ -473,7 +473,7 @@ proptest! {
         ProptestConfig::default().cases.min(64).max(ProptestConfig::default().cases / 8)
     ))]
 
-    // req: A4 A5 A11
+    // req: A4, A5, A11
     #[test]
     fn announcements_decode_to_the_same_table(
         (family, prefixes) in table(),
@@ -503,7 +503,7 @@ proptest! {
         prop_assert_eq!(decoded, prefixes);
     }
 
-    // req: A5 A11
+    // req: A5, A11
     #[test]
     fn withdrawals_decode_to_the_same_table((family, prefixes) in table(), limit in limit()) {
         let messages = withdraw(family, &prefixes, limit);

@@ -65,7 +65,7 @@ fn assert_accepted(octets: &[u8], context: &UpdateContext) {
     assert_eq!((classified.action(), classified.fault()), (Action::Accept, None));
 }
 
-// req: U1
+// req: !U1
 #[test]
 fn lengths_that_do_not_fit_the_message_are_fatal() {
     let bodies = ["0001 0000", "0000 0001", "0003 00 0000 00", "ffff 0000", "0000 ffff 40"];
@@ -98,7 +98,7 @@ fn a_complete_update_is_accepted_on_both_kinds_of_session() {
     assert_eq!(reach[0].prefixes.clone().collect::<Vec<_>>(), [prefix("198.51.100.0/24")]);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn an_attribute_that_overruns_its_section_withdraws_what_the_total_length_locates() {
     for rest in ["80 04 05 00000032", "80", "80 04", "90 04 00", "80 04 04 000000"] {
@@ -106,7 +106,7 @@ fn an_attribute_that_overruns_its_section_withdraws_what_the_total_length_locate
     }
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn an_attribute_of_no_octets_is_malformed_unless_it_may_be_empty() {
     let withdrawing = [("40 01 00", 1), ("40 03 00", 3), ("80 04 00", 4), ("c0 08 00", 8)];
@@ -127,7 +127,7 @@ fn an_attribute_of_no_octets_is_malformed_unless_it_may_be_empty() {
     assert_accepted(&announce(&[ORIGIN, "40 02 00", NEXT_HOP, LOCAL_PREF]), &internal());
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn wrong_optional_or_transitive_bits_withdraw() {
     let wrong = [("80 01 01 00", 1), ("c0 01 01 00", 1), ("00 01 01 00", 1)];
@@ -147,7 +147,7 @@ fn the_partial_and_the_unused_bits_do_not_matter() {
     assert_accepted(&octets, &external());
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn wrong_flags_on_a_multiprotocol_attribute_reset() {
     let reach = REACH.replacen("80", "c0", 1);
@@ -155,7 +155,7 @@ fn wrong_flags_on_a_multiprotocol_attribute_reset() {
     assert_reset(&update(&[], &hex("40 0f 03 000201"), &[]), &external(), 9, "40 0f 03 000201");
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn a_missing_mandatory_attribute_withdraws() {
     let cases = [([PATH, NEXT_HOP], 1), ([ORIGIN, NEXT_HOP], 2), ([ORIGIN, PATH], 3)];
@@ -175,14 +175,14 @@ fn withdrawals_need_no_attributes() {
     assert_eq!(classified.withdrawn().collect::<Vec<_>>(), [prefix("198.51.100.0/24")]);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn an_unknown_well_known_attribute_resets() {
     assert_reset(&complete_and("40 63 02 0102"), &external(), 2, "40 63 02 0102");
     assert_reset(&update(&[], &hex("00 0b 00"), &[]), &external(), 2, "00 0b 00");
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn unknown_optional_attributes_are_kept_only_when_transitive() {
     let octets = complete_and("c0 63 02 0102 80 64 01 07 c0 80 00");
@@ -193,7 +193,7 @@ fn unknown_optional_attributes_are_kept_only_when_transitive() {
     assert_eq!(other, [kept(99, &[1, 2]), kept(128, &[])]);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn a_second_multiprotocol_attribute_resets() {
     let octets = update(&[], &hex(&[REACH, REACH, ORIGIN, PATH].concat()), &[]);
@@ -202,7 +202,7 @@ fn a_second_multiprotocol_attribute_resets() {
     assert_reset(&octets, &external(), 1, "");
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn of_other_duplicates_the_first_is_used() {
     let octets = complete_and("80 04 04 00000001 80 04 04 00000002 80 04 01 00");
@@ -215,7 +215,7 @@ fn of_other_duplicates_the_first_is_used() {
     assert_eq!(other, [OtherAttribute { code: 99, value: vec![1] }]);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn origin_must_be_one_octet_up_to_two() {
     for (text, origin) in
@@ -230,7 +230,7 @@ fn origin_must_be_one_octet_up_to_two() {
     assert_withdrawn(&announce(&["40 01 02 0000", PATH, NEXT_HOP]), &external(), Fault::Length(1));
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn a_path_must_be_a_list_of_whole_segments() {
     let bad = [
@@ -247,7 +247,7 @@ fn a_path_must_be_a_list_of_whole_segments() {
     }
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn as_zero_in_a_path_withdraws() {
     let path = "40 02 0a 02 02 0000fc01 00000000";
@@ -256,7 +256,7 @@ fn as_zero_in_a_path_withdraws() {
     assert_withdrawn(&announce(&[ORIGIN, set, NEXT_HOP]), &external(), Fault::AsZero(2));
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn a_path_must_begin_with_the_external_peer_unless_that_is_switched_off() {
     let paths = ["40 02 06 02 01 0000fc02", "40 02 00", "40 02 06 01 01 0000fc01"];
@@ -269,7 +269,7 @@ fn a_path_must_begin_with_the_external_peer_unless_that_is_switched_off() {
     }
 }
 
-// req: R5 C3
+// req: C3, R5
 #[test]
 fn an_old_peer_with_a_long_number_begins_its_paths_with_as_trans() {
     let remote = Asn::new(4_200_000_001);
@@ -301,7 +301,7 @@ fn received_sets_are_refused_on_demand() {
     assert_accepted(&complete_and(""), &strict);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn next_hop_and_med_have_four_octets() {
     for next_hop in ["40 03 03 c00002", "40 03 05 c000020100", "40 03 10 20010db8000000000000000000000001"] {
@@ -312,7 +312,7 @@ fn next_hop_and_med_have_four_octets() {
     }
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn a_next_hop_that_is_no_host_withdraws() {
     for next_hop in ["40 03 04 00000000", "40 03 04 e0000001", "40 03 04 ffffffff"] {
@@ -332,7 +332,7 @@ fn a_next_hop_attribute_is_ignored_when_only_mp_reach_has_routes() {
     }
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn local_preference_is_discarded_outside_and_needs_four_octets_inside() {
     for local_pref in [LOCAL_PREF, "40 05 00", "c0 05 04 00000064"] {
@@ -347,7 +347,7 @@ fn local_preference_is_discarded_outside_and_needs_four_octets_inside() {
     assert_eq!(attributes.local_pref, None);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn malformed_aggregation_attributes_are_discarded() {
     assert_discarded(&complete_and("40 06 01 00"), &external(), Fault::Length(6));
@@ -364,7 +364,7 @@ fn malformed_aggregation_attributes_are_discarded() {
     assert_accepted(&complete_and("40 06 00 c0 07 08 0000fc01 01020304"), &external());
 }
 
-// req: R5 C8
+// req: !C8, !R5
 #[test]
 fn lists_of_communities_have_whole_entries() {
     let bad = [
@@ -384,7 +384,7 @@ fn lists_of_communities_have_whole_entries() {
     assert_eq!(attributes.large_communities, [LargeCommunity::new(1, 2, 3)]);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn route_reflection_attributes_are_for_internal_sessions() {
     for (attribute, code) in [("80 09 04 01010101", 9), ("80 0a 04 02020202", 10), ("80 09 01 01", 9)] {
@@ -400,7 +400,7 @@ fn route_reflection_attributes_are_for_internal_sessions() {
     assert_eq!(attributes.cluster_list, [[2, 2, 2, 2].into(), std::net::Ipv4Addr::from([1, 1, 1, 1])]);
 }
 
-// req: R5 C3
+// req: !C3, !R5
 #[test]
 fn as4_attributes_from_a_new_peer_are_discarded() {
     for (attribute, code) in
@@ -410,7 +410,7 @@ fn as4_attributes_from_a_new_peer_are_discarded() {
     }
 }
 
-// req: R5 C3
+// req: !C3, !R5
 #[test]
 fn malformed_as4_attributes_of_an_old_peer_are_discarded() {
     let old = UpdateContext { asn_width: AsnWidth::Two, ..external() };
@@ -450,7 +450,7 @@ fn the_real_path_of_an_old_peer_is_rebuilt() {
     assert_eq!(path_of(path, confederation).0, "64513 4200000001 4200000002");
 }
 
-// req: R5 C2
+// req: !C2, !R5
 #[test]
 fn mp_reach_must_be_readable() {
     let bad = [
@@ -485,7 +485,7 @@ fn a_next_hop_of_32_octets_has_a_link_local_part() {
     assert_eq!(next_hop.address().to_string(), "fe80::1");
 }
 
-// req: C6
+// req: !C6
 #[test]
 fn ipv4_routes_have_an_ipv6_next_hop_only_when_that_was_agreed() {
     let reach = "80 0e 19 0001 01 10 20010db8000000000000000000000001 00 18 c63364";
@@ -499,7 +499,7 @@ fn ipv4_routes_have_an_ipv6_next_hop_only_when_that_was_agreed() {
     assert_eq!(reach[0].prefixes.family(), Family::Ipv4Unicast);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn mp_unreach_must_be_readable() {
     for unreach in ["80 0f 00", "80 0f 02 0002", "80 0f 04 0002 01 81", "80 0f 05 0002 01 20 20"] {
@@ -511,7 +511,7 @@ fn mp_unreach_must_be_readable() {
     assert_eq!(classified.withdrawn().collect::<Vec<_>>(), [prefix("2001:db8:1::/48")]);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn an_unreadable_family_can_be_disabled_instead() {
     let context = UpdateContext { unreadable: OnUnreadable::DisableFamily, ..external() };
@@ -527,7 +527,7 @@ fn an_unreadable_family_can_be_disabled_instead() {
     assert_reset(&update(&[], &hex("80 0f 02 0002"), &[]), &context, 9, "80 0f 02 0002");
 }
 
-// req: C1
+// req: !C1
 #[test]
 fn routes_of_a_family_that_was_not_agreed_are_ignored() {
     let only = |family| UpdateContext { families: Families::only(family), ..external() };
@@ -546,7 +546,7 @@ fn routes_of_a_family_that_was_not_agreed_are_ignored() {
     assert_eq!(classify(&octets, &external()).action(), Action::DiscardAttribute);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn a_malformed_prefix_outside_the_attributes_resets() {
     let attributes = hex(&[ORIGIN, PATH, NEXT_HOP].concat());
@@ -557,7 +557,7 @@ fn a_malformed_prefix_outside_the_attributes_resets() {
     assert_accepted(&update(&[], &attributes, &hex("00 20 ffffffff 01 80")), &external());
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn an_error_that_would_withdraw_resets_when_there_is_nothing_to_withdraw() {
     assert_reset(&update(&[], &hex("40 01 01 07"), &[]), &external(), 6, "40 01 01 07");
@@ -571,7 +571,7 @@ fn an_error_that_would_withdraw_resets_when_there_is_nothing_to_withdraw() {
     assert_accepted(&update(&[], &hex(ORIGIN), &[]), &external());
 }
 
-// req: R5 C1
+// req: !C1, !R5
 #[test]
 fn ignored_routes_are_something_to_withdraw() {
     let ipv6_only = UpdateContext { families: Families::only(Family::Ipv6Unicast), ..external() };
@@ -580,7 +580,7 @@ fn ignored_routes_are_something_to_withdraw() {
     assert_eq!(classified_as(&update(&[], &hex("80 04 01 00"), &[])), Action::ResetSession);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn the_strongest_of_several_faults_counts() {
     let discard_and_withdraw = complete_and("40 06 01 00 80 04 01 00");
@@ -591,7 +591,7 @@ fn the_strongest_of_several_faults_counts() {
     assert!(Action::TreatAsWithdraw < Action::DisableFamily && Action::DisableFamily < Action::ResetSession);
 }
 
-// req: R5
+// req: !R5
 #[test]
 fn every_route_of_a_message_is_treated_as_withdrawn() {
     let attributes = hex(&[REACH, "40 01 01 07", PATH, NEXT_HOP, "80 0f 08 0002 01 20 20010db9"].concat());
@@ -613,7 +613,7 @@ fn end_of_rib_is_recognised_in_every_family() {
     assert_eq!(marker(&update(&[], &hex("80 0f 03 001946"), &[])), Some(foreign));
 }
 
-// req: E3
+// req: !E3
 #[test]
 fn what_carries_routes_or_other_attributes_is_no_end_of_rib() {
     let marker = |octets: &[u8]| classify(octets, &external()).end_of_rib();
