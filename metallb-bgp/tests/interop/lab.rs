@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// How long anything in these tests may take.
@@ -114,6 +116,13 @@ impl Lab {
             .spawn()
             .unwrap();
         self.children.push((program.to_owned(), child));
+    }
+
+    /// Sends a signal to a daemon of this lab.
+    pub(crate) fn signal(&self, program: &str, signal: Signal) {
+        let named = |(name, _): &&(String, Child)| Path::new(name).ends_with(program);
+        let (_, child) = self.children.iter().find(named).unwrap();
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
     }
 
     /// Starts a program in the speaker's namespace; the caller ends it.

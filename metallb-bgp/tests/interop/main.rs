@@ -12,8 +12,13 @@
 )]
 
 mod basics;
+mod capabilities;
 mod graceful;
+mod hops;
 mod lab;
+mod long_lived;
+mod matrix;
+mod operations;
 mod routers;
 mod security;
 #[path = "../support/mod.rs"]
