@@ -1,4 +1,4 @@
-//! The compliance ledgers name exactly the tests there are.
+//! The compliance ledgers name exactly the tests there are, and what must be has tests of both kinds.
 //!
 //! A test says what it proves in a comment, `// req: H1, !H2`: that the first is done, and what happens where the
 //! second is broken. `UPDATE_GOLDEN=1` writes the columns that follow from these comments.
@@ -143,6 +143,21 @@ fn ledgers_and_tests_name_each_other() {
     }
 }
 
+#[test]
+fn what_must_be_has_tests_for_and_against() {
+    if is_published() {
+        return;
+    }
+    let proofs = proofs();
+    let musts: BTreeSet<String> =
+        rows().into_iter().filter(|row| row.cells[1] == "must").map(|row| row.cells[0].clone()).collect();
+    let expected: BTreeSet<String> = MUST.into_iter().map(str::to_owned).collect();
+    assert_eq!(musts, expected, "left is what the pages call a must");
+    let lacking = |id: &&String| proofs.get(*id).is_none_or(|tests| tests.iter().any(BTreeSet::is_empty));
+    let lacking: Vec<&String> = musts.iter().filter(lacking).collect();
+    assert!(lacking.is_empty(), "without a test of either kind: {lacking:?}");
+}
+
 /// The cells that follow from the rows of each RFC: its requirements, what their statuses are, and their pages.
 fn by_rfc() -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::<String, [Vec<String>; 3]>::new();
@@ -183,3 +198,11 @@ fn the_index_lists_every_rfc_with_its_requirements() {
 const PAGES: [&str; 2] = ["bgp-wire.md", "bgp-session.md"];
 const INDEX: &str = "bgp.md";
 const COLUMNS: usize = 7;
+
+/// What a speaker must do; all else is a should or a may.
+const MUST: [&str; 61] = [
+    "H1", "H2", "H3", "H4", "H5", "O1", "O2", "O3", "O4", "O5", "O6", "O7", "N1", "N2", "U1", "K1", "F1",
+    "F2", "F3", "F4", "F5", "F6", "F7", "F9", "A1", "A2", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11",
+    "L1", "C1", "C2", "C3", "C4", "C5", "C6", "C10", "R5", "E1", "E2", "E3", "E4", "G1", "G2", "G3", "G4",
+    "G5", "G6", "G7", "G8", "T1", "T4", "T5", "T6", "T7", "T8",
+];

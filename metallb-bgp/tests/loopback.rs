@@ -464,3 +464,32 @@ async fn end_of_rib_waits_no_longer_than_the_deferral_time() {
     let waited = from.elapsed();
     assert!(waited >= std::time::Duration::from_millis(250), "{waited:?}");
 }
+
+// req: !T5
+#[tokio::test]
+async fn a_source_address_or_device_that_is_not_here_is_an_error_in_words() {
+    let (collector, _events) = mk_collector(|_| {});
+    let (speaker, _states) = mk_speaker(1, &[]);
+    let mut peer = mk_dialler(&collector);
+    peer.local_address = Some("203.0.113.77".parse().unwrap());
+    speaker.set_peer("address".into(), peer.clone());
+    peer.local_address = None;
+    peer.bind_device = Some("nosuchdevice".to_owned());
+    speaker.set_peer("device".into(), peer);
+    for name in ["address", "device"] {
+        let down = snapshot_until(&speaker, name, "an error", |s| s.last_error.is_some()).await;
+        let error = down.last_error.unwrap().to_string();
+        assert!(error.starts_with("connecting failed: "), "{error}");
+        assert_eq!((down.counters.established, down.counters.opens_sent), (0, 0));
+    }
+}
+
+// req: !T8
+#[tokio::test]
+async fn a_link_local_peer_without_an_interface_is_an_error_in_words() {
+    let (speaker, _states) = mk_speaker(1, &[]);
+    speaker.set_peer("router".into(), mk_peer("[fe80::1]:179".parse().unwrap(), 64513, 64512));
+    let down = snapshot_until(&speaker, "router", "an error", |s| s.last_error.is_some()).await;
+    let error = down.last_error.unwrap().to_string();
+    assert!(error.starts_with("connecting failed: "), "{error}");
+}

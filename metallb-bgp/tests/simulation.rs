@@ -53,10 +53,17 @@ struct World {
     start: Instant,
     nodes: [Node; 2],
     pipes: Vec<Pipe>,
+    /// The end that dialled learns of a connection before the other one.
+    dialler_first: bool,
 }
 
 fn address(node: usize, port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, u8::try_from(node).unwrap() + 1], port))
+}
+
+/// The BGP identifier of a node: that of node 1 is the higher one.
+fn router_id(node: usize) -> RouterId {
+    RouterId::new(Ipv4Addr::new(10, 0, 0, u8::try_from(node).unwrap() + 1)).unwrap()
 }
 
 impl World {
@@ -69,8 +76,7 @@ impl World {
             config.import = true;
             config.seed = u64::try_from(n).unwrap() + 1;
             change(n, &mut config);
-            let id = RouterId::new(Ipv4Addr::new(10, 0, 0, u8::try_from(n).unwrap() + 1)).unwrap();
-            let mut session = Session::new("peer".into(), config, id);
+            let mut session = Session::new("peer".into(), config, router_id(n));
             session.start(now);
             let mut table = AdvTable::new();
             table.complete();
@@ -84,7 +90,7 @@ impl World {
                 established: 0,
             }
         });
-        let mut world = Self { now, start: now, nodes, pipes: Vec::new() };
+        let mut world = Self { now, start: now, nodes, pipes: Vec::new(), dialler_first: false };
         world.work();
         world
     }
@@ -205,13 +211,20 @@ impl World {
             return self.work();
         }
         let (here, there) = (address(node, 40000), address(1 - node, 179));
-        let accepted = self.nodes[1 - node].session.handle_accepted(self.now, Endpoints::new(there, here));
+        let index = self.pipes.len();
         let mut pipe = Pipe { ends: [None; 2], lanes: [Lane::default(), Lane::default()] };
         pipe.ends[node] = Some(id);
-        pipe.ends[1 - node] = accepted;
-        pipe.lanes[1 - node].closed = accepted.is_none();
         self.pipes.push(pipe);
-        self.nodes[node].session.handle_connected(self.now, id, Endpoints::new(here, there));
+        if self.dialler_first {
+            self.nodes[node].session.handle_connected(self.now, id, Endpoints::new(here, there));
+            self.work();
+        }
+        let accepted = self.nodes[1 - node].session.handle_accepted(self.now, Endpoints::new(there, here));
+        self.pipes[index].ends[1 - node] = accepted;
+        self.pipes[index].lanes[1 - node].closed = accepted.is_none();
+        if !self.dialler_first {
+            self.nodes[node].session.handle_connected(self.now, id, Endpoints::new(here, there));
+        }
         self.work();
     }
 
@@ -255,12 +268,54 @@ impl World {
         self.work();
     }
 
+    /// One end of a pipe breaks; the other one is told nothing.
+    fn vanish(&mut self, node: usize, index: usize) {
+        let pipe = &mut self.pipes[index];
+        pipe.lanes[node].closed = true;
+        for lane in &mut pipe.lanes {
+            lane.octets.clear();
+            lane.told = true;
+        }
+        if let Some(id) = pipe.ends[node].take() {
+            let error = Some(std::io::ErrorKind::ConnectionReset);
+            self.nodes[node].session.handle_closed(self.now, id, error);
+        }
+        self.work();
+    }
+
     fn advance(&mut self, by: Duration) {
         self.now += by;
         for node in &mut self.nodes {
             node.session.handle_timeout(self.now);
+            let next = node.session.next_timeout();
+            assert!(next.is_none_or(|next| next > self.now), "a timer is due and was not seen to");
         }
         self.work();
+    }
+
+    /// Stops both sessions: nothing may be left of them, no timer, no connection, no place in the table.
+    fn finish(mut self) {
+        for node in &mut self.nodes {
+            node.session.stop(self.now, &StopReason::Shutdown(String::new()), &mut node.table);
+        }
+        self.work();
+        for node in &self.nodes {
+            assert_eq!(node.session.state(), State::Idle);
+            assert_eq!(node.session.next_timeout(), None, "a timer is left");
+            assert_eq!(node.session.connections().count(), 0);
+            assert!(!node.session.has_events());
+            assert!(node.dials.is_empty(), "an attempt to connect is left");
+            let snapshot = node.session.snapshot(&node.table);
+            assert_eq!((snapshot.advertised_v4, snapshot.queued_octets), (0, 0));
+        }
+        assert!(self.pipes.iter().all(|pipe| pipe.ends.iter().all(Option::is_none)));
+    }
+
+    /// Delivers everything that is under way and what follows from it.
+    fn drain(&mut self) {
+        while (0..self.pipes.len()).any(|index| {
+            [0, 1].into_iter().fold(false, |moved, node| moved | self.deliver(node, index, usize::MAX))
+        }) {}
     }
 
     fn set(&mut self, node: usize, prefix: u8, community: Option<u32>) {
@@ -351,9 +406,10 @@ fn both_sides_learn_the_tables_of_the_other() {
 #[test]
 fn collisions_end_with_one_connection_in_every_order_of_events() {
     // Which dial arrives first, and which octets come first: 2 × 2 × every interleaving of the OPENs.
-    for first in [0, 1] {
+    for (first, dialler_first) in [(0, false), (1, false), (0, true), (1, true)] {
         for order in 0_u32..256 {
             let mut world = World::new(quick);
+            world.dialler_first = dialler_first;
             world.connect(first, true);
             world.connect(1 - first, true);
             assert_eq!(world.pipes.len(), 2);
@@ -367,6 +423,19 @@ fn collisions_end_with_one_connection_in_every_order_of_events() {
             }
             let alive = world.pipes.iter().filter(|pipe| pipe.ends.iter().all(Option::is_some));
             assert_eq!(alive.count(), 1);
+            world.finish();
+        }
+    }
+}
+
+/// Both ends dial; both OPENs on both pipes arrive before any KEEPALIVE.
+fn collide(world: &mut World) {
+    world.connect(0, true);
+    world.connect(1, true);
+    for index in [0, 1] {
+        let lanes = [0, 1].map(|node| world.pipes[index].lanes[node].octets.len());
+        for node in [0, 1] {
+            world.deliver(node, index, lanes[node]);
         }
     }
 }
@@ -375,50 +444,109 @@ fn collisions_end_with_one_connection_in_every_order_of_events() {
 #[test]
 fn the_connection_of_the_higher_identifier_survives() {
     let mut world = World::new(quick);
-    world.connect(0, true);
-    world.connect(1, true);
-    // Both OPENs on both pipes, before any KEEPALIVE.
-    for index in [0, 1] {
-        let lanes = [0, 1].map(|node| world.pipes[index].lanes[node].octets.len());
-        for node in [0, 1] {
-            world.deliver(node, index, lanes[node]);
-        }
-    }
+    collide(&mut world);
     world.settle();
     assert!(world.pipes[0].ends.iter().all(Option::is_none), "node 0 has the lower identifier");
     assert!(world.pipes[1].ends.iter().all(Option::is_some));
     assert!(world.nodes.iter().all(|node| node.established == 1));
 }
 
-// req: H4
-#[test]
-fn octets_may_be_split_anywhere() {
+/// A world in which both ends have something to say, before the first octet.
+fn world_with_tables(size: u8) -> World {
     let mut world = World::new(quick);
-    for prefix in 0..20 {
+    for prefix in 0..size {
         world.set(0, prefix, Some(u32::from(prefix)));
+        world.set(1, prefix, Some(u32::from(prefix) + 100));
     }
     world.connect(0, true);
-    for _ in 0..2000 {
+    world
+}
+
+/// How many octets each end says until both have everything.
+fn conversation(size: u8) -> [usize; 2] {
+    let mut world = world_with_tables(size);
+    let mut said = [0, 0];
+    loop {
+        let moved = [0, 1].map(|node| {
+            let count = world.pipes[0].lanes[node].octets.len();
+            said[node] += count;
+            world.deliver(node, 0, count)
+        });
+        if moved == [false, false] {
+            assert!(world.is_settled());
+            return said;
+        }
+    }
+}
+
+fn assert_learnt(world: &World) {
+    assert!(world.is_settled(), "{}", world.describe());
+    for node in &world.nodes {
+        let counters = node.session.snapshot(&node.table).counters;
+        assert_eq!((counters.established, counters.notifications_sent), (1, 0));
+        assert_eq!((counters.attributes_discarded, counters.treated_as_withdraw), (0, 0));
+    }
+}
+
+// req: H4
+#[test]
+fn octets_may_come_one_by_one() {
+    let mut world = world_with_tables(4);
+    while !world.is_settled() {
         world.deliver(0, 0, 1);
         world.deliver(1, 0, 1);
     }
-    assert_eq!(world.nodes[1].received.len(), 20);
-    assert_eq!(world.nodes[1].received, world.nodes[0].announced);
+    assert_learnt(&world);
+    world.finish();
 }
 
-// req: !F2
+// req: H4
+#[test]
+fn octets_may_be_split_anywhere() {
+    let said = conversation(4);
+    for node in [0, 1] {
+        for cut in 0..said[node] {
+            let mut world = world_with_tables(4);
+            let mut left = cut;
+            // Up to the cut in large pieces, then a pause in this direction while the other one goes on.
+            while left > 0 {
+                let count = left.min(world.pipes[0].lanes[node].octets.len());
+                world.deliver(node, 0, count);
+                left -= count;
+                let other = world.deliver(1 - node, 0, usize::MAX);
+                assert!(count > 0 || other, "both wait for each other at {left} of {cut}");
+            }
+            world.deliver(1 - node, 0, usize::MAX);
+            world.drain();
+            assert_learnt(&world);
+            world.finish();
+        }
+    }
+}
+
+// req: !F2, F4
 #[test]
 fn a_reset_at_any_octet_is_survived() {
-    for cut in 0..160 {
-        let mut world = World::new(quick);
-        world.set(0, 1, Some(1));
-        world.connect(0, true);
-        for _ in 0..cut {
-            world.deliver(0, 0, 1);
-            world.deliver(1, 0, 1);
+    let said = conversation(2);
+    for cut in 0..=said[0].max(said[1]) {
+        // Both directions at the same pace; one of them ahead of the other; an end that is told nothing.
+        let all = usize::MAX;
+        for (paces, told) in [([1, 1], true), ([1, all], true), ([all, 1], true), ([1, 1], false)] {
+            let mut world = world_with_tables(2);
+            for _ in 0..cut {
+                for node in [0, 1] {
+                    world.deliver(node, 0, paces[node]);
+                }
+            }
+            if told {
+                world.reset(0);
+            } else {
+                world.vanish(cut % 2, 0);
+            }
+            let took = world.settle();
+            assert!(took < Duration::from_secs(600), "cut {cut}: {took:?}");
+            world.finish();
         }
-        world.reset(0);
-        world.settle();
     }
 }
 
@@ -489,8 +617,7 @@ fn a_restarted_peer_replaces_its_connection() {
     let before = sent(&world);
     // Node 0 dies without a word and comes back.
     let config = world.nodes[0].session.config().clone();
-    let id = RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).unwrap();
-    let mut session = Session::new("peer".into(), config, id);
+    let mut session = Session::new("peer".into(), config, router_id(0));
     session.start(world.now);
     let announced: BTreeSet<IpNetwork> = world.nodes[0].announced.keys().copied().collect();
     world.nodes[0].session = session;
@@ -512,7 +639,124 @@ fn a_restarted_peer_replaces_its_connection() {
     assert_eq!(sent(&world), before, "no NOTIFICATION on the old connection");
 }
 
-// req: !G5
+// req: !G7
+#[test]
+fn a_second_connection_of_a_peer_without_graceful_restart_is_refused() {
+    let mut world = World::new(quick);
+    world.settle();
+    let live = world.pipes.iter().position(|pipe| pipe.ends.iter().all(Option::is_some)).unwrap();
+    let opened_by_peer = world.nodes[1].session.connections().count();
+    assert_eq!(opened_by_peer, 1);
+    for n in [0, 1] {
+        let ends = Endpoints::new(address(n, 179), address(1 - n, 40001));
+        let now = world.now;
+        let second = world.nodes[n].session.handle_accepted(now, ends);
+        if let Some(second) = second {
+            // Followed until it says OPEN, as the established one was dialled from here.
+            world.nodes[n].session.handle_closed(now, second, None);
+        }
+        world.work();
+        assert_eq!((world.nodes[n].state, world.nodes[n].established), (State::Established, 1));
+    }
+    assert!(world.pipes[live].ends.iter().all(Option::is_some));
+    world.finish();
+}
+
+// req: !F5
+#[test]
+fn an_established_connection_outlives_a_later_one_unless_told_otherwise() {
+    for (node, detect, survives) in [(0, false, true), (1, false, true), (0, true, false), (1, true, true)] {
+        // Node 1 has the higher identifier: what it dials is kept in a collision.
+        let mut world = World::new(|n, config| {
+            quick(n, config);
+            config.collision_detect_established = detect;
+            config.passive = n != node;
+        });
+        world.connect(node, true);
+        world.drain();
+        assert!(world.is_settled());
+        let other = 1 - node;
+        let now = world.now;
+        let mut config = world.nodes[other].session.config().clone();
+        config.passive = false;
+        // The other end dials now: an attempt of a session of its own that reaches this one.
+        let ends = Endpoints::new(address(node, 179), address(other, 40001));
+        let second = world.nodes[node].session.handle_accepted(now, ends).unwrap();
+        let mut late = Session::new("late".into(), config, router_id(other));
+        let mut table = AdvTable::new();
+        late.start(now);
+        let Some(Effect::Connect(id)) = late.poll_effect(&mut table) else { panic!("dials") };
+        late.handle_connected(now, id, Endpoints::new(address(other, 40001), address(node, 179)));
+        let mut open = Vec::new();
+        assert!(late.poll_transmit(now, id, &mut table, &mut open));
+        world.nodes[node].session.handle_data(now, second, &open);
+        world.work();
+        let up = world.nodes[node].state == State::Established;
+        assert_eq!(up, survives, "dialled by {node}, detection {detect}");
+    }
+}
+
+// req: F5
+#[test]
+fn equal_identifiers_are_decided_by_the_as_number() {
+    let mut world = World::new(|n, config| {
+        quick(n, config);
+        config.router_id = Some(router_id(7));
+    });
+    collide(&mut world);
+    world.settle();
+    assert!(world.pipes[0].ends.iter().all(Option::is_none), "AS 64512 is the lower one");
+    assert!(world.pipes[1].ends.iter().all(Option::is_some), "AS 64513 dialled this one");
+    world.finish();
+}
+
+/// Two settled ends, of which the first says so much in so long a time.
+fn keepalives(hold_time: u16, configured: Option<Duration>, changes: u32) -> (u64, u64) {
+    let mut world = World::new(|_, config| {
+        config.hold_time = HoldTime::from_secs(hold_time).unwrap();
+        config.keepalive_time = configured;
+    });
+    world.settle();
+    let counters = |world: &World| {
+        let node = &world.nodes[0];
+        node.session.snapshot(&node.table).counters
+    };
+    let before = counters(&world);
+    for step in 0..600_u32 {
+        if changes > 0 && step % (600 / changes) == 0 {
+            world.set(0, 1, Some(step));
+        }
+        world.advance(Duration::from_millis(100));
+        world.drain();
+        assert!(world.nodes.iter().all(|node| node.state == State::Established));
+    }
+    let after = counters(&world);
+    world.finish();
+    (after.keepalives_sent - before.keepalives_sent, after.updates_sent - before.updates_sent)
+}
+
+// req: K1
+#[test]
+fn keepalives_come_at_a_third_of_the_hold_time_or_as_configured() {
+    // With jitter an interval is three quarters to all of what it says.
+    let within =
+        |(sent, _): (u64, u64), interval: u64| (60 / interval..=60 * 4 / (3 * interval) + 1).contains(&sent);
+    assert!(within(keepalives(9, None, 0), 3));
+    assert!(within(keepalives(90, None, 0), 30));
+    assert!(within(keepalives(90, Some(Duration::from_secs(5)), 0), 5));
+    assert!(within(keepalives(9, Some(Duration::from_secs(60)), 0), 3), "longer than a third does not count");
+}
+
+// req: !K1
+#[test]
+fn keepalives_are_left_out_without_a_hold_time_and_while_updates_say_the_same() {
+    assert_eq!(keepalives(0, None, 0), (0, 0));
+    assert_eq!(keepalives(9, None, 60), (0, 60), "an UPDATE each second");
+    let (sent, _) = keepalives(9, Some(Duration::from_millis(1)), 0);
+    assert!(sent <= 81, "never more often than each second, less jitter: {sent}");
+}
+
+// req: !F3, !G5
 #[test]
 fn a_stopped_session_stays_stopped() {
     let mut world = World::new(quick);
@@ -564,6 +808,7 @@ proptest! {
         delay_open: bool,
         graceful: bool,
         detect: bool,
+        dialler_first: bool,
     ) {
         let mut world = World::new(|n, config| {
             quick(n, config);
@@ -571,6 +816,7 @@ proptest! {
             config.graceful_restart = graceful.then(GracefulRestart::default);
             config.collision_detect_established = detect;
         });
+        world.dialler_first = dialler_first;
         for op in ops {
             match op {
                 Op::Connect(node, ok) => world.connect(usize::from(node), ok),
@@ -590,6 +836,7 @@ proptest! {
             }
         }
         world.settle();
+        world.finish();
     }
 }
 
