@@ -41,29 +41,50 @@ impl AttributeBlock {
         family: Family,
         encoding: PathEncoding,
     ) -> Result<Self, EncodeError> {
-        let mut head = Vec::new();
-        template::begin(&mut head);
+        let mut block = Self::empty();
+        block.replace(attributes, family, encoding)?;
+        Ok(block)
+    }
+
+    /// A block that announces nothing yet.
+    pub(crate) const fn empty() -> Self {
+        Self { family: Family::Ipv4Unicast, place: Place::Nlri, head: Vec::new(), tail: Vec::new() }
+    }
+
+    /// As [`encode`](Self::encode), in the memory of a block that is not needed any more. After an error the block is
+    /// of no use but to be replaced again.
+    pub(crate) fn replace(
+        &mut self,
+        attributes: &Attributes,
+        family: Family,
+        encoding: PathEncoding,
+    ) -> Result<(), EncodeError> {
+        let Self { head, tail, .. } = self;
+        head.clear();
+        tail.clear();
+        template::begin(head);
         head.extend_from_slice(&[0, 0]);
-        match (family, attributes.next_hop) {
+        self.family = family;
+        self.place = match (family, attributes.next_hop) {
             (Family::Ipv4Unicast, NextHop::V4(_)) => {
                 let start = head.len();
-                encode_all(attributes, Place::Nlri, encoding, &mut head)?;
+                encode_all(attributes, Place::Nlri, encoding, head)?;
                 let section = head.len().saturating_sub(start);
                 let length = u16::try_from(section).map_err(|_| too_large(section))?;
                 if let Some(field) = head.get_mut(ATTRIBUTES_LEN_AT..).and_then(|rest| rest.first_chunk_mut())
                 {
                     *field = length.to_be_bytes();
                 }
-                Ok(Self { family, place: Place::Nlri, head, tail: Vec::new() })
+                Place::Nlri
             }
-            (Family::Ipv6Unicast, NextHop::V4(_)) => Err(EncodeError::NextHop(family)),
+            (Family::Ipv6Unicast, NextHop::V4(_)) => return Err(EncodeError::NextHop(family)),
             (_, NextHop::V6 { global, link_local }) => {
-                begin_mp_reach(family, global, link_local, &mut head);
-                let mut tail = Vec::new();
-                encode_all(attributes, Place::Multiprotocol, encoding, &mut tail)?;
-                Ok(Self { family, place: Place::Multiprotocol, head, tail })
+                begin_mp_reach(family, global, link_local, head);
+                encode_all(attributes, Place::Multiprotocol, encoding, tail)?;
+                Place::Multiprotocol
             }
-        }
+        };
+        Ok(())
     }
 
     /// The family whose routes can be announced with this block.
@@ -110,8 +131,7 @@ fn encode_all(
     let other = check_other(&attributes.other)?;
     let mut section = Section { out, other: &other };
     section.put(WELL_KNOWN, iana::ATTR_ORIGIN, &[origin(attributes.origin)])?;
-    let octets = path_octets(path, encoding.asn_width);
-    section.put(WELL_KNOWN, iana::ATTR_AS_PATH, &octets)?;
+    section.put_path(WELL_KNOWN, iana::ATTR_AS_PATH, path, encoding.asn_width)?;
     if let (Place::Nlri, NextHop::V4(address)) = (place, attributes.next_hop) {
         section.put(WELL_KNOWN, iana::ATTR_NEXT_HOP, &address.octets())?;
     }
@@ -179,9 +199,8 @@ fn encode_as4(
     if !attributes.as_path.asns().all(Asn::is_mappable) {
         let confederation = |segment: &&AsPathSegment| segment.kind != SegmentKind::ConfedSequence;
         let path = AsPath(attributes.as_path.0.iter().filter(confederation).cloned().collect());
-        let octets = path_octets(&path, AsnWidth::Four);
-        if !octets.is_empty() {
-            section.put(OPTIONAL_TRANSITIVE, iana::ATTR_AS4_PATH, &octets)?;
+        if path_len(&path, AsnWidth::Four) != 0 {
+            section.put_path(OPTIONAL_TRANSITIVE, iana::ATTR_AS4_PATH, &path, AsnWidth::Four)?;
         }
     }
     match attributes.aggregator {
@@ -202,12 +221,25 @@ struct Section<'a> {
 }
 
 impl Section<'_> {
-    fn put(&mut self, flags: u8, code: u8, value: &[u8]) -> Result<(), EncodeError> {
+    /// Puts everything of an attribute but its value, of which the caller appends `length` octets.
+    fn begin(&mut self, flags: u8, code: u8, length: usize) -> Result<(), EncodeError> {
         while let Some((first, rest)) = self.other.split_first().filter(|(first, _)| first.code < code) {
             put_attribute(OTHER, first.code, &first.value, self.out)?;
             self.other = rest;
         }
-        put_attribute(flags, code, value, self.out)
+        begin_attribute(flags, code, length, self.out)
+    }
+
+    fn put(&mut self, flags: u8, code: u8, value: &[u8]) -> Result<(), EncodeError> {
+        self.begin(flags, code, value.len())?;
+        self.out.extend_from_slice(value);
+        Ok(())
+    }
+
+    fn put_path(&mut self, flags: u8, code: u8, path: &AsPath, width: AsnWidth) -> Result<(), EncodeError> {
+        self.begin(flags, code, path_len(path, width))?;
+        put_segments(path, width, self.out);
+        Ok(())
     }
 
     /// Puts a list of values sorted and without duplicates; nothing for an empty list.
@@ -217,14 +249,27 @@ impl Section<'_> {
         list: &[T],
         octets: fn(T) -> [u8; N],
     ) -> Result<(), EncodeError> {
-        if list.is_empty() {
-            return Ok(());
+        if list.is_sorted_by(|a, b| a < b) {
+            return self.put_sorted(code, list, octets);
         }
         let mut sorted = list.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
-        let value: Vec<u8> = sorted.into_iter().flat_map(octets).collect();
-        self.put(OPTIONAL_TRANSITIVE, code, &value)
+        self.put_sorted(code, &sorted, octets)
+    }
+
+    fn put_sorted<T: Copy, const N: usize>(
+        &mut self,
+        code: u8,
+        list: &[T],
+        octets: fn(T) -> [u8; N],
+    ) -> Result<(), EncodeError> {
+        if list.is_empty() {
+            return Ok(());
+        }
+        self.begin(OPTIONAL_TRANSITIVE, code, list.len().saturating_mul(N))?;
+        list.iter().for_each(|value| self.out.extend_from_slice(&octets(*value)));
+        Ok(())
     }
 
     fn finish(self) -> Result<(), EncodeError> {
@@ -233,20 +278,38 @@ impl Section<'_> {
 }
 
 fn put_attribute(flags: u8, code: u8, value: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    if let Ok(length) = u8::try_from(value.len()) {
-        out.extend_from_slice(&[flags, code, length]);
-    } else {
-        let length = u16::try_from(value.len());
-        let length = length.map_err(|_| EncodeError::Attribute { code, length: value.len() })?;
-        out.extend_from_slice(&[flags | iana::FLAG_EXTENDED_LENGTH, code]);
-        out.extend_from_slice(&length.to_be_bytes());
-    }
+    begin_attribute(flags, code, value.len(), out)?;
     out.extend_from_slice(value);
     Ok(())
 }
 
-fn path_octets(path: &AsPath, width: AsnWidth) -> Vec<u8> {
-    let mut octets = Vec::new();
+/// Appends flags, type and length of an attribute.
+fn begin_attribute(flags: u8, code: u8, length: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if let Ok(length) = u8::try_from(length) {
+        out.extend_from_slice(&[flags, code, length]);
+        return Ok(());
+    }
+    let length = u16::try_from(length).map_err(|_| EncodeError::Attribute { code, length })?;
+    out.extend_from_slice(&[flags | iana::FLAG_EXTENDED_LENGTH, code]);
+    out.extend_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+/// Octets of a path's segments.
+fn path_len(path: &AsPath, width: AsnWidth) -> usize {
+    let asn = match width {
+        AsnWidth::Two => 2,
+        AsnWidth::Four => 4,
+    };
+    let segment = |segment: &AsPathSegment| {
+        let asns = segment.asns.len();
+        let headers = asns.div_ceil(AsPathSegment::MAX_ASNS).saturating_mul(2);
+        asns.saturating_mul(asn).saturating_add(headers)
+    };
+    path.0.iter().map(segment).fold(0, usize::saturating_add)
+}
+
+fn put_segments(path: &AsPath, width: AsnWidth, out: &mut Vec<u8>) {
     for segment in &path.0 {
         let kind = match segment.kind {
             SegmentKind::Set => iana::SEGMENT_SET,
@@ -255,13 +318,12 @@ fn path_octets(path: &AsPath, width: AsnWidth) -> Vec<u8> {
             SegmentKind::ConfedSet => iana::SEGMENT_CONFED_SET,
         };
         for asns in segment.asns.chunks(AsPathSegment::MAX_ASNS) {
-            octets.extend_from_slice(&[kind, u8::try_from(asns.len()).unwrap_or(u8::MAX)]);
+            out.extend_from_slice(&[kind, u8::try_from(asns.len()).unwrap_or(u8::MAX)]);
             for asn in asns {
-                put_asn(*asn, width, &mut octets);
+                put_asn(*asn, width, out);
             }
         }
     }
-    octets
 }
 
 fn put_asn(asn: Asn, width: AsnWidth, out: &mut Vec<u8>) {
