@@ -16,7 +16,6 @@ mod capabilities;
 mod graceful;
 mod hops;
 mod lab;
-mod long_lived;
 mod matrix;
 mod operations;
 mod routers;
