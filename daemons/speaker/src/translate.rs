@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use metallb_arp::responder::{Interface, Scope};
-use metallb_bgp::session::{GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy};
+use metallb_bgp::session::{
+    Authentication, GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy,
+};
 use metallb_bgp::table::{Announcement, RouteAttributes};
 use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId, ZeroRouterId};
 use metallb_core::announce::{InterfaceScope, Route};
@@ -62,9 +64,11 @@ pub(crate) fn session(peer: &Peer) -> Result<PeerConfig, Unsupported> {
         PeerFamilies::Own => OfferedFamilies::Own,
         PeerFamilies::Both => OfferedFamilies::Both,
     };
-    session.md5 = match &peer.password {
-        Some(password) => Some(Md5Key::new(password.reveal()).map_err(|_| Unsupported::Password)?),
-        None => None,
+    session.authentication = match &peer.password {
+        Some(password) => {
+            Authentication::Md5(Md5Key::new(password.reveal()).map_err(|_| Unsupported::Password)?)
+        }
+        None => Authentication::None,
     };
     session.ttl = if peer.ebgp_multi_hop { TtlPolicy::Multihop(255) } else { TtlPolicy::System };
     session.bind_device = peer.vrf.as_ref().map(ToString::to_string);

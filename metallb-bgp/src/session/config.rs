@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Authentication;
 use crate::types::{Asn, HoldTime, RemoteAs, RouterId};
+use crate::wire::open::RolePolicy;
 
 /// The name a user gives to a peer; events, routes and snapshots carry it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,50 +75,10 @@ pub enum TtlPolicy {
     },
 }
 
-/// A TCP MD5 key (RFC 2385). Never shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Md5Key(Arc<[u8]>);
-
-impl Md5Key {
-    /// The longest key the kernel takes.
-    pub const MAX_LEN: usize = 80;
-
-    /// A key with these octets.
-    ///
-    /// # Errors
-    /// [`InvalidKey`] when it is empty or longer than [`Md5Key::MAX_LEN`] octets.
-    pub fn new(key: impl AsRef<[u8]>) -> Result<Self, InvalidKey> {
-        let key = key.as_ref();
-        if key.is_empty() || key.len() > Self::MAX_LEN {
-            return Err(InvalidKey { len: key.len() });
-        }
-        Ok(Self(Arc::from(key)))
-    }
-
-    /// The octets, for the socket option.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Md5Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Md5Key(redacted)")
-    }
-}
-
-/// A TCP MD5 key of impossible length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a TCP MD5 key has 1 to 80 octets, not {len}")]
-pub struct InvalidKey {
-    /// Its length in octets.
-    pub len: usize,
-}
-
 /// Graceful restart as the restarting speaker (RFC 4724, RFC 8538).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GracefulRestart {
-    /// How long the peer keeps our routes while we are away; at most 4095 s. Default 120 s.
+    /// How long the peer keeps our routes while we are away; whole seconds, at most 4095. Default 120 s.
     pub restart_time: Duration,
     /// The F bit of every family: forwarding survived. For a speaker whose data plane is the
     /// kernel this is true unless the node itself has just booted. Default true.
@@ -124,6 +86,10 @@ pub struct GracefulRestart {
     /// The longest wait for [`AdvTable::complete`](crate::table::AdvTable::complete) before
     /// End-of-RIB is sent regardless (RFC 4724 §4.1, Selection_Deferral_Timer). Default 360 s.
     pub selection_deferral: Duration,
+    /// Long-lived graceful restart (RFC 9494): for how long after the restart time a peer that does it, too, keeps
+    /// our routes as a last resort, marked [`LLGR_STALE`](crate::types::Community::LLGR_STALE), whole seconds up to
+    /// 16777215. A route with [`NO_LLGR`](crate::types::Community::NO_LLGR) is not kept. Default `None`: not offered.
+    pub long_lived_stale_time: Option<Duration>,
 }
 
 impl Default for GracefulRestart {
@@ -132,6 +98,7 @@ impl Default for GracefulRestart {
             restart_time: Duration::from_secs(120),
             forwarding_preserved: true,
             selection_deferral: Duration::from_secs(360),
+            long_lived_stale_time: None,
         }
     }
 }
@@ -176,19 +143,25 @@ pub struct PeerConfig {
     pub passive: bool,
     /// DelayOpenTime (RFC 4271 §8.1.1): wait this long for the peer's OPEN before sending ours.
     pub delay_open: Option<Duration>,
-    /// TCP MD5 key. A change restarts the session.
-    pub md5: Option<Md5Key>,
+    /// How TCP connections are authenticated. Default: not at all.
+    pub authentication: Authentication,
     /// TTL of packets.
     pub ttl: TtlPolicy,
     /// Interface or VRF to bind to (`SO_BINDTODEVICE`).
     pub bind_device: Option<String>,
     /// Graceful restart; `None` offers only the helper's side (End-of-RIB markers).
     pub graceful_restart: Option<GracefulRestart>,
+    /// The node is drained: every route carries GRACEFUL_SHUTDOWN and, inside the AS, LOCAL_PREF 0, so that routers
+    /// move traffic elsewhere before the routes go (RFC 8326). A change applies to the running session.
+    pub graceful_shutdown: bool,
     /// Offer and use messages of up to 65535 octets (RFC 8654). Default true.
     pub extended_messages: bool,
     /// Send-hold time (RFC 9687). Default: the larger of 8 min and twice the hold time. Zero
     /// switches it off.
     pub send_hold_time: Option<Duration>,
+    /// Our role towards the peer on an external session, and whether it must say its own (RFC 9234). Default: none
+    /// is said, and any is taken.
+    pub role: Option<RolePolicy>,
     /// Next hops instead of the session's addresses.
     pub next_hops: NextHops,
     /// Deliver received routes as events. They are counted and checked either way.
@@ -218,12 +191,14 @@ impl PeerConfig {
             families: OfferedFamilies::Own,
             passive: false,
             delay_open: None,
-            md5: None,
+            authentication: Authentication::None,
             ttl: TtlPolicy::System,
             bind_device: None,
             graceful_restart: None,
+            graceful_shutdown: false,
             extended_messages: true,
             send_hold_time: None,
+            role: None,
             next_hops: NextHops { v4: None, v6: None },
             import: false,
             max_prefixes: None,

@@ -263,12 +263,12 @@ impl Session {
         self.backoff = self.backoff.saturating_mul(2).min(LONGEST_BACKOFF);
     }
 
-    /// Stops one connection for `reason`.
+    /// Stops one connection for a reason, which may be one for the peer to forget its routes at once.
     pub(super) fn stop_connection(
         &mut self,
         now: Instant,
         direction: Direction,
-        reason: &StopReason,
+        (reason, forget): (&StopReason, bool),
         table: &mut AdvTable,
     ) {
         let Some(connection) = self.connection(direction) else { return };
@@ -279,8 +279,8 @@ impl Session {
             self.fire(now, direction, fsm::Event::TcpFails, Detail::because(CloseReason::Stopped));
             return;
         }
-        let hard = reason.is_final() && agreed && peer.is_some_and(|peer| peer.notification);
-        if reason.is_final() && connection.state == State::Established {
+        let hard = forget && agreed && peer.is_some_and(|peer| peer.notification);
+        if forget && connection.state == State::Established {
             self.withdraw_all(direction, table);
         }
         let notification = reason.notification();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use super::PeerKey;
+use super::{AuthenticationError, PeerKey};
 use crate::fsm::State;
 use crate::types::{Attributes, Family};
 use crate::wire::notification::Notification;
@@ -84,6 +84,8 @@ pub enum CloseReason {
     ConnectFailed(std::io::ErrorKind),
     /// No answer to the attempt: an unreachable peer, a filter, or a TCP MD5 key that differs.
     ConnectTimeout,
+    /// The TCP connection cannot be authenticated as configured.
+    Unauthenticated(AuthenticationError),
     /// The peer closed the TCP connection without a NOTIFICATION.
     ConnectionClosed,
     /// The TCP connection failed.
@@ -105,6 +107,7 @@ impl fmt::Display for CloseReason {
             Self::ConnectTimeout => {
                 f.write_str("connecting timed out (peer unreachable, filtered, or another TCP MD5 key)")
             }
+            Self::Unauthenticated(error) => write!(f, "no authenticated connection: {error}"),
             Self::ConnectionClosed => f.write_str("the peer closed the connection"),
             Self::ConnectionFailed(kind) => write!(f, "the connection failed: {kind}"),
             Self::SendHoldExpired => f.write_str("the peer stopped reading: send-hold time over"),

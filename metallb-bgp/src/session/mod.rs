@@ -17,6 +17,7 @@
 //! Any order of calls is safe. Time never goes backwards: an earlier `now` counts as the latest one seen.
 //! Calls for a connection that does not exist any more are ignored.
 
+mod authentication;
 mod config;
 mod connection;
 mod drive;
@@ -32,9 +33,10 @@ mod stop;
 mod timeouts;
 mod transmit;
 
-pub use config::{
-    GracefulRestart, InvalidKey, Md5Key, NextHops, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy,
+pub use authentication::{
+    AoAlgorithm, AoKey, AoKeys, Authentication, AuthenticationError, DuplicateKeyId, InvalidKey, Md5Key,
 };
+pub use config::{GracefulRestart, NextHops, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy};
 pub use connection::{ConnectionId, Endpoints};
 pub use event::{CloseReason, Event, ReceivedUpdate};
 pub use reconfigure::Reconfigured;
@@ -150,11 +152,16 @@ impl Session {
     /// [`StopReason::ConfigChanged`], which start it again. Everything the peer holds is withdrawn first if the
     /// reason is final.
     pub fn stop(&mut self, now: Instant, reason: &StopReason, table: &mut AdvTable) {
+        self.stop_for(now, reason, reason.is_final(), table);
+    }
+
+    /// As [`stop`](Self::stop); `forget` says whether the peer must not keep its routes.
+    fn stop_for(&mut self, now: Instant, reason: &StopReason, forget: bool, table: &mut AdvTable) {
         let now = self.tick(now);
         let again = matches!(reason, StopReason::Reset(_) | StopReason::ConfigChanged);
         self.running = self.running && again;
         for direction in [Direction::Incoming, Direction::Outgoing] {
-            self.stop_connection(now, direction, reason, table);
+            self.stop_connection(now, direction, (reason, forget), table);
         }
         self.idle_hold = None;
         self.backoff = FIRST_BACKOFF;
@@ -205,6 +212,26 @@ impl Session {
             (true, None) => CloseReason::ConnectionClosed,
         };
         self.fire(now, direction, fsm::Event::TcpFails, Detail::because(reason));
+    }
+
+    /// The driver could not have a connection authenticated as configured, and has given it up: `id` is that of an
+    /// attempt, `None` for one the peer opened.
+    pub fn handle_unauthenticated(
+        &mut self,
+        now: Instant,
+        id: Option<ConnectionId>,
+        error: AuthenticationError,
+    ) {
+        let now = self.tick(now);
+        let reason = CloseReason::Unauthenticated(error);
+        match id.map(|id| self.direction_of(id)) {
+            Some(Some(direction)) => {
+                self.fire(now, direction, fsm::Event::TcpFails, Detail::because(reason));
+            }
+            // The attempt has been given up here, too.
+            Some(None) => {}
+            None => self.show(now, Some(reason)),
+        }
     }
 
     /// The socket took `octets` of what [`poll_transmit`](Self::poll_transmit) gave for a connection.

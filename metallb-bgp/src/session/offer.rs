@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::connection::Endpoints;
-use super::{OfferedFamilies, PeerConfig, Session};
+use super::{GracefulRestart as Graceful, OfferedFamilies, PeerConfig, Session};
 use crate::types::{Families, Family};
-use crate::wire::capability::{Capability, ExtendedNextHop, GracefulFamily, GracefulRestart};
+use crate::wire::capability::{Capability, ExtendedNextHop, GracefulFamily, GracefulRestart, LongLived};
 use crate::wire::open::Open;
 
 impl Session {
@@ -31,28 +31,70 @@ impl Session {
         if self.config.extended_messages {
             list.push(Capability::ExtendedMessage);
         }
-        list.push(self.graceful_restart(families));
+        // Roles are between ASes (RFC 9234 §4.1).
+        let external = self.config.remote_asn.may_be_external(self.config.local_asn);
+        list.extend(self.config.role.filter(|_| external).map(|policy| Capability::Role(policy.role.code())));
+        list.push(graceful_restart(self.config.graceful_restart.as_ref(), self.restarting, families));
+        list.extend(self.config.graceful_restart.and_then(|graceful| long_lived(&graceful, families)));
         list
     }
 
-    /// With graceful restart the families; without, an empty list, which offers to help and promises End-of-RIB
-    /// (RFC 4724 §4).
-    fn graceful_restart(&self, families: Families) -> Capability {
-        let Some(graceful) = &self.config.graceful_restart else {
-            return Capability::GracefulRestart(GracefulRestart::default());
+    /// Capabilities in which our next OPEN differs from the one that was sent, in words.
+    pub(super) fn pending_capabilities(&self, sent: &Open) -> Vec<&'static str> {
+        let families = |open: &Open| -> Families {
+            let family = |capability: &Capability| match capability {
+                Capability::Multiprotocol(family) => family.family(),
+                _ => None,
+            };
+            open.capabilities.iter().filter_map(family).collect()
         };
-        let seconds = u16::try_from(graceful.restart_time.as_secs()).unwrap_or(u16::MAX);
-        let forwarding = graceful.forwarding_preserved;
-        Capability::GracefulRestart(GracefulRestart {
-            restarting: self.restarting,
-            notification: true,
-            restart_time: seconds.min(GracefulRestart::MAX_RESTART_TIME),
-            families: families
-                .iter()
-                .map(|family| GracefulFamily { family: family.afi_safi(), forwarding })
-                .collect(),
-        })
+        let graceful = self.config.graceful_restart.as_ref();
+        let mut wanted = vec![("graceful restart", graceful_restart(graceful, false, families(sent)))];
+        let long_lived = graceful.and_then(|graceful| long_lived(graceful, families(sent)));
+        wanted.extend(long_lived.map(|capability| ("long-lived graceful restart", capability)));
+        wanted.retain(|(_, capability)| !sent.capabilities.iter().any(|sent| same_promise(sent, capability)));
+        wanted.into_iter().map(|(name, _)| name).collect()
     }
+}
+
+/// Whether two capabilities say the same, whether or not we have just restarted.
+fn same_promise(sent: &Capability, wanted: &Capability) -> bool {
+    match (sent, wanted) {
+        (Capability::GracefulRestart(sent), Capability::GracefulRestart(wanted)) => {
+            GracefulRestart { restarting: wanted.restarting, ..sent.clone() } == *wanted
+        }
+        _ => sent == wanted,
+    }
+}
+
+/// With graceful restart the families; without, an empty list, which offers to help and promises End-of-RIB
+/// (RFC 4724 §4).
+fn graceful_restart(graceful: Option<&Graceful>, restarting: bool, families: Families) -> Capability {
+    let Some(graceful) = graceful else {
+        return Capability::GracefulRestart(GracefulRestart::default());
+    };
+    let seconds = u16::try_from(graceful.restart_time.as_secs()).unwrap_or(u16::MAX);
+    let forwarding = graceful.forwarding_preserved;
+    Capability::GracefulRestart(GracefulRestart {
+        restarting,
+        notification: true,
+        restart_time: seconds.min(GracefulRestart::MAX_RESTART_TIME),
+        families: families
+            .iter()
+            .map(|family| GracefulFamily { family: family.afi_safi(), forwarding })
+            .collect(),
+    })
+}
+
+/// Never without graceful restart (RFC 9494 §4.1), and for the same families.
+fn long_lived(graceful: &Graceful, families: Families) -> Option<Capability> {
+    let seconds = u32::try_from(graceful.long_lived_stale_time?.as_secs()).unwrap_or(u32::MAX);
+    let entry = |family: Family| LongLived {
+        family: family.afi_safi(),
+        forwarding: graceful.forwarding_preserved,
+        stale_time: seconds.min(LongLived::MAX_STALE_TIME),
+    };
+    Some(Capability::LongLivedGracefulRestart(families.iter().map(entry).collect()))
 }
 
 /// The families to offer to a peer at `remote`.

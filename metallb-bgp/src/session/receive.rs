@@ -128,6 +128,7 @@ impl Session {
             remote: self.config.remote_asn,
             minimum_hold_time: None,
             required: Vec::new(),
+            role: self.config.role,
         };
         if let Err(error) = open.check(&policy) {
             let detail = Detail::notify(error.notification());

@@ -21,21 +21,24 @@ pub enum Reconfigured {
 
 impl Session {
     /// Takes a new configuration. Only what is fixed by the TCP connection or by the OPENs resets the session:
-    /// addresses, AS numbers, TCP MD5 key, bound device, families and other capabilities. Hold time and BGP
-    /// identifier wait for the next establishment; the snapshot lists them as pending.
+    /// addresses, AS numbers, keys that cannot roll over, bound device, families and other capabilities. Hold time, BGP
+    /// identifier and the times of graceful restart wait for the next establishment; the snapshot lists them as
+    /// pending.
     pub fn reconfigure(&mut self, now: Instant, config: PeerConfig, table: &mut AdvTable) -> Reconfigured {
         if config == self.config {
             return Reconfigured::Unchanged;
         }
         let now = self.tick(now);
-        let reset = self.needs_reset(&config);
-        let old = std::mem::replace(&mut self.config, config);
-        if reset {
-            self.router_id = None;
+        if self.needs_reset(&config) {
             let running = self.running;
-            self.stop(now, &StopReason::ConfigChanged, table);
+            // Whoever is at the old address will not see this session again: it must not wait for it.
+            let moved = self.config.remote != config.remote;
+            self.stop_for(now, &StopReason::ConfigChanged, moved, table);
+            self.config = config;
+            self.router_id = None;
             return if running { Reconfigured::Reset } else { Reconfigured::Live };
         }
+        let old = std::mem::replace(&mut self.config, config);
         self.apply_live(now, &old);
         Reconfigured::Live
     }
@@ -51,11 +54,12 @@ impl Session {
             || old.remote != new.remote
             || old.local_address != new.local_address
             || old.local_asn != new.local_asn
-            || old.md5 != new.md5
+            || !old.authentication.rolls_over(&new.authentication)
             || old.bind_device != new.bind_device
             || old.families != new.families
             || old.extended_messages != new.extended_messages
-            || old.graceful_restart.is_some() != new.graceful_restart.is_some()
+            || old.role.map(|policy| policy.role) != new.role.map(|policy| policy.role)
+            || restarts(old) != restarts(new)
     }
 
     fn apply_live(&mut self, now: Instant, old: &PeerConfig) {
@@ -68,7 +72,9 @@ impl Session {
                 if old.send_hold_time != self.config.send_hold_time {
                     self.start_send_hold(now, direction);
                 }
-                if old.next_hops != self.config.next_hops {
+                if old.next_hops != self.config.next_hops
+                    || old.graceful_shutdown != self.config.graceful_shutdown
+                {
                     self.resend(direction);
                 }
             }
@@ -103,6 +109,12 @@ impl Session {
         if self.config.router_id.is_some_and(|id| id != open.router_id) {
             pending.push("router ID");
         }
+        pending.extend(self.pending_capabilities(open));
         pending
     }
+}
+
+/// Whether graceful restart is offered, and whether its long-lived form is.
+fn restarts(config: &PeerConfig) -> Option<bool> {
+    config.graceful_restart.map(|graceful| graceful.long_lived_stale_time.is_some())
 }

@@ -66,6 +66,8 @@ impl Session {
         let negotiated = connection.negotiated.as_ref()?;
         let open = connection.received_open.as_ref()?;
         let keepalive = negotiated.hold_time.keepalive(self.config.keepalive_time);
+        let graceful = self.config.graceful_restart.filter(|_| negotiated.graceful_restart.is_some());
+        let long_lived = graceful.and_then(|graceful| graceful.long_lived_stale_time);
         Some(NegotiatedSnapshot {
             remote_asn: negotiated.remote_asn,
             remote_router_id: open.router_id,
@@ -77,7 +79,8 @@ impl Session {
             route_refresh: negotiated.route_refresh,
             enhanced_route_refresh: negotiated.enhanced_refresh,
             extended_next_hop: negotiated.extended_next_hop,
-            graceful_restart: self.config.graceful_restart.is_some() && negotiated.graceful_restart.is_some(),
+            graceful_restart: graceful.is_some(),
+            long_lived_graceful_restart: long_lived.is_some() && !negotiated.long_lived.is_empty(),
         })
     }
 }

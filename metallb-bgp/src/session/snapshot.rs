@@ -79,6 +79,8 @@ pub struct NegotiatedSnapshot {
     pub extended_next_hop: bool,
     /// The peer keeps our routes through a restart (RFC 4724).
     pub graceful_restart: bool,
+    /// The peer keeps our routes as a last resort when a restart takes longer (RFC 9494).
+    pub long_lived_graceful_restart: bool,
 }
 
 /// Numbers of one peer since it was added.

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use super::connection::{Connection, ConnectionId, Direction, Endpoints};
-use super::{NextHops, Session};
+use super::{NextHops, PeerConfig, Session};
 use crate::fsm::State;
 use crate::table::{AdvTable, Mark, PeerSlot, Prefixes, RouteAttributes, Sink, Unsendable};
-use crate::types::{AsPath, Asn, Attributes, Family, NextHop, PeerKind};
+use crate::types::{AsPath, Asn, Attributes, Community, Family, NextHop, PeerKind};
 use crate::wire::header::{Header, MessageLimit, MessageType};
 use crate::wire::negotiate::Negotiated;
 use crate::wire::pack::{Announcements, AttributeBlock, WirePrefix, Withdrawals, encode_end_of_rib};
@@ -55,7 +55,7 @@ impl Session {
             return;
         }
         let Some(connection) = self.connection(direction) else { return };
-        let Some(export) = Export::new(connection, self.config.next_hops) else { return };
+        let Some(export) = Export::new(connection, &self.config) else { return };
         for family in export.negotiated.families.iter() {
             let mut writer = Writer { export: &export, family, out };
             while writer.out.len() < TRANSMIT_SIZE && table.pull(slot, family, &mut writer) {}
@@ -111,7 +111,7 @@ impl Session {
         let mut out = Vec::new();
         let Some(connection) = self.connection(direction) else { return };
         let Some(slot) = connection.slot else { return };
-        let Some(export) = Export::new(connection, self.config.next_hops) else { return };
+        let Some(export) = Export::new(connection, &self.config) else { return };
         for family in export.negotiated.families.iter() {
             let mut writer = Writer { export: &export, family, out: &mut out };
             table.withdraw_all(slot, family, &mut writer);
@@ -136,15 +136,17 @@ struct Export {
     negotiated: Negotiated,
     local_asn: Asn,
     next_hops: NextHops,
+    graceful_shutdown: bool,
     endpoints: Endpoints,
 }
 
 impl Export {
-    fn new(connection: &Connection, next_hops: NextHops) -> Option<Self> {
+    fn new(connection: &Connection, config: &PeerConfig) -> Option<Self> {
         Some(Self {
             negotiated: connection.negotiated.clone()?,
             local_asn: connection.sent_open.as_ref()?.asn,
-            next_hops,
+            next_hops: config.next_hops,
+            graceful_shutdown: config.graceful_shutdown,
             endpoints: connection.endpoints?,
         })
     }
@@ -161,6 +163,10 @@ impl Export {
         attributes.med = route.med();
         attributes.communities = route.communities().to_vec();
         attributes.large_communities = route.large_communities().to_vec();
+        if self.graceful_shutdown {
+            attributes.local_pref = attributes.local_pref.map(|_| 0);
+            attributes.communities.push(Community::GRACEFUL_SHUTDOWN);
+        }
         Some(attributes)
     }
 

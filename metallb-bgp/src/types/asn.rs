@@ -141,6 +141,15 @@ impl RemoteAs {
             Self::Any => true,
         }
     }
+
+    /// Whether a peer that is welcome to a speaker with the number `local` can have another one.
+    pub(crate) fn may_be_external(self, local: Asn) -> bool {
+        match self {
+            Self::Asn(expected) => expected != local,
+            Self::Internal => false,
+            Self::External | Self::Any => true,
+        }
+    }
 }
 
 /// Whether a session stays inside one AS.

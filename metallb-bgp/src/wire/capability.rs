@@ -119,6 +119,11 @@ pub struct LongLived {
     pub stale_time: u32,
 }
 
+impl LongLived {
+    /// The longest stale time the 24 bits can say, in seconds.
+    pub const MAX_STALE_TIME: u32 = 0x00ff_ffff;
+}
+
 impl Capability {
     /// The capability code.
     pub const fn code(&self) -> u8 {
@@ -262,17 +267,34 @@ impl fmt::Display for Capability {
             Self::RouteRefresh => f.write_str("route refresh"),
             Self::ExtendedNextHop(_) => f.write_str("extended next hop"),
             Self::ExtendedMessage => f.write_str("extended message"),
-            Self::Role(role) => write!(f, "role {role}"),
+            Self::Role(role) => match role_name(*role) {
+                Some(name) => write!(f, "role {name}"),
+                None => write!(f, "role {role}"),
+            },
             Self::GracefulRestart(restart) => write!(f, "graceful restart ({} s)", restart.restart_time),
             Self::FourOctetAsn(asn) => write!(f, "four-octet AS {asn}"),
             Self::AddPath(_) => f.write_str("additional paths"),
             Self::EnhancedRouteRefresh => f.write_str("enhanced route refresh"),
-            Self::LongLivedGracefulRestart(_) => f.write_str("long-lived graceful restart"),
+            Self::LongLivedGracefulRestart(entries) => {
+                let longest = entries.iter().map(|entry| entry.stale_time).max().unwrap_or(0);
+                write!(f, "long-lived graceful restart ({longest} s)")
+            }
             Self::Fqdn { host, .. } => write!(f, "host name {:?}", String::from_utf8_lossy(host)),
             Self::SoftwareVersion(version) => write!(f, "software {:?}", String::from_utf8_lossy(version)),
             Self::Unknown { code, .. } => write!(f, "capability {code}"),
         }
     }
+}
+
+const fn role_name(role: u8) -> Option<&'static str> {
+    Some(match role {
+        iana::ROLE_PROVIDER => "provider",
+        iana::ROLE_ROUTE_SERVER => "route server",
+        iana::ROLE_ROUTE_SERVER_CLIENT => "route server client",
+        iana::ROLE_CUSTOMER => "customer",
+        iana::ROLE_PEER => "peer",
+        _ => return None,
+    })
 }
 
 /// The families of this crate for which a list of ADD-PATH entries satisfies `wanted`.

@@ -78,7 +78,7 @@ fn the_open_of_frr_announces_what_frr_says() {
         "additional paths",
         "host name \"vm\"",
         "graceful restart (120 s)",
-        "long-lived graceful restart",
+        "long-lived graceful restart (0 s)",
     ];
     assert_eq!(words, expected);
 }
@@ -99,7 +99,7 @@ fn the_open_of_bird_announces_what_bird_says() {
         "four-octet AS 64513",
         "additional paths",
         "enhanced route refresh",
-        "long-lived graceful restart",
+        "long-lived graceful restart (3600 s)",
     ];
     assert_eq!(words, expected);
 }

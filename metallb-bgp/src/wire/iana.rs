@@ -42,6 +42,16 @@ pub const CAP_EXTENDED_NEXT_HOP: u8 = 5;
 pub const CAP_EXTENDED_MESSAGE: u8 = 6;
 /// Capability: role (RFC 9234).
 pub const CAP_ROLE: u8 = 9;
+/// Role "Provider" (RFC 9234 §4.1).
+pub const ROLE_PROVIDER: u8 = 0;
+/// Role "RS": a route server.
+pub const ROLE_ROUTE_SERVER: u8 = 1;
+/// Role "RS-Client".
+pub const ROLE_ROUTE_SERVER_CLIENT: u8 = 2;
+/// Role "Customer".
+pub const ROLE_CUSTOMER: u8 = 3;
+/// Role "Peer".
+pub const ROLE_PEER: u8 = 4;
 /// Capability: graceful restart (RFC 4724).
 pub const CAP_GRACEFUL_RESTART: u8 = 64;
 /// Capability: four-octet AS numbers (RFC 6793).

@@ -1,6 +1,8 @@
 //! What two OPENs agree on.
 
-use super::capability::{AddPath, Capability, ExtendedNextHop, GracefulRestart, add_path_families};
+use super::capability::{
+    AddPath, Capability, ExtendedNextHop, GracefulRestart, LongLived, add_path_families,
+};
 use super::header::MessageLimit;
 use super::open::Open;
 use super::pack::PathEncoding;
@@ -37,6 +39,9 @@ pub struct Negotiated {
     pub add_path_send: Families,
     /// The peer's graceful restart capability.
     pub graceful_restart: Option<GracefulRestart>,
+    /// The families in the peer's long-lived graceful restart capability; none if it does not announce graceful
+    /// restart, without which the capability is to be ignored (RFC 9494 §4.1).
+    pub long_lived: Vec<LongLived>,
 }
 
 impl Negotiated {
@@ -69,6 +74,7 @@ impl Negotiated {
             add_path_receive: directions(&they, &we),
             add_path_send: directions(&we, &they),
             graceful_restart: graceful_restart(received),
+            long_lived: graceful_restart(received).map_or_else(Vec::new, |_| long_lived(received)),
         }
     }
 
@@ -119,6 +125,15 @@ fn graceful_restart(open: &Open) -> Option<GracefulRestart> {
         Capability::GracefulRestart(restart) => Some(restart.clone()),
         _ => None,
     })
+}
+
+/// The last instance counts, as with graceful restart.
+fn long_lived(open: &Open) -> Vec<LongLived> {
+    let last = open.capabilities.iter().rev().find_map(|capability| match capability {
+        Capability::LongLivedGracefulRestart(entries) => Some(entries.clone()),
+        _ => None,
+    });
+    last.unwrap_or_default()
 }
 
 #[cfg(test)]

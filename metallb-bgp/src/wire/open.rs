@@ -64,7 +64,8 @@ impl Open {
     ///
     /// # Errors
     /// [`OpenError::BadPeerAs`], [`OpenError::BadIdentifier`] (ours, on an internal session: RFC 6286 §2.2),
-    /// [`OpenError::UnacceptableHoldTime`] and [`OpenError::MissingCapabilities`].
+    /// [`OpenError::UnacceptableHoldTime`], [`OpenError::RoleMismatch`] (on an external session) and
+    /// [`OpenError::MissingCapabilities`].
     pub fn check(&self, policy: &OpenPolicy) -> Result<PeerKind, OpenError> {
         if !policy.remote.accepts(policy.local_asn, self.asn) {
             return Err(OpenError::BadPeerAs(self.asn));
@@ -77,9 +78,26 @@ impl Open {
         if self.hold_time != HoldTime::DISABLED && self.hold_time < least {
             return Err(OpenError::UnacceptableHoldTime(self.hold_time.seconds()));
         }
+        if let (PeerKind::External, Some(role)) = (kind, policy.role) {
+            self.check_role(role)?;
+        }
         let missing = |required: &&Capability| !self.announces(required);
         let missing: Vec<Capability> = policy.required.iter().filter(missing).cloned().collect();
         if missing.is_empty() { Ok(kind) } else { Err(OpenError::MissingCapabilities(missing)) }
+    }
+
+    /// RFC 9234 §4.2: all instances must say what belongs to ours; none at all is wrong if we insist.
+    fn check_role(&self, ours: RolePolicy) -> Result<(), OpenError> {
+        let said = self.capabilities.iter().filter_map(|capability| match capability {
+            Capability::Role(role) => Some(*role),
+            _ => None,
+        });
+        let mut wrong = said.clone().filter(|role| *role != ours.role.counterpart());
+        match (wrong.next(), said.count()) {
+            (Some(role), _) => Err(OpenError::RoleMismatch(Some(role))),
+            (None, 0) if ours.strict => Err(OpenError::RoleMismatch(None)),
+            (None, _) => Ok(()),
+        }
     }
 
     /// Whether the sender announced `capability`: the same family for multiprotocol, the same code for others.
@@ -144,6 +162,46 @@ pub struct OpenPolicy {
     pub minimum_hold_time: Option<HoldTime>,
     /// Capabilities without which there shall be no session (RFC 5492 §3).
     pub required: Vec<Capability>,
+    /// Our role on an external session; `None` takes any of the peer.
+    pub role: Option<RolePolicy>,
+}
+
+/// Our role towards a peer, and whether the peer must say its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RolePolicy {
+    /// What we are to the peer.
+    pub role: Role,
+    /// Refuse a peer that does not say what it is to us (RFC 9234 §4.2, strict mode).
+    pub strict: bool,
+}
+
+/// What we are to a peer (RFC 9234 §3): the roles of a speaker that only sends routes of its own upwards. The
+/// others, whose routes would have to carry the OTC attribute, are not offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// The peer is our provider.
+    Customer,
+    /// The peer is a route server.
+    RouteServerClient,
+}
+
+impl Role {
+    /// The value of the capability.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Customer => iana::ROLE_CUSTOMER,
+            Self::RouteServerClient => iana::ROLE_ROUTE_SERVER_CLIENT,
+        }
+    }
+
+    /// What the peer must be.
+    const fn counterpart(self) -> u8 {
+        match self {
+            Self::Customer => iana::ROLE_PROVIDER,
+            Self::RouteServerClient => iana::ROLE_ROUTE_SERVER,
+        }
+    }
 }
 
 /// What is wrong with an OPEN (RFC 4271 §6.2).
@@ -165,6 +223,9 @@ pub enum OpenError {
     /// The hold time is 1 or 2 seconds, or less than we accept.
     #[error("a hold time of {0} s is not acceptable")]
     UnacceptableHoldTime(u16),
+    /// The peer's role does not belong to ours, or it says none.
+    #[error("the peer's role does not fit ours")]
+    RoleMismatch(Option<u8>),
     /// We require capabilities the peer did not announce.
     #[error("the peer does not announce {} required capabilities", .0.len())]
     MissingCapabilities(Vec<Capability>),
@@ -187,6 +248,7 @@ impl OpenError {
             Self::BadIdentifier(_) => open(iana::OPEN_BAD_IDENTIFIER),
             Self::UnsupportedParameter(_) => open(iana::OPEN_UNSUPPORTED_PARAMETER),
             Self::UnacceptableHoldTime(_) => open(iana::OPEN_UNACCEPTABLE_HOLD_TIME),
+            Self::RoleMismatch(_) => open(iana::OPEN_ROLE_MISMATCH),
             Self::MissingCapabilities(missing) => missing_notification(missing),
             Self::Malformed => open(iana::SUB_UNSPECIFIC),
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddrV6;
 use ipnetwork::IpNetwork;
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::ListenRange;
-use metallb_bgp::session::{Md5Key, OfferedFamilies, PeerConfig, PeerSnapshot, TtlPolicy};
+use metallb_bgp::session::{Authentication, Md5Key, OfferedFamilies, PeerConfig, PeerSnapshot, TtlPolicy};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::{Asn, RemoteAs};
 
@@ -30,18 +30,18 @@ fn a_wrong_md5_key_keeps_the_session_down_and_the_right_one_brings_it_up() {
             let (speaker, _events) = mk_speaker(2, &[]);
             let mut peer = mk_router(router(v6), 64513);
             peer.families = OfferedFamilies::Own;
-            peer.md5 = Some(Md5Key::new("wrong").unwrap());
+            peer.authentication = Authentication::Md5(Md5Key::new("wrong").unwrap());
             let before = lab.netstat("TCPMD5Failure");
             speaker.set_peer("router".into(), peer.clone());
             eventually("the router drops it", async || (lab.netstat("TCPMD5Failure") > before).then_some(()))
                 .await;
             let down = snapshot_until(&speaker, "router", "an error", |s| s.last_error.is_some()).await;
             assert!(down.last_error.unwrap().to_string().contains("another TCP MD5 key"));
-            peer.md5 = Some(Md5Key::new("s3cret").unwrap());
+            peer.authentication = Authentication::Md5(Md5Key::new("s3cret").unwrap());
             speaker.set_peer("router".into(), peer.clone());
             let snapshot = snapshot_until(&speaker, "router", "established", up).await;
             assert_eq!(snapshot.counters.established, 1);
-            peer.md5 = None;
+            peer.authentication = Authentication::None;
             speaker.set_peer("router".into(), peer);
             let down =
                 snapshot_until(&speaker, "router", "reset", |s| !up(s) && s.last_error.is_some()).await;
@@ -72,7 +72,7 @@ fn a_listener_demands_the_key_of_a_prefix() {
         let nodes: IpNetwork = "192.0.2.0/24".parse().unwrap();
         let mut template = PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), RemoteAs::Any);
         template.import = true;
-        template.md5 = Some(Md5Key::new("s3cret").unwrap());
+        template.authentication = Authentication::Md5(Md5Key::new("s3cret").unwrap());
         speaker.set_listen_range("routers".into(), ListenRange::new(nodes, template));
         eventually("it is dropped", async || (lab.speaker_netstat("TCPMD5Failure") > before).then_some(()))
             .await;

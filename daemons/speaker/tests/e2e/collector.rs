@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use ipnetwork::IpNetwork;
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::{EventReceiver, Speaker, SpeakerConfig};
-use metallb_bgp::session::{Event, Md5Key, OfferedFamilies, PeerConfig, PeerKey};
+use metallb_bgp::session::{Authentication, Event, Md5Key, OfferedFamilies, PeerConfig, PeerKey};
 use metallb_bgp::types::{Asn, Attributes, RemoteAs, RouterId};
 
 use crate::harness::eventually;
@@ -43,7 +43,9 @@ impl Collector {
         peer.import = true;
         peer.families = OfferedFamilies::Both;
         peer.router_id = Some(identifier);
-        peer.md5 = password.map(|password| Md5Key::new(password).unwrap());
+        if let Some(password) = password {
+            peer.authentication = Authentication::Md5(Md5Key::new(password).unwrap());
+        }
         speaker.set_peer(PeerKey::new("node"), peer);
         speaker.table_complete();
         let told = Arc::new(Mutex::new(Told::default()));

@@ -6,16 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use ipnetwork::IpNetwork;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::demand::Owner;
 use super::handle::Command;
 use super::linger::Lingering;
 use super::listener::Listeners;
 use super::outbox::Outbox;
 use super::peer::{Peer, Work};
 use super::{ListenRange, Shutdown, SpeakerConfig};
-use crate::session::{PeerConfig, PeerKey, Session, StopReason};
+use crate::session::{Authentication, PeerConfig, PeerKey, Session, StopReason};
 use crate::table::AdvTable;
 use crate::wire::header::MessageLimit;
 use crate::wire::iana;
@@ -93,7 +96,7 @@ impl Engine {
         let mut progress = false;
         while !self.stopping {
             match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => self.handle_command(cx, command),
+                Poll::Ready(Some(command)) => self.handle_command(command),
                 // The last handle is gone: as if this program ended, so that peers may keep the routes.
                 Poll::Ready(None) => self.stop(&StopReason::Restart),
                 Poll::Pending => break,
@@ -103,16 +106,16 @@ impl Engine {
         progress
     }
 
-    fn handle_command(&mut self, cx: &mut Context<'_>, command: Command) {
+    fn handle_command(&mut self, command: Command) {
         match command {
-            Command::SetPeer(key, config) => self.set_peer(cx, key, *config),
+            Command::SetPeer(key, config) => self.set_peer(key, *config),
             Command::RemovePeer(key, reason) => self.remove_peer(&key, &reason),
             Command::ResetPeer(key, text) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.session.stop(now(), &StopReason::Reset(text), &mut self.table);
                 }
             }
-            Command::SetRange(name, range) => self.set_range(cx, name, *range),
+            Command::SetRange(name, range) => self.set_range(name, *range),
             Command::RemoveRange(name) => self.remove_range(&name),
             Command::SetPrefix(prefix, routes) => {
                 self.table.set(prefix, &routes);
@@ -134,32 +137,35 @@ impl Engine {
         }
     }
 
-    fn set_peer(&mut self, cx: &mut Context<'_>, key: PeerKey, config: PeerConfig) {
+    fn set_peer(&mut self, key: PeerKey, config: PeerConfig) {
         if let Some(peer) = self.peers.get_mut(&key) {
-            let old = peer.session.config().clone();
-            if (old.remote.ip(), &old.md5) != (config.remote.ip(), &config.md5) {
-                self.listeners.remove_key(old.remote.ip(), old.md5.as_ref());
-                peer.key_error = self.listeners.set_key(config.remote.ip(), config.md5.as_ref());
-            }
             peer.apply_socket_options(&config);
-            peer.session.reconfigure(now(), config, &mut self.table);
-            return;
         }
-        let key_error = self.listeners.set_key(config.remote.ip(), config.md5.as_ref());
-        if config.md5.is_some() {
-            // What waits to be accepted came without the key and belongs to nobody.
-            self.poll_listeners(cx);
+        if self.demand(&Owner::Peer(key.clone()), config.remote.ip().into(), &config.authentication) {
+            self.accept_waiting();
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.reconfigure(now(), config, &mut self.table);
+            return;
         }
         let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
         session.start(now());
-        self.peers.insert(key, Peer::new(session, None, key_error));
+        self.peers.insert(key, Peer::new(session, None));
+    }
+
+    /// Has the listeners demand keys; returns whether they do. Where they cannot, connections are refused.
+    fn demand(&mut self, owner: &Owner, hosts: IpNetwork, authentication: &Authentication) -> bool {
+        if let Err(error) = self.listeners.demand(owner, hosts, authentication) {
+            tracing::error!(?owner, %error, "no TCP key on the listeners, peers cannot connect");
+            return false;
+        }
+        *authentication != Authentication::None
     }
 
     fn remove_peer(&mut self, key: &PeerKey, reason: &StopReason) {
         let Some(mut peer) = self.peers.remove(key) else { return };
         if peer.range.is_none() {
-            let config = peer.session.config();
-            self.listeners.remove_key(config.remote.ip(), config.md5.as_ref());
+            self.listeners.release(&Owner::Peer(key.clone()));
         }
         peer.session.stop(now(), reason, &mut self.table);
         self.finish(peer);
@@ -171,28 +177,27 @@ impl Engine {
         peer.drain_events(&mut self.outbox);
     }
 
-    fn set_range(&mut self, cx: &mut Context<'_>, name: PeerKey, range: ListenRange) {
-        if let Some(old) = self.ranges.remove(&name) {
-            self.listeners.remove_range_key(old.prefix, old.template.md5.as_ref());
+    fn set_range(&mut self, name: PeerKey, range: ListenRange) {
+        let owner = Owner::Range(name.clone());
+        if self.demand(&owner, range.prefix, &range.template.authentication) {
+            self.accept_waiting();
         }
-        let error = self.listeners.set_range_key(range.prefix, range.template.md5.as_ref());
-        if let Some(kind) = error {
-            tracing::error!(range = %name, error = %kind, "TCP MD5 key refused, peers cannot connect");
+        if self.listeners.refusal(&owner).is_some() {
+            // Without the keys nobody is let in, and those inside came by other ones.
+            self.remove_range(&name);
             return;
-        }
-        if range.template.md5.is_some() {
-            self.poll_listeners(cx);
         }
         for peer in self.peers.values_mut().filter(|peer| peer.range.as_ref() == Some(&name)) {
             let config = dynamic_config(&range, peer.session.config().remote);
-            peer.session.reconfigure(now(), config, &mut self.table);
+            peer.apply_socket_options(&config);
+            peer.reconfigure(now(), config, &mut self.table);
         }
         self.ranges.insert(name, range);
     }
 
     fn remove_range(&mut self, name: &PeerKey) {
-        let Some(range) = self.ranges.remove(name) else { return };
-        self.listeners.remove_range_key(range.prefix, range.template.md5.as_ref());
+        self.ranges.remove(name);
+        self.listeners.release(&Owner::Range(name.clone()));
         let of_range = self.peers.iter().filter(|(_, peer)| peer.range.as_ref() == Some(name));
         let keys: Vec<PeerKey> = of_range.map(|(key, _)| key.clone()).collect();
         for key in keys {
@@ -204,26 +209,41 @@ impl Engine {
         let mut progress = false;
         while let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) {
             progress = true;
-            match self.peer_for(remote) {
-                Ok(key) => {
-                    if let Some(peer) = self.peers.get_mut(&key) {
-                        peer.accept(stream, remote, now());
-                    }
-                }
-                Err(Refusal::Stranger) => {
-                    tracing::debug!(%remote, "connection from an address without a peer refused");
-                }
-                Err(Refusal::Full) if self.lingering.len() >= MAX_REFUSED => {}
-                Err(Refusal::Full) => {
-                    tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
-                    let mut last = Vec::new();
-                    Notification::cease(iana::CEASE_CONNECTION_REJECTED)
-                        .encode(MessageLimit::Standard, &mut last);
-                    self.lingering.push(Lingering::new(stream, last));
-                }
-            }
+            self.accept(stream, remote);
         }
         progress
+    }
+
+    /// Takes what waits to be accepted. After a change of keys, that came with other ones: it belongs to the session
+    /// as it was, if to any.
+    fn accept_waiting(&mut self) {
+        for (stream, remote) in self.listeners.waiting() {
+            self.accept(stream, remote);
+        }
+    }
+
+    /// Hands a connection to its peer, unless there is none or it cannot be authenticated.
+    fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
+        match self.peer_for(remote) {
+            Ok(key) => {
+                let Some(peer) = self.peers.get_mut(&key) else { return };
+                match self.listeners.refusal(&Owner::Peer(key)) {
+                    Some(error) => peer.refuse(now(), error),
+                    None => peer.accept(stream, remote, now()),
+                }
+            }
+            Err(Refusal::Stranger) => {
+                tracing::debug!(%remote, "connection from an address without a peer refused");
+            }
+            Err(Refusal::Full) if self.lingering.len() >= MAX_REFUSED => {}
+            Err(Refusal::Full) => {
+                tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
+                let mut last = Vec::new();
+                Notification::cease(iana::CEASE_CONNECTION_REJECTED)
+                    .encode(MessageLimit::Standard, &mut last);
+                self.lingering.push(Lingering::new(stream, last));
+            }
+        }
     }
 
     /// The peer a connection from `remote` belongs to: a configured one, else one of a range.
@@ -243,7 +263,7 @@ impl Engine {
         let config = dynamic_config(range, remote);
         let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
         session.start(now());
-        self.peers.insert(key.clone(), Peer::new(session, Some(name.clone()), None));
+        self.peers.insert(key.clone(), Peer::new(session, Some(name.clone())));
         Ok(key)
     }
 

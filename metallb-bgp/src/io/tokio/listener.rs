@@ -2,24 +2,27 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 
-use super::sys;
-use super::{StartError, socket};
-use crate::session::Md5Key;
+use super::authenticate::{self, Use};
+use super::demand::{Change, Demands, Owner};
+use super::{StartError, socket, sys};
+use crate::session::{Authentication, AuthenticationError};
 
 /// All listening sockets of a speaker.
 pub(super) struct Listeners {
     sockets: Vec<TcpListener>,
+    /// Who demands which keys.
+    demands: Demands,
     /// Nothing is accepted before its end.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -31,7 +34,7 @@ impl Listeners {
             listen(*address).map_err(|source| StartError::Listen { address: *address, source })
         };
         let sockets = addresses.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { sockets, pause: None })
+        Ok(Self { sockets, demands: Demands::default(), pause: None })
     }
 
     /// The addresses with the ports the system chose.
@@ -66,48 +69,60 @@ impl Listeners {
         Poll::Pending
     }
 
-    /// Demands this key from a peer; returns what went wrong.
-    pub(super) fn set_key(&self, peer: IpAddr, key: Option<&Md5Key>) -> Option<io::ErrorKind> {
-        key.and_then(|key| self.each(&IpNetwork::from(peer), Some(key)))
-    }
-
-    /// Demands no key from a peer any more.
-    pub(super) fn remove_key(&self, peer: IpAddr, key: Option<&Md5Key>) {
-        if key.is_some() {
-            self.log_removal(&IpNetwork::from(peer));
+    /// Connections that wait to be accepted now, whether or not the runtime has noticed them.
+    pub(super) fn waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
+        let mut all = Vec::new();
+        for listener in &self.sockets {
+            // An error ends it: if it lasts, the next turn of accepting meets it, too.
+            while let Ok(accepted) = accept(listener) {
+                all.push(accepted);
+            }
         }
+        all
     }
 
-    /// Demands this key from every host of a prefix; returns what went wrong.
-    pub(super) fn set_range_key(&self, prefix: IpNetwork, key: Option<&Md5Key>) -> Option<io::ErrorKind> {
-        key.and_then(|key| self.each(&prefix, Some(key)))
+    /// Demands that the hosts of a prefix are authenticated like this, instead of what the owner demanded before.
+    pub(super) fn demand(
+        &mut self,
+        owner: &Owner,
+        hosts: IpNetwork,
+        authentication: &Authentication,
+    ) -> Result<(), AuthenticationError> {
+        let sockets = &self.sockets;
+        self.demands.demand(owner, hosts, authentication, |change| apply(sockets, change))
     }
 
-    /// Demands no key from the hosts of a prefix any more.
-    pub(super) fn remove_range_key(&self, prefix: IpNetwork, key: Option<&Md5Key>) {
-        if key.is_some() {
-            self.log_removal(&prefix);
+    /// The owner demands nothing any more.
+    pub(super) fn release(&mut self, owner: &Owner) {
+        let sockets = &self.sockets;
+        self.demands.release(owner, |change| apply(sockets, change));
+    }
+
+    /// Why connections to an owner cannot be accepted.
+    pub(super) fn refusal(&self, owner: &Owner) -> Option<AuthenticationError> {
+        self.demands.refusal(owner)
+    }
+}
+
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, address) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    let address = address.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok((TcpStream::from_std(socket.into())?, address))
+}
+
+/// Does a change on the listeners of the prefix's family.
+fn apply(sockets: &[TcpListener], change: &Change<'_>) -> Result<(), AuthenticationError> {
+    let of_family = |listener: &&TcpListener| {
+        listener.local_addr().is_ok_and(|address| address.is_ipv4() == change.hosts.is_ipv4())
+    };
+    sockets.iter().filter(of_family).try_for_each(|listener| {
+        let socket = listener.as_fd();
+        if change.install {
+            return authenticate::install(socket, &change.hosts, change.authentication, Use::Listen);
         }
-    }
-
-    fn log_removal(&self, prefix: &IpNetwork) {
-        if let Some(kind) = self.each(prefix, None) {
-            tracing::warn!(%prefix, error = %kind, "a TCP MD5 key could not be removed from a listener");
-        }
-    }
-
-    /// Sets a key on the listeners of the prefix's family.
-    fn each(&self, prefix: &IpNetwork, key: Option<&Md5Key>) -> Option<io::ErrorKind> {
-        self.sockets
-            .iter()
-            .filter(|listener| {
-                listener.local_addr().is_ok_and(|address| address.is_ipv4() == prefix.is_ipv4())
-            })
-            .find_map(|listener| {
-                sys::set_md5(listener.as_fd(), prefix, key.map_or(&[], Md5Key::as_bytes)).err()
-            })
-            .map(|error| error.kind())
-    }
+        authenticate::remove(socket, &change.hosts, change.authentication)
+    })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -118,6 +133,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket::mark_traffic(&socket, address)?;
+    sys::keep_first_packets(socket.as_fd())?;
+    // The answer to a peer's first packet is on its way before it is known which peer that is, and one with TTL
+    // security takes nothing less.
+    sys::set_ttl(socket.as_fd(), address.is_ipv4(), Some(u8::MAX))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -4,7 +4,9 @@
 //! One task owns every session, the table and all sockets of a [`Speaker`]; the handle sends it
 //! facts. Nothing is locked and nothing is shared.
 
+mod authenticate;
 mod config;
+mod demand;
 mod engine;
 mod handle;
 mod linger;
@@ -15,5 +17,6 @@ mod socket;
 #[expect(unsafe_code, reason = "socket options that no safe crate has")]
 mod sys;
 
+pub use authenticate::probe_tcp_ao;
 pub use config::{ListenRange, Shutdown, SpeakerConfig, StartError};
 pub use handle::{EventReceiver, Speaker, Stopped};

@@ -1,5 +1,7 @@
 //! A session with its sockets.
 
+mod keys;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -23,8 +25,6 @@ pub(super) struct Peer {
     pub(super) session: Session,
     /// The range it came from.
     pub(super) range: Option<PeerKey>,
-    /// The listeners do not have its TCP MD5 key, so nothing is accepted from it.
-    pub(super) key_error: Option<io::ErrorKind>,
     links: Vec<Link>,
 }
 
@@ -53,12 +53,8 @@ struct Open {
 }
 
 impl Peer {
-    pub(super) const fn new(
-        session: Session,
-        range: Option<PeerKey>,
-        key_error: Option<io::ErrorKind>,
-    ) -> Self {
-        Self { session, range, key_error, links: Vec::new() }
+    pub(super) const fn new(session: Session, range: Option<PeerKey>) -> Self {
+        Self { session, range, links: Vec::new() }
     }
 
     /// Whether a peer of a range has gone.
@@ -68,10 +64,6 @@ impl Peer {
 
     /// Takes a connection the peer opened, unless the session has a better one.
     pub(super) fn accept(&mut self, stream: TcpStream, remote: SocketAddr, now: std::time::Instant) {
-        if let Some(kind) = self.key_error {
-            tracing::warn!(peer = %self.session.key(), error = %kind, "no TCP MD5 key, connection refused");
-            return;
-        }
         let config = self.session.config();
         let wrong_local = |local: SocketAddr| config.local_address.is_some_and(|ip| ip != local.ip());
         if stream.local_addr().is_ok_and(wrong_local) {
@@ -81,6 +73,13 @@ impl Peer {
         if let Err(error) = socket::configure_accepted(&stream, config) {
             tracing::warn!(peer = %self.session.key(), %error, "socket options refused, connection closed");
             return;
+        }
+        if !socket::came_near_enough(&stream, config) {
+            tracing::warn!(peer = %self.session.key(), %remote, "connection from too far away refused");
+            return;
+        }
+        if let Err(error) = self.ensure(&stream) {
+            return self.refuse(now, error);
         }
         let Ok(endpoints) = socket::endpoints(&stream, remote) else { return };
         if let Some(id) = self.session.handle_accepted(now, endpoints) {
@@ -156,6 +155,7 @@ impl Peer {
         let Poll::Ready(result) = dial.as_mut().poll(cx) else { return false };
         let id = self.links.swap_remove(index).id;
         let opened = result.and_then(|stream| {
+            self.ensure(&stream).map_err(io::Error::other)?;
             let remote = stream.peer_addr()?;
             let endpoints = socket::endpoints(&stream, remote)?;
             Ok((stream, endpoints))
@@ -165,7 +165,7 @@ impl Peer {
                 self.open(id, stream);
                 self.session.handle_connected(now(), id, endpoints);
             }
-            Err(error) => self.session.handle_closed(now(), id, Some(error.kind())),
+            Err(error) => self.dial_failed(now(), id, &error),
         }
         true
     }

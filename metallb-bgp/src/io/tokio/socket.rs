@@ -10,6 +10,7 @@ use nix::sys::socket::SockaddrStorage;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::authenticate::{self, Use};
 use super::sys;
 use crate::session::{Endpoints, PeerConfig, TtlPolicy};
 
@@ -28,9 +29,8 @@ fn prepare(config: &PeerConfig, remote: SocketAddr) -> io::Result<Socket> {
     if let Some(device) = &config.bind_device {
         socket.bind_device(Some(device.as_bytes()))?;
     }
-    if let Some(key) = &config.md5 {
-        sys::set_md5(socket.as_fd(), &remote.ip().into(), key.as_bytes())?;
-    }
+    authenticate::install(socket.as_fd(), &remote.ip().into(), &config.authentication, Use::Dial)
+        .map_err(io::Error::other)?;
     mark_traffic(&socket, remote)?;
     configure(&SockRef::from(&socket), remote, config)?;
     if let Some(local) = config.local_address {
@@ -60,16 +60,24 @@ fn configure(socket: &SockRef<'_>, remote: SocketAddr, config: &PeerConfig) -> i
     let timeout = hold.and_then(|hold| Some(config.send_hold(hold)?.saturating_add(hold)));
     socket.set_tcp_user_timeout(timeout)?;
     let (send, least) = match config.ttl {
-        TtlPolicy::System => return Ok(()),
-        TtlPolicy::Exact(ttl) | TtlPolicy::Multihop(ttl) => (ttl, 0),
-        TtlPolicy::Gtsm { hops } => (u8::MAX, u8::MAX - hops.max(1) + 1),
+        TtlPolicy::System => (None, 0),
+        TtlPolicy::Exact(ttl) | TtlPolicy::Multihop(ttl) => (Some(ttl), 0),
+        TtlPolicy::Gtsm { hops } => (Some(u8::MAX), least_ttl(hops)),
     };
-    if remote.is_ipv4() {
-        socket.set_ttl_v4(send.into())?;
-    } else {
-        socket.set_unicast_hops_v6(send.into())?;
-    }
+    sys::set_ttl(socket.as_fd(), remote.is_ipv4(), send)?;
     sys::set_least_ttl(socket.as_fd(), remote.is_ipv4(), least)
+}
+
+/// Whether an accepted connection began near enough for TTL security: what came before its options were set could
+/// have come from anywhere. Where that is not known it did not.
+pub(super) fn came_near_enough(stream: &TcpStream, config: &PeerConfig) -> bool {
+    let TtlPolicy::Gtsm { hops } = config.ttl else { return true };
+    sys::first_ttl(stream.as_fd()).is_ok_and(|ttl| ttl.is_some_and(|ttl| ttl >= least_ttl(hops)))
+}
+
+/// RFC 5082 §3: 256 − hops.
+const fn least_ttl(hops: u8) -> u8 {
+    if hops == 0 { u8::MAX } else { u8::MAX - hops + 1 }
 }
 
 /// DSCP CS6, network control (RFC 4594 §3.2).
@@ -77,9 +85,10 @@ pub(super) fn mark_traffic(socket: &Socket, address: SocketAddr) -> io::Result<(
     if address.is_ipv4() { socket.set_tos_v4(CS6) } else { socket.set_tclass_v6(CS6) }
 }
 
-/// The peer's address; a link-local one without interface gets that of the bound device.
+/// The peer's address: one of IPv4 in its own form; a link-local one without interface gets that of the bound device.
 fn with_scope(config: &PeerConfig) -> io::Result<SocketAddr> {
-    let SocketAddr::V6(v6) = config.remote else { return Ok(config.remote) };
+    let remote = SocketAddr::new(config.remote.ip().to_canonical(), config.remote.port());
+    let (SocketAddr::V6(v6), SocketAddr::V6(_)) = (config.remote, remote) else { return Ok(remote) };
     match &config.bind_device {
         Some(device) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
             let index = if_nametoindex(device.as_str())?;
@@ -157,3 +166,79 @@ fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
 }
 
 const CS6: u32 = 48 << 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::types::{Asn, HoldTime, RemoteAs};
+
+    fn mk_config(remote: &str) -> PeerConfig {
+        PeerConfig::new(remote.parse().unwrap(), Asn::new(64513), RemoteAs::External)
+    }
+
+    fn mk_socket(config: &PeerConfig) -> Socket {
+        prepare(config, with_scope(config).unwrap()).unwrap()
+    }
+
+    // req: T5
+    #[test]
+    fn traffic_is_marked_as_network_control() {
+        assert_eq!(mk_socket(&mk_config("127.0.0.1:179")).tos_v4().unwrap(), 0xc0);
+        assert_eq!(mk_socket(&mk_config("[::1]:179")).tclass_v6().unwrap(), 0xc0);
+    }
+
+    // req: T5, !T5
+    #[test]
+    fn the_user_timeout_leaves_room_for_hold_and_send_hold_time() {
+        let mut config = mk_config("127.0.0.1:179");
+        config.hold_time = HoldTime::from_secs(9).unwrap();
+        let timeout = mk_socket(&config).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(Duration::from_secs(480 + 9)));
+        config.hold_time = HoldTime::DISABLED;
+        assert_eq!(
+            mk_socket(&config).tcp_user_timeout().unwrap(),
+            None,
+            "without a hold time a peer may be silent"
+        );
+    }
+
+    // req: T3, T4
+    #[test]
+    fn the_ttl_is_what_the_policy_says() {
+        for (policy, ttl) in [
+            (TtlPolicy::Exact(1), 1),
+            (TtlPolicy::Multihop(255), 255),
+            (TtlPolicy::Gtsm { hops: 1 }, 255),
+            (TtlPolicy::Gtsm { hops: 3 }, 255),
+        ] {
+            let mut config = mk_config("127.0.0.1:179");
+            config.ttl = policy;
+            assert_eq!(mk_socket(&config).ttl_v4().unwrap(), ttl);
+            let socket = mk_socket(&config);
+            config.remote = "[::1]:179".parse().unwrap();
+            assert_eq!(mk_socket(&config).unicast_hops_v6().unwrap(), ttl);
+            // Back to the default on a connection that is open.
+            let default = mk_socket(&mk_config("127.0.0.1:179")).ttl_v4().unwrap();
+            configure(&SockRef::from(&socket), "127.0.0.1:179".parse().unwrap(), &mk_config("127.0.0.1:179"))
+                .unwrap();
+            assert_eq!(socket.ttl_v4().unwrap(), default);
+        }
+        assert_eq!([0, 1, 2, 255].map(least_ttl), [255, 255, 254, 1]);
+    }
+
+    // req: T5, !T5
+    #[test]
+    fn a_link_local_peer_without_scope_gets_that_of_the_bound_device() {
+        let mut config = mk_config("[fe80::1]:179");
+        config.bind_device = Some("lo".to_owned());
+        let SocketAddr::V6(remote) = with_scope(&config).unwrap() else { panic!("IPv6") };
+        assert_eq!(remote.scope_id(), if_nametoindex("lo").unwrap());
+        config.bind_device = Some("no-such-device".to_owned());
+        assert!(with_scope(&config).is_err(), "not over whatever interface there is");
+        config.bind_device = None;
+        config.remote = "[::ffff:192.0.2.1]:1179".parse().unwrap();
+        assert_eq!(with_scope(&config).unwrap(), "192.0.2.1:1179".parse().unwrap());
+    }
+}

@@ -1,11 +1,14 @@
 //! The socket options that no safe crate has.
 
+pub(super) mod ao;
+
 use std::io;
 use std::mem::size_of;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnetwork::IpNetwork;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.
 #[repr(C)]
@@ -33,8 +36,7 @@ pub(super) fn set_md5(socket: BorrowedFd<'_>, hosts: &IpNetwork, key: &[u8]) -> 
     };
     let target = option.key.get_mut(..key.len()).ok_or(io::ErrorKind::InvalidInput)?;
     target.copy_from_slice(key);
-    let single = hosts.prefix() == if hosts.is_ipv4() { 32 } else { 128 };
-    if single {
+    if is_host(hosts) {
         return set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &option);
     }
     option.flags = FLAG_PREFIX;
@@ -53,6 +55,48 @@ pub(super) fn set_least_ttl(socket: BorrowedFd<'_>, v4: bool, least: u8) -> io::
     } else {
         set(socket, libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT, &value)
     }
+}
+
+/// Sends packets with this TTL or hop limit; `None` is what the system uses by default.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn set_ttl(socket: BorrowedFd<'_>, v4: bool, ttl: Option<u8>) -> io::Result<()> {
+    let value = ttl.map_or(SYSTEM_DEFAULT, libc::c_int::from);
+    if v4 {
+        set(socket, libc::IPPROTO_IP, libc::IP_TTL, &value)
+    } else {
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &value)
+    }
+}
+
+/// Keeps the first packet of every connection that is accepted, for [`first_ttl`].
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn keep_first_packets(listener: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    set(listener, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &on)
+}
+
+/// The TTL or hop limit with which the first packet of an accepted connection arrived; `None` when it was not kept:
+/// under a flood of connections the kernel has no room for it.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn first_ttl(socket: BorrowedFd<'_>) -> io::Result<Option<u8>> {
+    let mut headers = [[0_u8; FIRST_PACKET]];
+    get(socket, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN, &mut headers)?;
+    let [header] = headers;
+    Ok(match header[0] >> 4 {
+        4 => Some(header[8]),
+        6 => Some(header[7]),
+        _ => None,
+    })
+}
+
+fn is_host(hosts: &IpNetwork) -> bool {
+    hosts.prefix() == if hosts.is_ipv4() { 32 } else { 128 }
 }
 
 /// An address in the form of `struct sockaddr_storage`: family in the byte order of the machine, port 0.
@@ -81,6 +125,30 @@ fn set<T>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Resul
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Asks for an option that is a list of `T`, with `values` as the question. The kernel takes the length of one for
+/// the length of the option.
+///
+/// The kernel writes one `T`, or as many as a count in the first one says: the caller must not let it say more than
+/// there are.
+fn get<T>(socket: BorrowedFd<'_>, level: i32, name: i32, values: &mut [T]) -> io::Result<()>
+where
+    T: FromBytes + IntoBytes + Immutable,
+{
+    let mut length = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    if values.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let place = values.as_mut_ptr().cast();
+    // SAFETY: `place` points to at least one `T`, and to as many as the caller lets the kernel write, for the whole
+    // call; any octets are a `T`. `length` is the length of one `T`.
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, place, &raw mut length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 const MAX_KEY: usize = 80;
+/// Room for the headers of a first packet: 60 octets of IPv4 or 40 of IPv6 with extensions, 60 of TCP.
+const FIRST_PACKET: usize = 512;
+/// A TTL of −1.
+const SYSTEM_DEFAULT: libc::c_int = -1;
 const FLAG_PREFIX: u8 = 1;
 const IPV6_MINHOPCOUNT: i32 = 73;

@@ -28,6 +28,7 @@ fn policy() -> OpenPolicy {
         remote: RemoteAs::Asn(Asn::new(64512)),
         minimum_hold_time: None,
         required: Vec::new(),
+        role: None,
     }
 }
 
@@ -373,4 +374,33 @@ proptest! {
         prop_assert!(Open::parse(&body[..cut.index(body.len())]).is_err());
         prop_assert!(Open::parse(&[body, &[0]].concat()).is_err());
     }
+}
+
+// req: C9, !C9
+#[test]
+fn roles_must_belong_to_each_other_on_external_sessions() {
+    let roles = |roles: &[u8]| open(roles.iter().map(|role| Capability::Role(*role)).collect());
+    let checked = |role, strict, said: &[u8]| {
+        let policy = OpenPolicy { role: Some(RolePolicy { role, strict }), ..policy() };
+        roles(said).check(&policy).map(|_| ())
+    };
+    for strict in [false, true] {
+        assert_eq!(checked(Role::Customer, strict, &[0]), Ok(()));
+        assert_eq!(checked(Role::Customer, strict, &[0, 0]), Ok(()), "said twice is said once");
+        assert_eq!(checked(Role::RouteServerClient, strict, &[1]), Ok(()));
+        for wrong in [1, 2, 3, 4, 9] {
+            let error = checked(Role::Customer, strict, &[wrong]).unwrap_err();
+            assert_eq!(error, OpenError::RoleMismatch(Some(wrong)));
+            assert_notification(&error, 11, &[]);
+        }
+        assert_eq!(checked(Role::Customer, strict, &[0, 4]), Err(OpenError::RoleMismatch(Some(4))));
+        assert_eq!(checked(Role::RouteServerClient, strict, &[0]), Err(OpenError::RoleMismatch(Some(0))));
+    }
+    assert_eq!(checked(Role::Customer, false, &[]), Ok(()));
+    assert_eq!(checked(Role::Customer, true, &[]), Err(OpenError::RoleMismatch(None)));
+    // Not our business: we have none, or the session is inside the AS.
+    assert!(roles(&[4]).check(&policy()).is_ok());
+    let strict = Some(RolePolicy { role: Role::Customer, strict: true });
+    let inside = OpenPolicy { local_asn: Asn::new(64512), role: strict, ..policy() };
+    assert!(roles(&[4]).check(&inside).is_ok());
 }
