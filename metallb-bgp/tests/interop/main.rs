@@ -16,6 +16,7 @@ mod capabilities;
 mod graceful;
 mod hops;
 mod lab;
+mod long_lived;
 mod matrix;
 mod operations;
 mod routers;
