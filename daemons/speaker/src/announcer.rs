@@ -37,6 +37,8 @@ pub(crate) struct Drivers {
     pub writer: Writer,
     /// This node's status resources.
     pub statuses: Statuses,
+    /// What all its BGP sessions have in common.
+    pub sessions: translate::Common,
 }
 
 /// The state of a speaker.
@@ -311,7 +313,7 @@ impl Announcer {
             self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
             return;
         };
-        match translate::session(peer) {
+        match translate::session(peer, self.drivers.sessions) {
             Ok(session) => {
                 tracing::info!(protocol = "bgp", peer = %name, address = %session.remote, "session configured");
                 self.drivers.bgp.set_peer(key, session);

@@ -1,6 +1,6 @@
 //! The speaker's flags and environment variables.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,12 +69,34 @@ pub(crate) struct Args {
     /// File with patterns of interfaces that never announce; a missing file excludes nothing.
     #[arg(long, default_value = "/etc/metallb/excludel2.yaml", value_name = "FILE")]
     pub l2_exclude_file: PathBuf,
+
+    /// Address on which peers may connect, such as 0.0.0.0:179; may be given several times. Without it sessions are only
+    /// opened from here.
+    #[arg(long, value_parser = parse_listen, value_name = "ADDRESS:PORT")]
+    pub bgp_listen: Vec<SocketAddr>,
+
+    /// IP time to live of sessions with external peers that are not multi-hop: the system's default as in MetalLB
+    /// (compat), 1 (strict), or 255 out and required (gtsm, RFC 5082; the peer must do the same).
+    #[arg(long, default_value = "compat", value_parser = parse_ttl, value_name = "MODE")]
+    pub bgp_ttl: TtlMode,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   speaker --node-name worker-1
   speaker --node-name worker-1 --ml-bindaddr 192.0.2.11 --ml-labels app=metallb,component=speaker";
+
+/// Which time to live packets to external peers get that are not multi-hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TtlMode {
+    /// The system's default, as MetalLB's native speaker.
+    #[default]
+    Compat,
+    /// 1, as FRR.
+    Strict,
+    /// RFC 5082: 255, and nothing less is accepted.
+    Gtsm,
+}
 
 /// Where speakers hear each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +152,19 @@ impl Args {
     }
 }
 
+fn parse_ttl(text: &str) -> Result<TtlMode, String> {
+    match text {
+        "compat" => Ok(TtlMode::Compat),
+        "strict" => Ok(TtlMode::Strict),
+        "gtsm" => Ok(TtlMode::Gtsm),
+        _ => Err("expected compat, strict or gtsm".to_owned()),
+    }
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected address and port, as in 0.0.0.0:179 or [::]:179".to_owned())
+}
+
 fn parse_ownership(text: &str) -> Result<Ownership, String> {
     match text {
         "hash" => Ok(Ownership::Hash),
@@ -153,6 +188,13 @@ mod tests {
         assert_eq!(mk_args(&["--node-name=a", "--ml-bindaddr=192.0.2.1"]).membership(), Ok(None));
         let args = mk_args(&["--node-name=a", "--ml-bindaddr=192.0.2.1", "--ml-labels=app=metallb"]);
         assert_eq!(args.membership().unwrap().unwrap().bind, "192.0.2.1:7946".parse().unwrap());
+    }
+
+    #[test]
+    fn a_wrong_way_to_listen_is_told_what_is_right() {
+        assert_eq!(mk_args(&["--bgp-listen=[::]:179"]).bgp_listen, ["[::]:179".parse().unwrap()]);
+        let error = Args::try_parse_from(["speaker", "--bgp-listen=179"]).unwrap_err().to_string();
+        assert!(error.contains("--bgp-listen") && error.contains("0.0.0.0:179"), "{error}");
     }
 
     #[test]

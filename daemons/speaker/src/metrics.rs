@@ -1,4 +1,4 @@
-//! The speaker's metrics and debug state, computed from its state and its drivers'.
+//! The speaker's metrics, computed from its state and its drivers'.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use metallb_k8s::queue::Queue;
 use metallb_k8s::write::Stats;
 use metallb_runtime::common_metrics;
 use metallb_runtime::metrics::{Family, Kind, number};
-use serde_json::{Value, json};
 
 use crate::announcer::Announcer;
 use crate::inputs::Key;
@@ -211,44 +210,6 @@ fn members(numbers: membership::Numbers) -> [Family; 2] {
             number(dropped.fold(0, u64::saturating_add)),
         ),
     ]
-}
-
-/// The announcements as JSON.
-pub(crate) fn debug_state(node: &str, announcer: &Announcer) -> Value {
-    let announced: Vec<Value> = announcer
-        .engine()
-        .announced()
-        .map(|entry| {
-            let owner = announcer.engine().layer2_owner(entry.address).map(ToString::to_string);
-            json!({
-                "service": entry.service.to_string(),
-                "protocol": entry.protocol.as_str(),
-                "ip": entry.address,
-                "layer2Owner": owner,
-            })
-        })
-        .collect();
-    let problems: Vec<String> = announcer.problems().iter().map(ToString::to_string).collect();
-    json!({ "node": node, "announced": announced, "configurationProblems": problems })
-}
-
-/// The sessions as JSON.
-pub(crate) fn debug_sessions(peers: &[PeerSnapshot]) -> Value {
-    peers
-        .iter()
-        .map(|peer| {
-            json!({
-                "peer": peer.peer.as_str(),
-                "remote": peer.remote,
-                "local": peer.local,
-                "state": peer.state.to_string(),
-                "lastError": peer.last_error.as_ref().map(ToString::to_string),
-                "advertised": peer.advertised_v4.saturating_add(peer.advertised_v6),
-                "unsendable": peer.unsendable,
-                "pending": peer.pending,
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

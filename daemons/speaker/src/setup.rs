@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
@@ -10,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Client};
 use metallb_arp::io::linux;
 use metallb_arp::responder;
-use metallb_bgp::io::tokio::{Speaker as BgpSpeaker, SpeakerConfig};
+use metallb_bgp::io::tokio::{EventReceiver, Speaker as BgpSpeaker, SpeakerConfig};
 use metallb_core::announce::{Engine, Liveness, Options};
 use metallb_core::keys::NodeName;
 use metallb_k8s::facts::ClassFilter;
@@ -43,8 +44,7 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let client = client::connect(&args.common, Arc::clone(&stats)).await?;
     let mut endpoints = endpoints(args).await?;
     let (layer2, layer2_events) = layer2(args)?;
-    let bgp_config = SpeakerConfig::new(translate::fallback_router_id(&node)?);
-    let (bgp, bgp_events) = BgpSpeaker::start(bgp_config).context("cannot start BGP")?;
+    let (bgp, bgp_events) = bgp(args, &node)?;
     let (tell, news) = mpsc::channel(64);
     let members = if let Some(membership) = &membership {
         Some(membership::start(NodeName::new(node.as_str()), membership, tell).await?)
@@ -65,7 +65,8 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let writer = Writer::new(client.clone(), options);
     let name = NodeName::new(node.as_str());
     let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
-    let drivers = Drivers { layer2, bgp, writer, statuses };
+    let sessions = translate::Common { ttl: args.bgp_ttl, uptime: uptime()? };
+    let drivers = Drivers { layer2, bgp, writer, statuses, sessions };
     let announcer =
         Announcer::new(name.clone(), Engine::new(name, engine_options(args, members.is_some())), drivers);
     let sources = Sources { inputs, layer2: layer2_events, bgp: bgp_events, news };
@@ -92,6 +93,23 @@ fn layer2(args: &Args) -> anyhow::Result<(linux::Handle, linux::EventReceiver)> 
     let exclude = Box::new(move |name: &str| exclusions.contains(name));
     linux::Driver::start(linux::Options { exclude, responder }).context("cannot start layer2")
 }
+
+fn bgp(args: &Args, node: &str) -> anyhow::Result<(BgpSpeaker, EventReceiver)> {
+    let mut config = SpeakerConfig::new(translate::fallback_router_id(node)?);
+    config.listen.clone_from(&args.bgp_listen);
+    BgpSpeaker::start(config).context("cannot start BGP")
+}
+
+/// How long this node has been up: what its kernel says.
+fn uptime() -> anyhow::Result<Duration> {
+    let text = std::fs::read_to_string(UPTIME).context("cannot see how long the node is up")?;
+    let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
+    let uptime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    uptime.with_context(|| format!("{UPTIME} does not begin with seconds: {text:?}"))
+}
+
+/// Seconds since the kernel started, and seconds of idling.
+const UPTIME: &str = "/proc/uptime";
 
 /// Opens the HTTP endpoints; the speaker's probes are for its own node only.
 async fn endpoints(args: &Args) -> anyhow::Result<Endpoints> {

@@ -13,7 +13,7 @@ use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::{EventReceiver as BgpEvents, Shutdown};
 use metallb_bgp::session;
 use metallb_core::keys::NodeName;
-use metallb_k8s::facts::objects;
+use metallb_k8s::facts::{is_leaving, objects};
 use metallb_k8s::write::Stats;
 use metallb_k8s::write::events::Severity;
 use metallb_runtime::http::{DebugState, Readiness};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::announcer::Announcer;
 use crate::inputs::{Inputs, Key};
 use crate::membership::{self, News};
-use crate::{metrics, translate};
+use crate::{debug, metrics, translate};
 
 /// Where facts come from.
 #[derive(Debug)]
@@ -267,9 +267,9 @@ impl Speaker {
 
     fn show(&self, state: DebugState) {
         let bgp = self.announcer.drivers().bgp.clone();
-        let own = metrics::debug_state(&self.node, &self.announcer);
+        let own = debug::announcements(&self.node, &self.announcer);
         tokio::spawn(async move {
-            let sessions = metrics::debug_sessions(&bgp.snapshot().await);
+            let sessions = debug::sessions(Instant::now(), &bgp.snapshot().await);
             let whole = serde_json::json!({ "announcements": own, "sessions": sessions });
             if state.send(whole).is_err() {
                 tracing::debug!("the reader of the state went away");
@@ -350,19 +350,19 @@ impl Speaker {
         }
     }
 
-    /// Whether this is a restart that peers should bridge: graceful restart is configured and the node is not cordoned.
+    /// Whether this is a restart that peers should bridge: graceful restart is configured and the node stays.
     async fn keeps_routes(&self) -> bool {
         if !self.announcer.config().peers().values().any(|peer| peer.graceful_restart) {
             return false;
         }
         let nodes: Api<objects::Node> = Api::all(self.client.clone());
         if let Ok(Ok(node)) = tokio::time::timeout(NODE_LIMIT, nodes.get(&self.node)).await {
-            return !node.spec.unschedulable;
+            return !is_leaving(&node);
         }
         tracing::warn!(
             node = self.node,
             error = "the API server does not answer",
-            "cannot see whether the node is cordoned: keeping the routes"
+            "cannot see whether the node stays: keeping the routes"
         );
         true
     }

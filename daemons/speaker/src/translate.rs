@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use metallb_arp::responder::{Interface, Scope};
 use metallb_bgp::session::{
@@ -15,6 +16,8 @@ use metallb_core::config::{self, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName};
 use metallb_core::membership::{InterfaceFacts, Metadata};
 use metallb_k8s::facts::SpeakerPod;
+
+use crate::args::TtlMode;
 
 /// Why a valid peer gets no session from this speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,11 +47,20 @@ pub(crate) fn peer_key(name: &PeerName) -> PeerKey {
     PeerKey::new(name.as_str())
 }
 
+/// What all sessions of this node have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Common {
+    /// Time to live towards external peers that are not multi-hop.
+    pub ttl: TtlMode,
+    /// How long the node was up when the speaker started.
+    pub uptime: Duration,
+}
+
 /// The session for a peer.
 ///
 /// # Errors
 /// [`Unsupported`] names the field that this speaker cannot serve.
-pub(crate) fn session(peer: &Peer) -> Result<PeerConfig, Unsupported> {
+pub(crate) fn session(peer: &Peer, common: Common) -> Result<PeerConfig, Unsupported> {
     let PeerEndpoint::Address(address) = peer.endpoint else { return Err(Unsupported::Unnumbered) };
     if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
         return Err(Unsupported::LinkLocal);
@@ -70,11 +82,24 @@ pub(crate) fn session(peer: &Peer) -> Result<PeerConfig, Unsupported> {
         }
         None => Authentication::None,
     };
-    session.ttl = if peer.ebgp_multi_hop { TtlPolicy::Multihop(255) } else { TtlPolicy::System };
+    session.ttl = match common.ttl {
+        _ if peer.ebgp_multi_hop => TtlPolicy::Multihop(255),
+        TtlMode::Strict if !peer.is_internal() => TtlPolicy::Exact(1),
+        TtlMode::Gtsm if !peer.is_internal() => TtlPolicy::Gtsm { hops: 1 },
+        TtlMode::Compat | TtlMode::Strict | TtlMode::Gtsm => TtlPolicy::System,
+    };
     session.bind_device = peer.vrf.as_ref().map(ToString::to_string);
-    session.graceful_restart = peer.graceful_restart.then(GracefulRestart::default);
+    session.graceful_restart = peer.graceful_restart.then(|| graceful_restart(peer, common.uptime));
     session.seed = u64::from(checksum(peer.name.as_str().as_bytes()));
     Ok(session)
+}
+
+/// Forwarding survives a restart of the speaker, for the kernel does it, but not one of the node. A node that has been up
+/// for longer than peers wait cannot be in the middle of its own restart.
+fn graceful_restart(peer: &Peer, uptime: Duration) -> GracefulRestart {
+    let mut restart = GracefulRestart::default();
+    restart.forwarding_preserved = uptime >= restart.restart_time.saturating_add(peer.hold_time);
+    restart
 }
 
 fn remote_as(remote: RemoteAs) -> metallb_bgp::types::RemoteAs {
@@ -182,7 +207,54 @@ fn checksum(octets: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use metallb_core::config::{Config, Input, Meta, PeerInput};
+
     use super::*;
+
+    fn mk_session(change: impl FnOnce(&mut PeerInput), common: Common) -> PeerConfig {
+        let mut peer = PeerInput {
+            meta: Meta { name: "router".to_owned(), ..Meta::default() },
+            my_asn: 64500,
+            peer_asn: Some(64512),
+            address: Some("192.0.2.1".to_owned()),
+            ..PeerInput::default()
+        };
+        change(&mut peer);
+        let built = Config::build(&Input { peers: vec![peer], ..Input::default() }, &Config::default());
+        session(built.config.peers().values().next().unwrap(), common).unwrap()
+    }
+
+    // req: T4
+    #[test]
+    fn the_time_to_live_follows_mode_and_kind_of_peer() {
+        let ttl = |mode, change: fn(&mut PeerInput)| {
+            mk_session(change, Common { ttl: mode, ..Common::default() }).ttl
+        };
+        let internal: fn(&mut PeerInput) = |peer| peer.peer_asn = Some(64500);
+        assert_eq!(ttl(TtlMode::Compat, |_| ()), TtlPolicy::System);
+        assert_eq!(ttl(TtlMode::Strict, |_| ()), TtlPolicy::Exact(1));
+        assert_eq!(ttl(TtlMode::Gtsm, |_| ()), TtlPolicy::Gtsm { hops: 1 });
+        for mode in [TtlMode::Compat, TtlMode::Strict, TtlMode::Gtsm] {
+            assert_eq!(ttl(mode, |peer| peer.ebgp_multi_hop = true), TtlPolicy::Multihop(255));
+            assert_eq!(ttl(mode, internal), TtlPolicy::System);
+        }
+    }
+
+    // req: G3
+    #[test]
+    fn forwarding_counts_as_preserved_only_when_the_node_was_up_before() {
+        let preserved = |seconds| {
+            let common = Common { uptime: Duration::from_secs(seconds), ..Common::default() };
+            mk_session(|peer| peer.graceful_restart = true, common)
+                .graceful_restart
+                .unwrap()
+                .forwarding_preserved
+        };
+        // 120 s of restart time and the default hold time of 90 s.
+        assert!(!preserved(0));
+        assert!(!preserved(209));
+        assert!(preserved(210));
+    }
 
     #[test]
     fn the_checksum_has_the_standards_check_value() {

@@ -44,6 +44,14 @@ pub fn node(object: &objects::Node) -> Option<Node> {
     })
 }
 
+/// Whether a Node is being taken out of service: cordoned, or its kubelet says that it is not ready, as it does from
+/// the first moment of a graceful shutdown on. A kubelet that is silent (`Unknown`) says nothing about that.
+pub fn is_leaving(object: &objects::Node) -> bool {
+    let not_ready =
+        |condition: &objects::NodeCondition| condition.type_ == "Ready" && condition.status == "False";
+    object.spec.unschedulable || object.status.conditions.iter().any(not_ready)
+}
+
 impl Tracked for Node {
     fn differs(&self, previous: &Self) -> bool {
         self != previous

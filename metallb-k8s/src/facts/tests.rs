@@ -8,7 +8,9 @@ use metallb_core::{
 };
 use serde_json::{Value, json};
 
-use super::{ClassFilter, ServiceRecord, SliceIndex, SliceRecord, SpeakerPod, node, objects, service};
+use super::{
+    ClassFilter, ServiceRecord, SliceIndex, SliceRecord, SpeakerPod, is_leaving, node, objects, service,
+};
 use crate::watch::{ObjectKey, Tracked};
 
 fn mk_service(change: impl FnOnce(&mut Value)) -> objects::Service {
@@ -196,6 +198,22 @@ fn the_state_of_a_node_is_read_from_conditions_labels_and_taints() {
         "status": { "conditions": [{ "type": "NetworkUnavailable", "status": "True" }] },
     }));
     assert!(unwell.network_unavailable && unwell.excluded && unwell.control_plane && unwell.out_of_service);
+}
+
+// req: G5
+#[test]
+fn a_node_that_is_cordoned_or_shuts_down_is_leaving() {
+    let leaving = |spec: Value, ready: &str| {
+        let conditions =
+            json!([{ "type": "Ready", "status": ready }, { "type": "DiskPressure", "status": "False" }]);
+        let object =
+            json!({ "metadata": { "name": "n" }, "spec": spec, "status": { "conditions": conditions } });
+        is_leaving(&serde_json::from_value(object).unwrap())
+    };
+    assert!(!leaving(json!({}), "True"));
+    assert!(!leaving(json!({}), "Unknown"));
+    assert!(leaving(json!({}), "False"));
+    assert!(leaving(json!({ "unschedulable": true }), "True"));
 }
 
 fn slice(endpoints: &Value) -> SliceRecord {
