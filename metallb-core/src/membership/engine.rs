@@ -2,6 +2,7 @@
 
 mod judge;
 mod receive;
+mod reunion;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,6 +41,8 @@ pub struct Membership {
     leaving: Option<u32>,
     /// No peer's status changes by the passing of time before this.
     next_check: Option<Instant>,
+    /// When all others will have dropped this node, going by what they say.
+    dropped_at: Option<Instant>,
     pending: Pending,
     stats: Stats,
 }
@@ -70,6 +73,7 @@ struct Settling {
 struct Pending {
     metadata: BTreeSet<NodeName>,
     members: bool,
+    reunited: bool,
     settled: bool,
 }
 
@@ -81,6 +85,10 @@ pub enum Event {
     MembersChanged,
     /// [`Membership::metadata`] of this member has changed.
     MetadataChanged(NodeName),
+    /// This node and others have lived without each other for a while (a partition, a process that was stopped)
+    /// and are together again. There may have been two owners of an address, and others may remember the wrong
+    /// one: announce again what this node announces.
+    Reunited,
     /// The start is over: from now on this node may claim what the election gives it. Comes once, after the
     /// events of everything heard until then.
     Settled,
@@ -177,6 +185,7 @@ impl Membership {
             settling: Settling { settled: false, last: later(now, SETTLE_AT_MOST), by_peers: None },
             leaving: None,
             next_check: None,
+            dropped_at: None,
             pending: Pending::default(),
             stats: Stats::default(),
             this,
@@ -246,6 +255,9 @@ impl Membership {
         if self.next_check.is_some_and(|at| at <= self.now) {
             self.judge_all();
         }
+        if self.dropped_at.is_some_and(|at| at <= self.now) {
+            self.judge_self();
+        }
         self.settle();
         if self.sending.next <= self.now {
             self.send_batch();
@@ -288,6 +300,9 @@ impl Membership {
         if std::mem::take(&mut self.pending.members) {
             return Some(Event::MembersChanged);
         }
+        if std::mem::take(&mut self.pending.reunited) {
+            return Some(Event::Reunited);
+        }
         std::mem::take(&mut self.pending.settled).then_some(Event::Settled)
     }
 
@@ -297,10 +312,12 @@ impl Membership {
         let sending = (self.leaving != Some(0)).then_some(self.sending.next);
         let settling = (!self.settling.settled && self.leaving.is_none()).then(|| self.settling.deadline());
         let check = self.next_check.filter(|_| self.leaving.is_none());
-        [sending, settling, check].into_iter().flatten().min()
+        let dropped = self.dropped_at.filter(|_| self.members.contains(&self.this));
+        [sending, settling, check, dropped].into_iter().flatten().min()
     }
 
-    /// Who lives, this node included (until it leaves).
+    /// Who lives. This node is one of them until it leaves, except while it hears all other members and all of
+    /// them say that they do not hear it: they have dropped it, and it must not own what they own.
     #[must_use]
     pub const fn members(&self) -> &BTreeSet<NodeName> {
         &self.members
@@ -358,11 +375,13 @@ impl Membership {
             return;
         }
         self.stats.stalls += 1;
+        self.pending.reunited |= self.settling.settled && gap >= self.detection();
         let back = gap.saturating_sub(self.interval);
         for state in self.peers.values_mut() {
-            let run = state.run.as_mut().map(|run| &mut run.last_heard);
-            let others = [&mut state.vouched_until, &mut state.left_until].into_iter().flatten();
-            for at in run.into_iter().chain(others) {
+            let run = state.run.as_mut().map(|run| (&mut run.last_heard, &mut run.deaf_since));
+            let (heard, deaf) = run.unzip();
+            let others = [&mut state.vouched_until, &mut state.left_until].into_iter().chain(deaf).flatten();
+            for at in heard.into_iter().chain(others) {
                 *at = later(*at, back);
             }
         }

@@ -118,6 +118,8 @@ pub(super) struct Run {
     pub(super) metadata_version: u64,
     pub(super) incoming: Option<Incoming>,
     pub(super) bits: Option<Bits>,
+    /// Since when it says that it does not hear us.
+    pub(super) deaf_since: Option<Instant>,
 }
 
 impl PeerState {
@@ -197,6 +199,12 @@ impl PeerState {
 }
 
 impl Run {
+    /// When it has dropped us, going by what it says: it says that it does not hear us some intervals before.
+    pub(super) fn drops_us_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
+        let rest = timing.misses().saturating_sub(timing.recent());
+        self.deaf_since?.checked_add(self.patience(own_interval).saturating_mul(rest))
+    }
+
     /// The longer of both members' intervals: a slower sender is given the time it needs, within limits.
     pub(super) fn patience(&self, own_interval: Duration) -> Duration {
         self.interval.min(MAX_INTERVAL).max(own_interval)

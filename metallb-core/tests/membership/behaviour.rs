@@ -168,9 +168,58 @@ fn each_side_of_a_partition_goes_on_and_healing_brings_them_together() {
     sim.run_for(Duration::from_secs(1));
     assert!((0..2).all(|index| sim.view(index) == set(0..2)));
     assert!((2..6).all(|index| sim.view(index) == set(2..6)));
+    assert_eq!(reunited(&sim), set([]));
     sim.heal();
     sim.run_for(ms(150));
     assert!((0..6).all(|index| sim.view(index) == set(0..6)));
+    assert_eq!(reunited(&sim), set(0..6), "both sides may have owned the same");
+}
+
+#[test]
+fn a_member_that_nobody_hears_drops_itself_until_it_is_heard() {
+    for size in 2..5 {
+        let mut sim = Simulation::new(size, LAN, 18);
+        sim.start_all();
+        for other in 1..size {
+            sim.cut_one_way(0, other);
+        }
+        let cut = sim.now();
+        sim.run_for(Duration::from_secs(2));
+        for index in 0..size {
+            assert_eq!(sim.view(index), set(1..size), "{index} of {size}");
+        }
+        for (at, ..) in sim.changes() {
+            assert!(at - cut >= ms(300) && at - cut <= ms(500), "{:?} with {size}", at - cut);
+        }
+        sim.heal();
+        sim.run_for(ms(150));
+        assert!((0..size).all(|index| sim.view(index) == set(0..size)));
+        assert_eq!(reunited(&sim), set(0..size));
+    }
+}
+
+#[test]
+fn a_member_that_one_of_two_may_hear_stays() {
+    let mut sim = Simulation::new(3, LAN, 19);
+    sim.start_all();
+    // 1 does not hear 0, and 0 does not hear 2: only 1 knows from 2 that 0 is heard.
+    sim.cut_one_way(0, 1);
+    sim.cut_one_way(2, 0);
+    sim.run_for(Duration::from_secs(5));
+    assert_eq!(sim.log, []);
+}
+
+#[test]
+fn a_start_is_no_reunion() {
+    let mut sim = Simulation::new(4, Net { loss: 100_000, delay: (100, 400) }, 20);
+    sim.start_all();
+    for index in 0..4 {
+        sim.kill(index);
+        sim.run_for(Duration::from_secs(1));
+        sim.start(index);
+        sim.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(reunited(&sim), set([]));
 }
 
 #[test]
@@ -201,6 +250,7 @@ fn a_member_that_was_stopped_for_a_while_does_not_drop_the_others() {
     assert_eq!(sim.view(1), set([0, 1, 2]));
     assert!(sim.changes().iter().all(|(_, index, _)| *index != 0), "{:?}", sim.changes());
     assert!(sim.machine(0).stats().stalls >= 1);
+    assert_eq!(reunited(&sim), set(0..3), "others may have owned what it went on to announce");
 }
 
 #[test]
@@ -258,6 +308,12 @@ fn who_is_no_longer_a_peer_is_gone_at_once() {
     sim.run_for(Duration::from_secs(1));
     assert_eq!(sim.view(0), set([0, 1]));
     assert!(sim.machine(0).stats().unknown > 0, "its datagrams are counted");
+}
+
+/// Who has lived without others.
+fn reunited(sim: &Simulation) -> BTreeSet<usize> {
+    let told = sim.log.iter().filter(|(.., seen)| *seen == Seen::Reunited);
+    told.map(|(_, index, _)| *index).collect()
 }
 
 fn metadata(version: u32, claims: u32) -> Metadata {

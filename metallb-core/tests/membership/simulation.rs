@@ -48,6 +48,7 @@ pub(crate) enum Seen {
     Members(BTreeSet<usize>),
     Settled,
     Metadata(usize),
+    Reunited,
 }
 
 /// Arrival, order of sending, receiver, octets.
@@ -69,6 +70,8 @@ pub(crate) struct Simulation {
     queue: BinaryHeap<Reverse<InFlight>>,
     wake: BTreeSet<(Duration, usize)>,
     wake_of: Vec<Option<Duration>>,
+    /// Memory of datagrams that have arrived.
+    spare: Vec<Vec<u8>>,
     order: u64,
     /// Pairs between which nothing passes.
     cut: BTreeSet<(usize, usize)>,
@@ -97,6 +100,7 @@ impl Simulation {
             queue: BinaryHeap::new(),
             wake: BTreeSet::new(),
             wake_of: vec![None; size],
+            spare: Vec::new(),
             order: 0,
             cut: BTreeSet::new(),
             log: Vec::new(),
@@ -198,6 +202,7 @@ impl Simulation {
                 if self.is_running(to) {
                     self.with(to, |machine, now| machine.handle_datagram(now, &octets).is_ok());
                 }
+                self.spare.push(octets);
             } else {
                 let (_, index) = self.wake.pop_first().unwrap();
                 self.wake_of[index] = None;
@@ -247,7 +252,7 @@ impl Simulation {
 
     fn after(&mut self, index: usize) {
         let member = self.members[index].as_mut().unwrap();
-        let mut octets = Vec::new();
+        let mut octets = self.spare.pop().unwrap_or_default();
         while let Some(to) = member.machine.poll_transmit(&mut octets) {
             let to = usize::from(to.port());
             self.datagrams += 1;
@@ -257,12 +262,15 @@ impl Simulation {
             let (least, most) = self.net.delay;
             let delay = Duration::from_micros(least + self.random.below(most - least + 1));
             self.order += 1;
-            self.queue.push(Reverse((self.now + delay, self.order, to, octets.clone())));
+            let sent = std::mem::replace(&mut octets, self.spare.pop().unwrap_or_default());
+            self.queue.push(Reverse((self.now + delay, self.order, to, sent)));
         }
+        self.spare.push(octets);
         while let Some(event) = member.machine.poll_event() {
             let seen = match event {
                 Event::MembersChanged => Seen::Members(indices(member.machine.members())),
                 Event::Settled => Seen::Settled,
+                Event::Reunited => Seen::Reunited,
                 Event::MetadataChanged(name) => Seen::Metadata(index_of(&name)),
                 _ => continue,
             };

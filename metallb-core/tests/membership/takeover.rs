@@ -160,6 +160,42 @@ fn after_a_partition_one_of_two_owners_stops_at_once() {
 }
 
 #[test]
+fn a_link_that_loses_everything_one_way_makes_neither_two_owners_nor_none() {
+    for (size, seed) in [(3, 5), (4, 6), (5, 7)] {
+        for (from, to) in (0..size).flat_map(|from| (0..size).map(move |to| (from, to))) {
+            if from == to {
+                continue;
+            }
+            let mut cluster = Cluster::started(size, seed);
+            let owner = cluster.owner();
+            cluster.sim.cut_one_way(from, to);
+            let lost = cluster.watch(Duration::from_secs(2));
+            cluster.sim.heal();
+            let healed = cluster.watch(Duration::from_secs(1));
+            let never = (Duration::ZERO, Duration::ZERO);
+            assert_eq!((lost, healed), (never, never), "{from} to {to} of {size}");
+            assert_eq!(cluster.owner(), owner);
+        }
+    }
+}
+
+#[test]
+fn of_two_nodes_the_one_that_is_not_heard_gives_way() {
+    for seed in 0..8 {
+        let mut cluster = Cluster::started(2, seed);
+        let owner = cluster.owner();
+        cluster.sim.cut_one_way(owner, 1 - owner);
+        let (nobody, several) = cluster.watch(Duration::from_secs(2));
+        assert!(nobody.max(several) <= Duration::from_millis(60), "{nobody:?}, {several:?}, seed {seed}");
+        assert_ne!(cluster.owner(), owner);
+        cluster.sim.heal();
+        let (nobody, several) = cluster.watch(Duration::from_secs(1));
+        assert!(nobody.max(several) <= Duration::from_millis(60), "{nobody:?}, {several:?}, seed {seed}");
+        assert_eq!(cluster.owner(), owner);
+    }
+}
+
+#[test]
 fn a_leaving_owner_is_replaced_at_once() {
     let mut cluster = Cluster::started(4, 4);
     let owner = cluster.owner();

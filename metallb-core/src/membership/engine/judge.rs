@@ -33,6 +33,8 @@ impl Membership {
         self.next_check = self.next_check.into_iter().chain(next).min();
         if before != status {
             self.note_status(name, status);
+            self.note_return(before, status);
+            self.judge_self();
         }
     }
 
@@ -55,7 +57,9 @@ impl Membership {
         let others = self.peers.iter().filter(|(other, _)| *other != name);
         others
             .filter_map(|(_, state)| state.run.as_ref().filter(|run| !run.left))
-            .filter(|run| run.bits.as_ref().is_some_and(|bits| self.rosters.says(&bits.as_wire(), name)))
+            .filter(|run| {
+                run.bits.as_ref().is_some_and(|bits| self.rosters.says(&bits.as_wire(), name) == Some(true))
+            })
             .map(|run| later(run.last_heard, run.patience(self.interval).saturating_mul(self.timing.hold())))
             .filter(|until| *until > self.now)
             .max()

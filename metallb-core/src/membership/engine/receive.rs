@@ -25,6 +25,7 @@ impl Membership {
         self.note_acknowledgement(&name, datagram.acknowledgement);
         let metadata = self.note_chunk(&name, &datagram);
         self.judge(&name);
+        self.note_hearing(&name, &datagram);
         self.note_words(&name, &datagram);
         self.settle();
         metadata.map_err(|error| Rejected::Metadata { member: name, error })
@@ -112,7 +113,7 @@ impl Membership {
         let Some(run) = self.peers.get(sender.as_str()).and_then(|state| state.run.as_ref()) else { return };
         let until = later(self.now, run.patience(self.interval).saturating_mul(self.timing.hold()));
         let rosters = &self.rosters;
-        let heard = |name: &&NodeName| *name != sender && rosters.says(&bitmap, name);
+        let heard = |name: &&NodeName| *name != sender && rosters.says(&bitmap, name) == Some(true);
         let heard: Vec<NodeName> = self.unheard.iter().filter(heard).cloned().collect();
         for name in heard {
             if let Some(state) = self.peers.get_mut(name.as_str()) {
@@ -134,5 +135,6 @@ fn new_run(datagram: &Datagram<'_>, now: std::time::Instant) -> Run {
         metadata_version: 0,
         incoming: None,
         bits: None,
+        deaf_since: None,
     }
 }
