@@ -280,6 +280,27 @@ async fn a_session_with_tcp_ao_needs_the_same_keys_at_both_ends() {
     }
 }
 
+// req: !T2
+#[tokio::test]
+async fn a_peer_with_md5_inside_a_range_with_tcp_ao_is_refused() {
+    if !has_ao() {
+        return;
+    }
+    let (collector, _events) = mk_collector(&ao(&[1]));
+    let remote = collector.listening()[0];
+    let mut node = mk_peer("127.0.0.2:1".parse().unwrap(), 64512, 64513);
+    node.passive = true;
+    node.authentication = md5("s3cret");
+    collector.set_peer("node".into(), node);
+    let (speaker, _states) = mk_speaker(1, &[]);
+    // The range's key opens the listener, but the connection is for a peer that has another.
+    speaker.set_peer("router".into(), mk_announcer(remote, ao(&[1])));
+    let errno = nix::errno::Errno::EKEYREJECTED as i32;
+    let refused = lasts(AuthenticationError::Refused { errno });
+    let refused = snapshot_until(&collector, "node", "refused", refused).await;
+    assert_eq!((refused.counters.opens_sent, refused.counters.established), (0, 0));
+}
+
 // req: T2
 #[tokio::test]
 async fn tcp_ao_keys_roll_over_while_the_session_goes_on() {

@@ -19,6 +19,7 @@ mod lab;
 mod long_lived;
 mod matrix;
 mod operations;
+mod policy;
 mod routers;
 mod security;
 #[path = "../support/mod.rs"]
