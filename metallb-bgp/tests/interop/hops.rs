@@ -99,7 +99,6 @@ fn a_router_that_does_not_send_with_255_is_not_heard_where_we_demand_that() {
             assert_eq!((down.counters.established, down.counters.messages_received), (0, 0));
             peer.ttl = TtlPolicy::System;
             speaker.set_peer("router".into(), peer);
-            speaker.reset_peer(&"router".into(), "apply");
             snapshot_until(&speaker, "router", "established", |s| s.state == State::Established).await;
         });
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::ListenRange;
-use metallb_bgp::session::{OfferedFamilies, PeerConfig, PeerSnapshot, StopReason};
+use metallb_bgp::session::{Authentication, Md5Key, OfferedFamilies, PeerConfig, PeerSnapshot, StopReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::{Asn, HoldTime, RemoteAs};
 use nix::sys::signal::Signal;
@@ -75,6 +75,34 @@ fn a_router_with_another_local_number_is_taken_by_that_number_only() {
         speaker.set_peer("router".into(), peer);
         let same = snapshot_until(&speaker, "router", "snapshot", |_| true).await;
         assert_eq!((same.state, same.counters.established), (State::Established, 1));
+    });
+}
+
+// req: !T1
+#[test]
+fn a_changed_key_ends_the_session_until_both_ends_have_it() {
+    let Some(mut lab) = Lab::new(&["bgpd", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        let line = " neighbor 192.0.2.2 password old\n";
+        let frr = Frr::start(lab, &frr_config("192.0.2.2", 64513, line)).await;
+        let (speaker, _events) = mk_speaker(2, &[]);
+        let key = |key: &str| Authentication::Md5(Md5Key::new(key).unwrap());
+        let mut peer = mk_router(router(false), 64513);
+        peer.connect_time = Some(Duration::from_millis(200));
+        peer.authentication = key("old");
+        speaker.set_peer("router".into(), peer.clone());
+        snapshot_until(&speaker, "router", "established", up).await;
+        let before = lab.netstat("TCPMD5Failure");
+        peer.authentication = key("new");
+        speaker.set_peer("router".into(), peer);
+        eventually("the router drops it", async || (lab.netstat("TCPMD5Failure") > before).then_some(()))
+            .await;
+        let down = snapshot_until(&speaker, "router", "down", |s| !up(s)).await;
+        assert_eq!(down.counters.established, 1);
+        frr.configure(&["router bgp 64512", "neighbor 192.0.2.2 password new"]);
+        let again = |s: &PeerSnapshot| up(s) && s.counters.established == 2;
+        snapshot_until(&speaker, "router", "established again", again).await;
+        assert_eq!(frr.neighbour("192.0.2.2")["bgpState"], "Established");
     });
 }
 
