@@ -150,8 +150,8 @@ fn a_router_that_stops_is_given_up_and_gets_everything_when_it_goes_on() {
         }
         let down = snapshot_until(&speaker, "router", "given up", |s| !up(s)).await;
         let took = from.elapsed();
-        // The hold time is 3 s; the rest is for a busy machine.
-        assert!(took > Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
+        // The hold time is 3 s; the rest is for a busy machine. The simulation knows the moment.
+        assert!(took > Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
         let reason = down.last_error.unwrap().to_string();
         assert_eq!(reason, "sent Hold Timer Expired (4/0)");
         lab.signal("bird", Signal::SIGCONT);
