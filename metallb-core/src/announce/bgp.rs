@@ -43,14 +43,23 @@ struct Offers {
     prefixes: BTreeMap<IpNetwork, BTreeSet<AdId>>,
 }
 
-/// A prefix with the services under it.
+/// A prefix with the services under it, by what they offer: what holds for one of a class holds for all, so
+/// that merging takes as long as there are classes, however many services share the prefix.
 #[derive(Debug, Default)]
 struct Prefix {
-    services: BTreeSet<(Created, ServiceKey)>,
+    classes: BTreeMap<BTreeSet<AdId>, Class>,
     routes: Vec<Route>,
-    /// The peers told on behalf of each service.
-    told: BTreeMap<ServiceKey, BTreeSet<PeerName>>,
-    conflicts: BTreeMap<ServiceKey, AnnounceProblem>,
+}
+
+/// Services with the same advertisements for a prefix.
+#[derive(Debug, Default)]
+struct Class {
+    /// Oldest first.
+    services: BTreeSet<(Created, ServiceKey)>,
+    /// The peers that are told on their behalf.
+    peers: BTreeSet<PeerName>,
+    /// Why none is.
+    conflict: Option<AnnounceProblem>,
 }
 
 /// What one peer is told about a prefix, while the offers are merged.
@@ -104,20 +113,22 @@ impl Bgp {
                 Some(new) => self.services.insert(key.clone(), new.clone()),
                 None => self.services.remove(key),
             };
-            for (old, prefix) in
-                old.iter().flat_map(|old| old.prefixes.keys().map(move |prefix| (old, prefix)))
-            {
-                if let Some(entry) = self.prefixes.get_mut(prefix) {
-                    entry.services.remove(&(old.created, key.clone()));
+            if let Some(Offers { created, prefixes }) = old {
+                let member = (created, key.clone());
+                for (prefix, ads) in prefixes {
+                    if let Some(entry) = self.prefixes.get_mut(&prefix) {
+                        entry.leave(&ads, &member);
+                    }
+                    dirty.insert(prefix);
                 }
-                dirty.insert(*prefix);
             }
-            for (new, prefix) in
-                new.iter().flat_map(|new| new.prefixes.keys().map(move |prefix| (new, prefix)))
-            {
-                let entry = self.prefixes.entry(*prefix).or_default();
-                entry.services.insert((new.created, key.clone()));
-                dirty.insert(*prefix);
+            if let Some(Offers { created, prefixes }) = new {
+                let member = (created, key.clone());
+                for (prefix, ads) in prefixes {
+                    let entry = self.prefixes.entry(prefix).or_default();
+                    entry.classes.entry(ads).or_default().services.insert(member.clone());
+                    dirty.insert(prefix);
+                }
             }
         }
         dirty
@@ -128,17 +139,14 @@ impl Bgp {
         self.prefixes.keys().copied().collect()
     }
 
-    /// Merges the offers of prefixes anew; returns the services concerned.
+    /// Merges the offers of prefixes anew; returns the services of which something else is told. O(classes of offers)
+    /// for each prefix, and the services concerned.
     pub(super) fn merge(&mut self, dirty: &BTreeSet<IpNetwork>) -> BTreeSet<ServiceKey> {
         let mut concerned = BTreeSet::new();
         for prefix in dirty {
             let Some(mut entry) = self.prefixes.remove(prefix) else { continue };
-            let told = std::mem::take(&mut entry.told);
-            let conflicts = std::mem::take(&mut entry.conflicts);
-            self.merge_prefix(*prefix, &mut entry);
-            differing(&told, &entry.told, &mut concerned);
-            differing(&conflicts, &entry.conflicts, &mut concerned);
-            if !entry.services.is_empty() {
+            self.merge_prefix(*prefix, &mut entry, &mut concerned);
+            if !entry.classes.is_empty() {
                 self.prefixes.insert(*prefix, entry);
             }
         }
@@ -152,31 +160,28 @@ impl Bgp {
 
     /// The peers that are told about a service.
     pub(super) fn peers_of(&self, key: &ServiceKey) -> BTreeSet<PeerName> {
-        let told = self.entries_of(key).filter_map(|(_, entry)| entry.told.get(key));
-        told.flatten().cloned().collect()
+        self.classes_of(key).flat_map(|(_, class)| &class.peers).cloned().collect()
     }
 
     /// The first conflict of a service, by prefix.
     pub(super) fn conflict_of(&self, key: &ServiceKey) -> Option<&AnnounceProblem> {
-        self.entries_of(key).find_map(|(_, entry)| entry.conflicts.get(key))
+        self.classes_of(key).find_map(|(_, class)| class.conflict.as_ref())
     }
 
     /// The prefixes that are advertised for a service, with the peers that are told.
     pub(super) fn prefixes_of(&self, key: &ServiceKey) -> BTreeMap<IpNetwork, BTreeSet<PeerName>> {
-        let told =
-            self.entries_of(key).filter_map(|(prefix, entry)| Some((*prefix, entry.told.get(key)?.clone())));
-        told.filter(|(_, peers)| !peers.is_empty()).collect()
+        let told = self.classes_of(key).filter(|(_, class)| !class.peers.is_empty());
+        told.map(|(prefix, class)| (*prefix, class.peers.clone())).collect()
     }
 
     /// Whether an address of a service is under a prefix that is advertised for it.
     pub(super) fn advertises(&self, key: &ServiceKey, address: IpAddr) -> bool {
-        let told = |entry: &Prefix| entry.told.get(key).is_some_and(|peers| !peers.is_empty());
-        self.entries_of(key).any(|(prefix, entry)| prefix.contains(address) && told(entry))
+        self.classes_of(key).any(|(prefix, class)| prefix.contains(address) && !class.peers.is_empty())
     }
 
-    fn entries_of<'a>(&'a self, key: &ServiceKey) -> impl Iterator<Item = (&'a IpNetwork, &'a Prefix)> {
-        let prefixes = self.services.get(key).into_iter().flat_map(|offers| offers.prefixes.keys());
-        prefixes.filter_map(|prefix| self.prefixes.get_key_value(prefix))
+    fn classes_of<'a>(&'a self, key: &ServiceKey) -> impl Iterator<Item = (&'a IpNetwork, &'a Class)> {
+        let offered = self.services.get(key).into_iter().flat_map(|offers| &offers.prefixes);
+        offered.filter_map(|(prefix, ads)| Some((prefix, self.prefixes.get(prefix)?.classes.get(ads)?)))
     }
 
     fn offers(&self, key: &ServiceKey, this: &NodeName, world: &World) -> Option<Offers> {
@@ -195,24 +200,40 @@ impl Bgp {
     }
 
     /// Older services first: the offer of a younger one that contradicts is left out and reported.
-    fn merge_prefix(&self, prefix: IpNetwork, entry: &mut Prefix) {
+    fn merge_prefix(&self, prefix: IpNetwork, entry: &mut Prefix, concerned: &mut BTreeSet<ServiceKey>) {
         let mut merged: BTreeMap<PeerName, Told> = BTreeMap::new();
-        for (_, key) in &entry.services {
-            let offered = self.services.get(key).and_then(|offers| offers.prefixes.get(&prefix));
-            let mut ads: Vec<&Reach> =
-                offered.into_iter().flatten().filter_map(|id| self.ads.get(id)).collect();
+        let mut classes: Vec<_> = entry.classes.iter_mut().collect();
+        classes.sort_by(|(_, a), (_, b)| a.services.first().cmp(&b.services.first()));
+        for (ids, class) in classes {
+            let Some((_, oldest)) = class.services.first() else { continue };
+            let mut ads: Vec<&Reach> = ids.iter().filter_map(|id| self.ads.get(id)).collect();
             ads.sort_by(|a, b| a.ad.name.cmp(&b.ad.name));
-            match offer_to_peers(prefix, key, &ads, &merged) {
+            let (peers, conflict) = match offer_to_peers(prefix, oldest, &ads, &merged) {
                 Ok(told) => {
-                    entry.told.insert(key.clone(), told.keys().cloned().collect());
+                    let peers = told.keys().cloned().collect();
                     merged.extend(told);
+                    (peers, None)
                 }
-                Err(problem) => {
-                    entry.conflicts.insert(key.clone(), problem);
-                }
+                Err(problem) => (BTreeSet::new(), Some(problem)),
+            };
+            if (&peers, &conflict) != (&class.peers, &class.conflict) {
+                concerned.extend(class.services.iter().map(|(_, key)| key.clone()));
+                class.peers = peers;
+                class.conflict = conflict;
             }
         }
         entry.routes = routes(merged);
+    }
+}
+
+impl Prefix {
+    fn leave(&mut self, ads: &BTreeSet<AdId>, member: &(Created, ServiceKey)) {
+        if let Some(class) = self.classes.get_mut(ads) {
+            class.services.remove(member);
+            if class.services.is_empty() {
+                self.classes.remove(ads);
+            }
+        }
     }
 }
 
@@ -264,15 +285,6 @@ fn routes(merged: BTreeMap<PeerName, Told>) -> Vec<Route> {
         by_attributes.entry(attributes).or_default().insert(peer);
     }
     by_attributes.into_iter().map(|(attributes, peers)| Route { peers, attributes }).collect()
-}
-
-/// Adds the keys whose values differ.
-fn differing<V: PartialEq>(
-    a: &BTreeMap<ServiceKey, V>,
-    b: &BTreeMap<ServiceKey, V>,
-    out: &mut BTreeSet<ServiceKey>,
-) {
-    out.extend(a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).cloned());
 }
 
 /// The address masked to a length.

@@ -120,7 +120,8 @@ impl Layer2 {
     }
 
     /// As [`Layer2::elect`], when only facts about the group's services have changed: if they leave its
-    /// endpoints as they were, so is its owner.
+    /// endpoints as they were, so is its owner. That takes as long as the group is large, whatever the number of
+    /// nodes.
     pub(super) fn elect_for_services(&mut self, id: GroupId, world: &World) -> bool {
         let Some(group) = self.groups.get(id) else { return false };
         let readiness = readiness(group, world);
@@ -138,7 +139,8 @@ impl Layer2 {
     }
 
     /// Follows a change of nodes; returns the groups for which something is different afterwards, or may be
-    /// on one of these nodes itself.
+    /// on one of these nodes itself. One hash for each group that a node may newly own, one election for each
+    /// that it owned; other groups are not looked at.
     pub(super) fn reconsider(
         &mut self,
         nodes: &BTreeSet<NodeName>,
