@@ -144,6 +144,21 @@ async fn a_peer_whose_key_the_listener_cannot_tell_from_anothers_is_refused() {
     snapshot_until(&collector, "node", "established", up).await;
 }
 
+// req: T1
+#[tokio::test]
+async fn two_peers_of_one_host_are_dialled_with_a_key_each() {
+    let (speaker, _states) = mk_speaker(1, &[]);
+    let mut routers = Vec::new();
+    for name in ["first", "second"] {
+        let router = mk_collector(&md5(name));
+        speaker.set_peer(name.into(), mk_dialler(router.0.listening()[0], md5(name)));
+        routers.push(router);
+    }
+    for name in ["first", "second"] {
+        snapshot_until(&speaker, name, "established", up).await;
+    }
+}
+
 // req: T1, !T1
 #[tokio::test]
 async fn a_changed_key_of_a_range_ends_its_sessions_and_lets_new_ones_in() {

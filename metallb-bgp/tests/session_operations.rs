@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 
 use metallb_bgp::fsm::State;
 use metallb_bgp::session::{
-    ConnectionId, Effect, Endpoints, GracefulRestart, OfferedFamilies, PeerConfig, Session, StopReason,
+    AoAlgorithm, AoKey, AoKeys, Authentication, AuthenticationError, ConnectionId, Effect, Endpoints,
+    GracefulRestart, OfferedFamilies, PeerConfig, Session, StopReason,
 };
 use metallb_bgp::table::{AdvTable, Announcement, RouteAttributes};
 use metallb_bgp::types::{Asn, Community, Family, HoldTime, RemoteAs, RouterId};
 use metallb_bgp::wire::capability::{Capability, GracefulFamily, GracefulRestart as Offer};
 use metallb_bgp::wire::header::MessageLimit;
 use metallb_bgp::wire::notification::Notification;
-use metallb_bgp::wire::open::Open;
+use metallb_bgp::wire::open::{Open, Role, RolePolicy};
 use metallb_bgp::wire::pack::encode_end_of_rib;
 use metallb_bgp::wire::{keepalive, refresh::RouteRefresh};
 use proptest::prelude::*;
@@ -32,6 +33,7 @@ enum Op {
     Connected(u8),
     Accepted,
     Closed(u8, bool),
+    Unauthenticated(Option<u8>),
     Say(u8, Vec<u8>),
     Garbage(u8, Vec<u8>),
     Written(u8, usize),
@@ -48,6 +50,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => any::<u8>().prop_map(Op::Connected),
         3 => Just(Op::Accepted),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(id, clean)| Op::Closed(id, clean)),
+        1 => prop::option::of(any::<u8>()).prop_map(Op::Unauthenticated),
         9 => (any::<u8>(), prop::collection::vec(0..9_u8, 1..4)).prop_map(|(id, said)| Op::Say(id, said)),
         1 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(id, said)| Op::Garbage(id, said)),
         1 => (any::<u8>(), 0..200_usize).prop_map(|(id, count)| Op::Written(id, count)),
@@ -136,6 +139,10 @@ impl Driver {
                     let error = (!clean).then_some(std::io::ErrorKind::ConnectionReset);
                     self.session.handle_closed(now, id, error);
                 }
+            }
+            Op::Unauthenticated(choice) => {
+                let id = choice.and_then(|choice| self.id(choice));
+                self.session.handle_unauthenticated(now, id, AuthenticationError::NotAuthenticated);
             }
             Op::Say(choice, kinds) => {
                 self.say(choice, &kinds.into_iter().flat_map(message).collect::<Vec<_>>());
@@ -232,8 +239,14 @@ fn reason(n: u8) -> StopReason {
     }
 }
 
+/// Keys that roll over from some others of these, and do not from the rest.
+fn mk_keys(n: u8) -> AoKeys {
+    let key = |id: u8| AoKey::new(id, id, AoAlgorithm::HmacSha1, [b'k', id % 2, n / 128]).unwrap();
+    AoKeys::new(key(n / 64), [key(n / 64 + 1)]).unwrap()
+}
+
 fn changed(mut config: PeerConfig, n: u8) -> PeerConfig {
-    match n % 8 {
+    match n % 12 {
         0 => config.passive = !config.passive,
         1 => config.delay_open = (n > 100).then_some(Duration::from_secs(3)),
         2 => config.graceful_restart = (n > 100).then(GracefulRestart::default),
@@ -241,6 +254,16 @@ fn changed(mut config: PeerConfig, n: u8) -> PeerConfig {
         4 => config.connect_time = (n > 100).then_some(Duration::from_secs(5)),
         5 => config.hold_time = if n > 100 { HoldTime::DISABLED } else { HoldTime::DEFAULT },
         6 => config.max_prefixes = (n > 100).then_some(0),
+        7 => config.graceful_shutdown = !config.graceful_shutdown,
+        8 => {
+            config.role = (n > 100).then_some(RolePolicy { role: Role::Customer, strict: n > 200 });
+        }
+        9 => {
+            let time = (n > 100).then_some(Duration::from_secs(n.into()));
+            config.graceful_restart =
+                Some(GracefulRestart { long_lived_stale_time: time, ..GracefulRestart::default() });
+        }
+        10 => config.authentication = Authentication::Ao(mk_keys(n)),
         _ => config.collision_detect_established = !config.collision_detect_established,
     }
     config

@@ -82,7 +82,7 @@ pub enum CloseReason {
     Received(Notification),
     /// The TCP connection could not be opened.
     ConnectFailed(std::io::ErrorKind),
-    /// No answer to the attempt: an unreachable peer, a filter, or a TCP MD5 key that differs.
+    /// No answer to the attempt: an unreachable peer, a filter, or TCP MD5 or TCP-AO keys that differ.
     ConnectTimeout,
     /// The TCP connection cannot be authenticated as configured.
     Unauthenticated(AuthenticationError),
@@ -105,7 +105,7 @@ impl fmt::Display for CloseReason {
             Self::Received(notification) => write!(f, "received {notification}"),
             Self::ConnectFailed(kind) => write!(f, "connecting failed: {kind}"),
             Self::ConnectTimeout => {
-                f.write_str("connecting timed out (peer unreachable, filtered, or another TCP MD5 key)")
+                f.write_str("connecting timed out (peer unreachable, filtered, or other TCP keys)")
             }
             Self::Unauthenticated(error) => write!(f, "no authenticated connection: {error}"),
             Self::ConnectionClosed => f.write_str("the peer closed the connection"),
