@@ -73,7 +73,8 @@ fn packets_do_not_leave_with_the_ttl_of_another_policy() {
             [(64, TtlPolicy::Exact(1)), (1, TtlPolicy::System), (255, TtlPolicy::Exact(254))]
         {
             let Some(met) = meet(v6, demanded, policy, |s| s.last_error.is_some()) else { return };
-            assert_eq!(met.last_error.unwrap().to_string(), "connecting failed: connection refused");
+            let error = met.last_error.unwrap().to_string().to_lowercase();
+            assert!(error.contains("connection refused"), "{error}");
             assert_eq!(met.counters.established, 0);
         }
     }
