@@ -53,7 +53,7 @@ impl Outbox {
             let count = self.run(interface);
             let Some(frames) = self.frames.get(self.sent..self.sent + count) else { break };
             let result = match frames.first().and_then(|frame| ports.sender(interface, frame)) {
-                Some(socket) => socket.try_send(frames),
+                Some(socket) => socket.send_batch(frames),
                 None => Err(io::ErrorKind::NotConnected.into()),
             };
             match result {
