@@ -178,6 +178,7 @@ fn neighbor_entries_survive_unicast_probes() {
         let speaker = announcing(&node);
         client.resolves(ip(V4), &node.mac("eth0"));
         client.resolves(ip(V6), &node.mac("eth0"));
+        let observer = client.observe("client0");
         let mac = node.mac("eth0");
         let resolved = speaker.snapshot();
         let asked = |address: &str| speaker.snapshot().addresses[&ip(address)].requests;
@@ -196,7 +197,39 @@ fn neighbor_entries_survive_unicast_probes() {
             let counters = counters[&ip(address)];
             assert_eq!(counters.requests, counters.responses, "{address}");
         }
+        // What was seen of questions and answers on the client's side.
+        let mut seen = [[0; 3]; 2];
+        let mut count = |frame: &[u8]| {
+            let (address, kind) = question_or_answer(frame)?;
+            let family = usize::from(address.is_ipv6());
+            seen[family][kind] += u32::from(address == ip([V4, V6][family]));
+            Some(())
+        };
+        while observer.within(Duration::from_millis(50), &mut count).is_some() {}
+        for [to_all, unicast, answers] in seen {
+            assert_eq!(to_all, 0, "the client had to ask everybody");
+            assert!(unicast >= 30 && answers >= 30, "{unicast} probes, {answers} answers");
+        }
     });
+}
+
+/// The address a frame is about, and whether it asks all (0), asks one station (1), or answers (2).
+fn question_or_answer(frame: &[u8]) -> Option<(IpAddr, usize)> {
+    let frame = Frame::parse(frame).ok()?;
+    let asks = usize::from(!frame.destination().is_group());
+    if frame.ethertype == EtherType::ARP {
+        let packet = PacketView::parse(frame.payload).ok()?;
+        return match packet.operation() {
+            Operation::Request if packet.sender() != packet.target() => Some((packet.target().into(), asks)),
+            Operation::Reply if packet.sender() != packet.target() => Some((packet.sender().into(), 2)),
+            _ => None,
+        };
+    }
+    match Message::parse(frame.payload).ok()?? {
+        Message::NeighborSolicitation(message) => Some((message.target().into(), asks)),
+        Message::NeighborAdvertisement(message) if message.solicited() => Some((message.target().into(), 2)),
+        _ => None,
+    }
 }
 
 /// req: R4862-5.4.3, R5227-2.1.1
@@ -239,6 +272,21 @@ fn a_flapped_link_is_announced_again_at_once() {
         observer.wait("IPv6 is announced", |frame| announced(frame, ip(V6)));
         println!("announced again {took:?} after the command that restores the carrier was started");
         assert!(took < Duration::from_secs(1), "{took:?}");
+    });
+}
+
+/// Whether the driver sees the carrier go, or only that it has come up once more.
+#[test]
+fn a_link_that_flaps_within_a_moment_is_announced_again() {
+    in_namespace("a_link_that_flaps_within_a_moment_is_announced_again", || {
+        let (node, client) = node_and_client();
+        let _speaker = announcing(&node);
+        client.resolves(ip(V4), &node.mac("eth0"));
+        let observer = client.observe("client0");
+        wait_until_quiet(&observer);
+        client.sh("printf 'link set client0 down\nlink set client0 up\n' | ip -batch -");
+        observer.wait("IPv4 is announced", |frame| announced(frame, ip(V4)));
+        observer.wait("IPv6 is announced", |frame| announced(frame, ip(V6)));
     });
 }
 

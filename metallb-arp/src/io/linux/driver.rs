@@ -299,11 +299,11 @@ impl Engine {
     /// One change at a time: an interface that went down and came up again has to be announced anew.
     fn learn_fact(&mut self, now: Instant, fact: Fact) -> bool {
         let index = fact.interface();
-        let gained = self.links.apply(fact);
+        let stale = self.links.apply(fact);
         let existed = self.used.contains_key(&index);
         let changed = self.use_interface(now, index);
-        if let Some(gained) = gained.filter(|_| existed) {
-            self.responder.reannounce(now, gained);
+        if stale && existed {
+            self.responder.reannounce(now, index);
         }
         changed
     }
