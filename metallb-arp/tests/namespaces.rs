@@ -16,6 +16,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -287,6 +288,69 @@ fn a_link_that_flaps_within_a_moment_is_announced_again() {
         client.sh("printf 'link set client0 down\nlink set client0 up\n' | ip -batch -");
         observer.wait("IPv4 is announced", |frame| announced(frame, ip(V4)));
         observer.wait("IPv6 is announced", |frame| announced(frame, ip(V6)));
+    });
+}
+
+/// Ends a flood also when the test fails.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The flood goes on until the other interface has been served.
+#[test]
+fn a_flood_on_one_interface_keeps_no_other_waiting() {
+    in_namespace("a_flood_on_one_interface_keeps_no_other_waiting", || {
+        let (node, client) = node_and_client();
+        node.connect("eth1", &client, "client1");
+        let mut speaker = node.driver(Options::default);
+        speaker.ready("eth1");
+        speaker.handle.announce(ip(V4), Scope::All).unwrap();
+        let question = |interface: &str| {
+            let own = mac(&client.mac(interface));
+            frame_of(&Packet::request(own, v4("192.0.2.100"), v4(V4)), MacAddr::BROADCAST)
+        };
+        let (flood, request) = (question("client0"), question("client1"));
+        let (flooder, observer) = (client.observe("client0"), client.observe("client1"));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    flooder.send(&flood);
+                }
+            });
+            let _end = Finish(&done);
+            for _ in 0..100 {
+                observer.send(&request);
+                observer.wait("an answer on the other interface", |frame| answered(frame, v4(V4)));
+            }
+            speaker.handle.announce(ip("192.0.2.2"), Scope::All).unwrap();
+            observer.wait("an announcement", |frame| announced(frame, ip("192.0.2.2")));
+        });
+        assert!(speaker.snapshot().addresses[&ip(V4)].requests > 100);
+    });
+}
+
+#[test]
+fn requests_are_answered_without_busy_polling_too() {
+    in_namespace("requests_are_answered_without_busy_polling_too", || {
+        let (node, client) = node_and_client();
+        let (handle, _events) =
+            node.run(|| Driver::start_with_busy_poll(Options::default(), Duration::ZERO).unwrap());
+        handle.announce(ip(V4), Scope::All).unwrap();
+        client.resolves(ip(V4), &node.mac("eth0"));
+        let observer = client.observe("client0");
+        let own = mac(&client.mac("client0"));
+        let request = frame_of(&Packet::request(own, v4("192.0.2.100"), v4(V4)), MacAddr::BROADCAST);
+        for _ in 0..100 {
+            observer.send(&request);
+        }
+        for _ in 0..100 {
+            observer.wait("an answer", |frame| answered(frame, v4(V4)));
+        }
     });
 }
 
