@@ -1,13 +1,17 @@
 //! Fixtures of the size of a real cluster for the address allocator.
 
 use std::collections::BTreeSet;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use metallb_core::config::{Config, Input, Meta, PoolInput};
 use metallb_core::facts::{Demand, Request, Service};
 use metallb_core::ipam::{Allocator, Claim, Options};
-use metallb_core::keys::{Created, Family, Port, Protocol, ServiceKey, SharingKey};
+use metallb_core::keys::{Created, Family, PoolName, Port, Protocol, ServiceKey, SharingKey};
 use metallb_core::select::Labels;
+
+use crate::operation::Batch;
 
 /// A valid configuration of these pools, named `p0000`, `p0001`, ….
 ///
@@ -75,4 +79,117 @@ pub fn with_one_pool_changed(pools: &[Vec<String>], index: usize, entry: &str, p
         PoolInput { meta, addresses, ..PoolInput::default() }
     });
     Config::build(&Input { pools: inputs.collect(), ..Input::default() }, previous).config
+}
+
+/// Gives addresses to services that have none.
+struct Fresh {
+    allocator: Allocator,
+    now: Instant,
+    fresh: Vec<Service>,
+}
+
+impl Fresh {
+    /// The last of the services are the fresh ones; the allocator has had all of them, so nothing grows any more.
+    fn boxed(pool: &str, mut services: Vec<Service>, fresh: u32) -> Box<dyn Batch> {
+        let now = base();
+        let allocator = filled(&config(&[vec![pool.to_owned()]]), &services, now);
+        let fresh = services.split_off(services.len() - fresh as usize);
+        let mut batch = Self { allocator, now, fresh };
+        batch.undo();
+        Box::new(batch)
+    }
+}
+
+impl Batch for Fresh {
+    fn run(&mut self) {
+        for service in &self.fresh {
+            let given = with_claim(service, |claim| self.allocator.allocate(self.now, claim));
+            assert!(matches!(black_box(given), Some(Ok(_))));
+        }
+    }
+
+    fn undo(&mut self) {
+        for service in self.fresh.iter().rev() {
+            self.allocator.release(self.now, &service.key);
+        }
+    }
+}
+
+/// The first free address of a pool that is never exhausted.
+pub(crate) fn first_free_64(services: u32, operations: u32) -> Box<dyn Batch> {
+    let all = (0..services + operations).map(|number| service(number as usize, Family::V6));
+    Fresh::boxed("2001:db8::/64", all.collect(), operations)
+}
+
+/// The first free address of a pool that is nearly exhausted in the end.
+pub(crate) fn first_free_28(services: u32, operations: u32) -> Box<dyn Batch> {
+    let all = (0..services + operations).map(|number| service(number as usize, Family::V4));
+    Fresh::boxed("192.0.2.0/28", all.collect(), operations)
+}
+
+/// Ten services to an address, each address with a key of its own; the fresh ones join the others.
+pub(crate) fn shared_own_keys(services: u32, operations: u32) -> Box<dyn Batch> {
+    let keys = services as usize / 10;
+    let all = (0..services as usize).map(|number| sharing_service(number, keys));
+    Fresh::boxed("10.0.0.0/8", all.collect(), operations)
+}
+
+/// The same with one key for all: a place with a free port has to be found.
+pub(crate) fn shared_one_key(services: u32, operations: u32) -> Box<dyn Batch> {
+    let all = (0..services as usize).map(|number| sharing_service(number, 1));
+    Fresh::boxed("10.0.0.0/8", all.collect(), operations)
+}
+
+/// What is read when the controller starts.
+struct Restore {
+    config: Config,
+    services: Vec<(Service, IpAddr)>,
+    allocator: Option<Allocator>,
+}
+
+impl Batch for Restore {
+    fn run(&mut self) {
+        let recorded = [PoolName::new("p0000")];
+        let mut allocator = Allocator::new(Options::default());
+        allocator.set_pools(&self.config);
+        for (service, address) in &self.services {
+            let refused = with_claim(service, |claim| allocator.restore(claim, &[*address], &recorded));
+            assert!(refused.is_some_and(|refused| refused.is_empty()));
+        }
+        assert_eq!(allocator.len(), self.services.len());
+        self.allocator = Some(allocator);
+    }
+
+    fn undo(&mut self) {
+        self.allocator = None;
+    }
+}
+
+/// Services that have their addresses already are entered into an empty allocator.
+pub(crate) fn restore(services: u32, _: u32) -> Box<dyn Batch> {
+    let config = config(&[vec!["10.0.0.0/8".into()]]);
+    let address = |number| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
+    let services = (0..services).map(|number| (service(number as usize, Family::V4), address(number)));
+    Box::new(Restore { config, services: services.collect(), allocator: None })
+}
+
+/// One of many pools of 100 services gets another range, and loses it again.
+pub(crate) fn set_pools(pools: u32, _: u32) -> Box<dyn Batch> {
+    let range = |number: u32| vec![format!("10.{}.{}.0/25", number / 250, number % 250)];
+    let ranges: Vec<Vec<String>> = (0..pools).map(range).collect();
+    let services: Vec<Service> =
+        (0..pools * 100).map(|number| service(number as usize, Family::V4)).collect();
+    let before = config(&ranges);
+    let after = with_one_pool_changed(&ranges, ranges.len() / 2, "192.0.2.0/24", &before);
+    let mut allocator = filled(&before, &services, base());
+    Box::new(move || {
+        for config in [&after, &before] {
+            assert!(!black_box(allocator.set_pools(config)).is_empty());
+        }
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "an allocator takes a time to start from")]
+fn base() -> Instant {
+    Instant::now()
 }

@@ -1,3 +1,15 @@
-//! Benchmarks over the public API of the libraries.
+//! Benchmarks over the public API of the libraries: fixtures of the size of a real cluster.
+//!
+//! | what | command |
+//! |---|---|
+//! | time | `cargo bench -p metallb-benches` |
+//! | instructions and allocations | `cargo bench -p metallb-benches --features instructions --bench instructions --bench allocations` |
+//!
+//! Instructions take valgrind and `cargo install gungraun-runner` in the version of the lock file.
+//! `cargo bench -p metallb-benches -- --test` does everything once, without measuring.
 
+pub mod announce;
+pub mod arp;
+pub mod bgp;
 pub mod core;
+pub mod operation;
