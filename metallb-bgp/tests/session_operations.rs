@@ -39,6 +39,7 @@ enum Op {
     Written(u8, usize),
     Advance(u32),
     Transmit,
+    Effects,
     Reconfigure(u8),
     Set(u8, Option<u32>),
 }
@@ -56,6 +57,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (any::<u8>(), 0..200_usize).prop_map(|(id, count)| Op::Written(id, count)),
         4 => (0..20_000_u32).prop_map(Op::Advance),
         4 => Just(Op::Transmit),
+        5 => Just(Op::Effects),
         1 => any::<u8>().prop_map(Op::Reconfigure),
         2 => (0..4_u8, prop::option::of(0..3_u32)).prop_map(|(n, c)| Op::Set(n, c)),
     ]
@@ -158,6 +160,7 @@ impl Driver {
                 self.session.handle_timeout(self.now);
             }
             Op::Transmit => self.transmit(),
+            Op::Effects => self.effects(),
             Op::Reconfigure(n) => {
                 let config = changed(self.session.config().clone(), n);
                 self.session.reconfigure(now, config, table);
@@ -172,8 +175,26 @@ impl Driver {
                 }
             }
         }
-        self.effects();
         self.check();
+    }
+
+    /// What an established session owes its peer now, it gives, and what comes later, too.
+    fn check_delivery(&mut self) {
+        let established = self.session.connections().find(|(_, state)| *state == State::Established);
+        let Some((id, _)) = established else { return };
+        self.transmit();
+        for n in 100..102 {
+            let attributes = RouteAttributes::new();
+            let route = Announcement { peers: ["peer".into()].into(), attributes };
+            self.table.set(format!("198.51.100.{n}/32").parse().unwrap(), &[route]);
+            let families = self.session.snapshot(&self.table).negotiated.unwrap().families;
+            let owed = families.contains(&Family::Ipv4Unicast);
+            assert_eq!(self.session.has_transmit(id, &self.table), owed);
+            let mut out = Vec::new();
+            while self.session.poll_transmit(self.now, id, &mut self.table, &mut out) {}
+            assert_eq!(!out.is_empty(), owed, "a change is told");
+            self.effects();
+        }
     }
 
     fn say(&mut self, choice: u8, octets: &[u8]) {
@@ -277,7 +298,9 @@ proptest! {
         for op in ops {
             driver.apply(op);
         }
+        driver.check_delivery();
         driver.apply(Op::Stop(0));
+        driver.effects();
         prop_assert_eq!(driver.session.state(), State::Idle);
         prop_assert_eq!(driver.session.next_timeout(), None);
         prop_assert_eq!(driver.session.connections().count(), 0);

@@ -60,6 +60,9 @@ use crate::types::RouterId;
 /// A peer: see the [module](self).
 #[derive(Debug)]
 pub struct Session {
+///
+/// A session that is dropped without [`stop`](Self::stop) leaves its place in the table behind, and the table keeps
+/// what it would have to be told. After `stop` nothing is left behind.
     key: PeerKey,
     config: PeerConfig,
     fallback_id: RouterId,
@@ -183,11 +186,13 @@ impl Session {
         self.fire(now, Direction::Outgoing, fsm::Event::TcpAcked, Detail::default());
     }
 
+        self.settle(table);
     /// The peer opened a TCP connection. Returns its id, or `None` when it is to be closed at once: the session
     /// is stopped, or the peer has a connection that is better.
     pub fn handle_accepted(&mut self, now: Instant, endpoints: Endpoints) -> Option<ConnectionId> {
         let now = self.tick(now);
         if !self.running {
+        self.settle(table);
             return None;
         }
         self.make_room(now)?;
@@ -285,7 +290,6 @@ impl Session {
         for slot in self.left.drain(..) {
             table.detach(slot);
         }
-        self.effects.pop_front()
     }
 
     fn new_id(&mut self) -> ConnectionId {
@@ -322,6 +326,13 @@ impl Session {
 }
 
 /// The wait after the first failure; it doubles up to [`LONGEST_BACKOFF`].
+        self.settle(table);
+        self.effects.pop_front()
+    }
+
+    /// Gives up the places in the table of connections that are gone. A peer has one place, so this comes before the
+    /// next connection takes it.
+    fn settle(&mut self, table: &mut AdvTable) {
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait between attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(120);

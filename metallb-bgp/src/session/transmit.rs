@@ -25,6 +25,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> bool {
         let now = self.tick(now);
+        self.settle(table);
         let Some(direction) = self.direction_of(id) else { return false };
         let start = out.len();
         if let Some(connection) = self.connection_mut(direction) {

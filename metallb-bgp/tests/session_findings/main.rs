@@ -1,0 +1,11 @@
+//! What a session does in the corners between its parts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests; the clock is read once as the base of virtual time"
+)]
+
+mod support;
+mod takeover;
