@@ -16,6 +16,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -178,6 +179,7 @@ fn neighbor_entries_survive_unicast_probes() {
         let speaker = announcing(&node);
         client.resolves(ip(V4), &node.mac("eth0"));
         client.resolves(ip(V6), &node.mac("eth0"));
+        let observer = client.observe("client0");
         let mac = node.mac("eth0");
         let resolved = speaker.snapshot();
         let asked = |address: &str| speaker.snapshot().addresses[&ip(address)].requests;
@@ -196,7 +198,39 @@ fn neighbor_entries_survive_unicast_probes() {
             let counters = counters[&ip(address)];
             assert_eq!(counters.requests, counters.responses, "{address}");
         }
+        // What was seen of questions and answers on the client's side.
+        let mut seen = [[0; 3]; 2];
+        let mut count = |frame: &[u8]| {
+            let (address, kind) = question_or_answer(frame)?;
+            let family = usize::from(address.is_ipv6());
+            seen[family][kind] += u32::from(address == ip([V4, V6][family]));
+            Some(())
+        };
+        while observer.within(Duration::from_millis(50), &mut count).is_some() {}
+        for [to_all, unicast, answers] in seen {
+            assert_eq!(to_all, 0, "the client had to ask everybody");
+            assert!(unicast >= 30 && answers >= 30, "{unicast} probes, {answers} answers");
+        }
     });
+}
+
+/// The address a frame is about, and whether it asks all (0), asks one station (1), or answers (2).
+fn question_or_answer(frame: &[u8]) -> Option<(IpAddr, usize)> {
+    let frame = Frame::parse(frame).ok()?;
+    let asks = usize::from(!frame.destination().is_group());
+    if frame.ethertype == EtherType::ARP {
+        let packet = PacketView::parse(frame.payload).ok()?;
+        return match packet.operation() {
+            Operation::Request if packet.sender() != packet.target() => Some((packet.target().into(), asks)),
+            Operation::Reply if packet.sender() != packet.target() => Some((packet.sender().into(), 2)),
+            _ => None,
+        };
+    }
+    match Message::parse(frame.payload).ok()?? {
+        Message::NeighborSolicitation(message) => Some((message.target().into(), asks)),
+        Message::NeighborAdvertisement(message) if message.solicited() => Some((message.target().into(), 2)),
+        _ => None,
+    }
 }
 
 /// req: R4862-5.4.3, R5227-2.1.1
@@ -239,6 +273,84 @@ fn a_flapped_link_is_announced_again_at_once() {
         observer.wait("IPv6 is announced", |frame| announced(frame, ip(V6)));
         println!("announced again {took:?} after the command that restores the carrier was started");
         assert!(took < Duration::from_secs(1), "{took:?}");
+    });
+}
+
+/// Whether the driver sees the carrier go, or only that it has come up once more.
+#[test]
+fn a_link_that_flaps_within_a_moment_is_announced_again() {
+    in_namespace("a_link_that_flaps_within_a_moment_is_announced_again", || {
+        let (node, client) = node_and_client();
+        let _speaker = announcing(&node);
+        client.resolves(ip(V4), &node.mac("eth0"));
+        let observer = client.observe("client0");
+        wait_until_quiet(&observer);
+        client.sh("printf 'link set client0 down\nlink set client0 up\n' | ip -batch -");
+        observer.wait("IPv4 is announced", |frame| announced(frame, ip(V4)));
+        observer.wait("IPv6 is announced", |frame| announced(frame, ip(V6)));
+    });
+}
+
+/// Ends a flood also when the test fails.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The flood goes on until the other interface has been served.
+#[test]
+fn a_flood_on_one_interface_keeps_no_other_waiting() {
+    in_namespace("a_flood_on_one_interface_keeps_no_other_waiting", || {
+        let (node, client) = node_and_client();
+        node.connect("eth1", &client, "client1");
+        let mut speaker = node.driver(Options::default);
+        speaker.ready("eth1");
+        speaker.handle.announce(ip(V4), Scope::All).unwrap();
+        let question = |interface: &str| {
+            let own = mac(&client.mac(interface));
+            frame_of(&Packet::request(own, v4("192.0.2.100"), v4(V4)), MacAddr::BROADCAST)
+        };
+        let (flood, request) = (question("client0"), question("client1"));
+        let (flooder, observer) = (client.observe("client0"), client.observe("client1"));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    flooder.send(&flood);
+                }
+            });
+            let _end = Finish(&done);
+            for _ in 0..100 {
+                observer.send(&request);
+                observer.wait("an answer on the other interface", |frame| answered(frame, v4(V4)));
+            }
+            speaker.handle.announce(ip("192.0.2.2"), Scope::All).unwrap();
+            observer.wait("an announcement", |frame| announced(frame, ip("192.0.2.2")));
+        });
+        assert!(speaker.snapshot().addresses[&ip(V4)].requests > 100);
+    });
+}
+
+#[test]
+fn requests_are_answered_without_busy_polling_too() {
+    in_namespace("requests_are_answered_without_busy_polling_too", || {
+        let (node, client) = node_and_client();
+        let (handle, _events) =
+            node.run(|| Driver::start_with_busy_poll(Options::default(), Duration::ZERO).unwrap());
+        handle.announce(ip(V4), Scope::All).unwrap();
+        client.resolves(ip(V4), &node.mac("eth0"));
+        let observer = client.observe("client0");
+        let own = mac(&client.mac("client0"));
+        let request = frame_of(&Packet::request(own, v4("192.0.2.100"), v4(V4)), MacAddr::BROADCAST);
+        for _ in 0..100 {
+            observer.send(&request);
+        }
+        for _ in 0..100 {
+            observer.wait("an answer", |frame| answered(frame, v4(V4)));
+        }
     });
 }
 

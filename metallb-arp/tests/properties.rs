@@ -61,8 +61,6 @@ fn read(frame: &[u8]) -> Message<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
     #[test]
     fn arp_packets_come_back_as_they_were(packet in arp_packet(), destination in mac()) {
         let mut bytes = Vec::new();

@@ -170,6 +170,6 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Longer than anything takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const INSIDE: &str = "METALLB_TEST_NAMESPACE";
 const REQUIRED: &str = "METALLB_REQUIRE_INTEROP";

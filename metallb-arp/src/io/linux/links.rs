@@ -24,6 +24,11 @@ pub(super) struct Link {
     pub(super) running: bool,
     /// Enslaved to a bridge, bond or team, which takes its place.
     pub(super) enslaved: bool,
+    /// How often its carrier has come up.
+    pub(super) carrier_ups: u32,
+    /// The kernel asks to tell the neighbors again where they find the machine: a bond uses another port, a
+    /// virtual machine has been moved.
+    pub(super) notify_peers: bool,
 }
 
 /// One change that netlink reports.
@@ -49,18 +54,22 @@ impl Fact {
 }
 
 impl Links {
-    /// Takes note of a change; returns the interface that has got another address by it.
-    pub(super) fn apply(&mut self, fact: Fact) -> Option<InterfaceIndex> {
+    /// Takes note of a change; returns whether the neighbors on the interface should be told anew: it has
+    /// got another address, its carrier was away for too short a time to be seen, or the kernel asks for
+    /// it.
+    pub(super) fn apply(&mut self, fact: Fact) -> bool {
         match fact {
             Fact::Link(index, link) => {
-                self.links.insert(index, link);
+                let (notify_peers, carrier_ups) = (link.notify_peers, link.carrier_ups);
+                let old = self.links.insert(index, link);
+                return notify_peers || old.is_some_and(|old| old.carrier_ups != carrier_ups);
             }
             Fact::LinkGone(index) => {
                 self.links.remove(&index);
                 self.addresses.remove(&index);
             }
             Fact::Address(index, address, true) => {
-                return self.addresses.entry(index).or_default().insert(address).then_some(index);
+                return self.addresses.entry(index).or_default().insert(address);
             }
             Fact::Address(index, address, false) | Fact::AddressGone(index, address) => {
                 if let Some(addresses) = self.addresses.get_mut(&index) {
@@ -68,7 +77,7 @@ impl Links {
                 }
             }
         }
-        None
+        false
     }
 
     /// All interfaces there are.
@@ -88,5 +97,86 @@ impl Links {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(*v6),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETH0: InterfaceIndex = InterfaceIndex(2);
+
+    fn link() -> Link {
+        Link {
+            name: "eth0".into(),
+            mac: Some(MacAddr::new([2, 0, 0, 0, 0, 1])),
+            running: true,
+            enslaved: false,
+            carrier_ups: 1,
+            notify_peers: false,
+        }
+    }
+
+    fn address(text: &str, usable: bool) -> Fact {
+        Fact::Address(ETH0, text.parse().unwrap(), usable)
+    }
+
+    #[test]
+    fn a_carrier_that_was_away_unseen_is_told_anew() {
+        let mut links = Links::default();
+        assert!(!links.apply(Fact::Link(ETH0, link())));
+        assert!(!links.apply(Fact::Link(ETH0, link())));
+        assert!(links.apply(Fact::Link(ETH0, Link { carrier_ups: 2, ..link() })));
+    }
+
+    #[test]
+    fn a_bond_that_fails_over_is_told_anew() {
+        let mut links = Links::default();
+        links.apply(Fact::Link(ETH0, link()));
+        assert!(links.apply(Fact::Link(ETH0, Link { notify_peers: true, ..link() })));
+        assert!(!links.apply(Fact::Link(ETH0, link())));
+    }
+
+    #[test]
+    fn only_another_address_is_told_anew() {
+        let mut links = Links::default();
+        assert!(links.apply(address("192.0.2.10", true)));
+        assert!(!links.apply(address("192.0.2.10", true)), "its lifetime was extended");
+        assert!(!links.apply(Fact::AddressGone(ETH0, "192.0.2.10".parse().unwrap())));
+    }
+
+    #[test]
+    fn ipv6_waits_for_a_link_local_address_that_is_neither_tentative_nor_a_duplicate() {
+        let mut links = Links::default();
+        links.apply(Fact::Link(ETH0, link()));
+        let carries = |links: &Links| links.usable(ETH0, &|_| false).unwrap().link_local.is_some();
+        for fact in [address("fe80::1", false), address("2001:db8::10", true)] {
+            links.apply(fact);
+            assert!(!carries(&links));
+        }
+        assert!(links.apply(address("fe80::1", true)));
+        assert!(carries(&links));
+        links.apply(address("fe80::1", false));
+        assert!(!carries(&links));
+    }
+
+    #[test]
+    fn ports_of_bridges_idle_and_excluded_interfaces_and_those_without_a_hardware_address_are_not_used() {
+        let unusable = [
+            Link { enslaved: true, ..link() },
+            Link { running: false, ..link() },
+            Link { mac: None, ..link() },
+            Link { name: "docker0".into(), ..link() },
+        ];
+        let mut links = Links::default();
+        let exclude = |name: &str| name.starts_with("docker");
+        for link in unusable {
+            links.apply(Fact::Link(ETH0, link));
+            assert_eq!(links.usable(ETH0, &exclude), None);
+        }
+        links.apply(Fact::Link(ETH0, link()));
+        assert!(links.usable(ETH0, &exclude).is_some());
+        links.apply(Fact::LinkGone(ETH0));
+        assert_eq!(links.usable(ETH0, &exclude), None);
     }
 }

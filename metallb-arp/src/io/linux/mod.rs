@@ -19,7 +19,7 @@ mod sys;
 use core::fmt;
 use std::io;
 
-pub use driver::{Driver, Options};
+pub use driver::{DEFAULT_BUSY_POLL, Driver, Options};
 pub use filter::Filter;
 pub use handle::{Event, EventReceiver, Handle, Snapshot};
 pub use socket::PacketSocket;

@@ -10,7 +10,7 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoPortKind, LinkAttribute, LinkEvent, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use rtnetlink::sys::SocketAddr;
 use rtnetlink::{Handle, MulticastGroup};
@@ -53,7 +53,9 @@ impl Netlink {
         let mut links = Links::default();
         let mut messages = self.handle.link().get().execute();
         while let Some(message) = messages.try_next().await.map_err(|error| failed(&error))? {
-            links.apply(link_fact(&message));
+            if let Some(fact) = link_fact(&message) {
+                links.apply(fact);
+            }
         }
         let mut messages = self.handle.address().get().execute();
         while let Some(message) = messages.try_next().await.map_err(|error| failed(&error))? {
@@ -94,7 +96,7 @@ fn failed(error: &rtnetlink::Error) -> Error {
 fn fact(message: &RouteNetlinkMessage) -> Option<Fact> {
     match message {
         RouteNetlinkMessage::NewLink(link) if is_bridge_port_report(link) => None,
-        RouteNetlinkMessage::NewLink(link) => Some(link_fact(link)),
+        RouteNetlinkMessage::NewLink(link) => link_fact(link),
         RouteNetlinkMessage::DelLink(link) if is_bridge_port_report(link) => None,
         RouteNetlinkMessage::DelLink(link) => Some(Fact::LinkGone(InterfaceIndex(link.header.index))),
         RouteNetlinkMessage::NewAddress(address) => {
@@ -113,16 +115,26 @@ fn is_bridge_port_report(message: &LinkMessage) -> bool {
     u8::from(message.header.interface_family) != FAMILY_UNSPECIFIED
 }
 
-fn link_fact(message: &LinkMessage) -> Fact {
+/// What a message says of a link; `None` for the events of wireless cards, which come as link messages with
+/// a name and nothing else.
+fn link_fact(message: &LinkMessage) -> Option<Fact> {
     let mut name = String::new();
     let mut mac = None;
     let mut has_master = false;
     let mut in_vrf = false;
+    let mut carrier_ups = 0;
+    let mut notify_peers = false;
+    let mut whole = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name.clone_from(text),
             LinkAttribute::Address(octets) => {
                 mac = <[u8; 6]>::try_from(octets.as_slice()).ok().map(MacAddr::new);
+            }
+            LinkAttribute::Mtu(_) => whole = true,
+            LinkAttribute::CarrierUpCount(count) => carrier_ups = *count,
+            LinkAttribute::Event(event) => {
+                notify_peers = matches!(event, LinkEvent::NotifyPeers | LinkEvent::BondingFailover);
             }
             LinkAttribute::Controller(index) => has_master = *index != 0,
             LinkAttribute::LinkInfo(infos) => {
@@ -136,8 +148,9 @@ fn link_fact(message: &LinkMessage) -> Fact {
         && !flags.intersects(LinkFlags::Loopback | LinkFlags::Noarp);
     let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
     let mac = mac.filter(|mac: &MacAddr| ethernet && mac.is_unicast());
-    let link = Link { name, mac, running, enslaved: has_master && !in_vrf };
-    Fact::Link(InterfaceIndex(message.header.index), link)
+    let enslaved = has_master && !in_vrf;
+    let link = Link { name, mac, running, enslaved, carrier_ups, notify_peers };
+    whole.then_some(Fact::Link(InterfaceIndex(message.header.index), link))
 }
 
 fn address_of(message: &AddressMessage) -> Option<(InterfaceIndex, IpAddr, bool)> {
@@ -160,3 +173,60 @@ fn address_of(message: &AddressMessage) -> Option<(InterfaceIndex, IpAddr, bool)
 const MAX_NEWS: usize = 256;
 /// AF_UNSPEC.
 const FAMILY_UNSPECIFIED: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(attributes: Vec<LinkAttribute>) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = 2;
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.header.flags = LinkFlags::Up | LinkFlags::Running;
+        message.attributes = attributes;
+        message
+    }
+
+    fn whole() -> Vec<LinkAttribute> {
+        vec![
+            LinkAttribute::IfName("eth0".into()),
+            LinkAttribute::Mtu(1500),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+            LinkAttribute::CarrierUpCount(3),
+        ]
+    }
+
+    fn link(attributes: Vec<LinkAttribute>) -> Link {
+        let Some(Fact::Link(_, link)) = link_fact(&message(attributes)) else { panic!("no link") };
+        link
+    }
+
+    #[test]
+    fn a_link_is_read_with_its_hardware_address_and_the_state_of_its_carrier() {
+        let link = link(whole());
+        assert_eq!((link.name.as_str(), link.mac), ("eth0", Some(MacAddr::new([2, 0, 0, 0, 0, 1]))));
+        assert!(link.running && !link.enslaved && !link.notify_peers);
+        assert_eq!(link.carrier_ups, 3);
+    }
+
+    #[test]
+    fn a_failover_asks_to_notify_peers() {
+        for event in [LinkEvent::NotifyPeers, LinkEvent::BondingFailover] {
+            assert!(link([whole(), vec![LinkAttribute::Event(event)]].concat()).notify_peers);
+        }
+        assert!(!link([whole(), vec![LinkAttribute::Event(LinkEvent::Features)]].concat()).notify_peers);
+    }
+
+    #[test]
+    fn an_event_of_a_wireless_card_says_nothing_of_the_link() {
+        assert_eq!(link_fact(&message(vec![LinkAttribute::IfName("wlan0".into())])), None);
+    }
+
+    #[test]
+    fn ports_of_bridges_are_told_from_members_of_a_vrf() {
+        let in_bridge = [whole(), vec![LinkAttribute::Controller(7)]].concat();
+        assert!(link(in_bridge.clone()).enslaved);
+        let vrf = LinkAttribute::LinkInfo(vec![LinkInfo::PortKind(InfoPortKind::Vrf)]);
+        assert!(!link([in_bridge, vec![vrf]].concat()).enslaved);
+    }
+}

@@ -62,6 +62,24 @@ impl PacketSocket {
         self.fd.async_io(tokio::io::Interest::WRITABLE, |socket| socket.send(frame)).await.map(|_| ())
     }
 
+    /// Copies the next frame into `room`, without waiting for one; a longer frame is cut.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there is none, otherwise those of [`PacketSocket::recv`].
+    pub fn try_recv(&self, room: &mut [u8]) -> io::Result<usize> {
+        use std::io::Read;
+        let mut socket = self.fd.get_ref();
+        socket.read(room)
+    }
+
+    /// Sends one whole Ethernet frame, without waiting for room in the queue.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when the queue is full, otherwise those of `send(2)`.
+    pub fn try_send(&self, frame: &[u8]) -> io::Result<()> {
+        self.fd.get_ref().send(frame).map(|_| ())
+    }
+
     /// Receives the frames that are there.
     pub(super) fn poll_receive(
         &self,
@@ -92,7 +110,7 @@ impl PacketSocket {
     }
 
     /// Sends as many frames as the kernel takes now.
-    pub(super) fn try_send(&self, frames: &[Vec<u8>]) -> io::Result<usize> {
+    pub(super) fn send_batch(&self, frames: &[Vec<u8>]) -> io::Result<usize> {
         sys::send_batch(self.fd.get_ref().as_fd(), frames)
     }
 }
