@@ -268,7 +268,9 @@ impl Section<'_> {
             return Ok(());
         }
         self.begin(OPTIONAL_TRANSITIVE, code, list.len().saturating_mul(N))?;
-        list.iter().for_each(|value| self.out.extend_from_slice(&octets(*value)));
+        for value in list {
+            self.out.extend_from_slice(&octets(*value));
+        }
         Ok(())
     }
 

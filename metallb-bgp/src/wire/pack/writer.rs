@@ -122,12 +122,13 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
         let mut gathered = Gathered { count: 0, octets: 0 };
         let Some(last_start) = room.checked_sub(longest) else { return Ok(gathered) };
         // One long prefix among others is no sign of more, two are.
-        let mut hosts_before = if self.pending.is_none() { 2 } else { 0 };
+        let mut run_ahead = self.pending.is_none();
+        let mut host_before = false;
         while gathered.octets <= last_start {
-            if hosts_before == 2 {
+            if run_ahead {
                 let hosts = self.gather_hosts(chunk.get_mut(gathered.octets..room).unwrap_or_default());
                 gathered.add(hosts, hosts.wrapping_mul(longest));
-                hosts_before = 0;
+                run_ahead = false;
                 continue;
             }
             let rest = chunk.get_mut(gathered.octets..).unwrap_or_default();
@@ -135,7 +136,9 @@ impl<'a, I: Iterator<Item: WirePrefix>> Writer<'a, I> {
             let Some(prefix) = self.next() else { break };
             let octets = prefix.put(self.family, slot).ok_or(EncodeError::WrongFamily(self.family))?;
             gathered.add(1, octets);
-            hosts_before = if octets == longest { hosts_before + 1 } else { 0 };
+            let host = octets == longest;
+            run_ahead = host && host_before;
+            host_before = host && !run_ahead;
         }
         Ok(gathered)
     }
