@@ -70,7 +70,7 @@ fn assert_only_error(input: &Input, expected: &str) {
 fn all_errors_of_all_objects_are_reported_with_object_field_and_remedy() {
     let mut bad = mk_pool("bad", 1, &["10.0.0.0/33", "10.0.0.1", "10.0.0.0-fc00::1"]);
     bad.service_allocation =
-        Some(ServiceAllocationInput { priority: -1, namespaces: strings(&["a", "a"]), ..Default::default() });
+        Some(ServiceAllocationInput { namespaces: strings(&["a", "a"]), ..Default::default() });
     let mut input = pools(vec![bad, mk_pool("good", 2, &["192.0.2.0/24"])]);
     input.peers = vec![PeerInput { my_asn: 0, ..mk_peer("peer", 1) }];
     let built = build(&input);
@@ -79,7 +79,6 @@ fn all_errors_of_all_objects_are_reported_with_object_field_and_remedy() {
         [
             "IPAddressPool \"bad\": spec.addresses[0]: \"33\" is not a prefix length; use 0 to 32 without sign and leading zeros",
             "IPAddressPool \"bad\": spec.addresses[2]: 10.0.0.0 and fc00::1 are of different families; use one family per range",
-            "IPAddressPool \"bad\": spec.serviceAllocation.priority: -1 is out of range; use 0 to 2147483647",
             "IPAddressPool \"bad\": spec.serviceAllocation.namespaces[1]: \"a\" is listed twice; remove one",
             "BGPPeer \"peer\": spec.myASN: 0 is out of range; use 1 to 4294967295",
         ]
@@ -220,13 +219,22 @@ fn hold_and_keepalive_complete_each_other() {
         (None, Some("10s"), 30, 10),
         (Some("1m30s"), Some("90s"), 90, 90),
         (Some("9500ms"), None, 9, 3),
+        (Some("0s"), Some("0s"), 0, 0),
+        (None, Some("0s"), 0, 0),
+        (Some("60s"), Some("0s"), 60, 20),
+        (Some("5s"), Some("500ms"), 5, 1),
     ];
     for (hold, keepalive, expected_hold, expected_keepalive) in cases {
         let mut peer = mk_peer("p", 1);
         (peer.hold_time, peer.keepalive_time) = (hold.map(str::to_owned), keepalive.map(str::to_owned));
         let built = build(&peers(vec![peer]));
         assert_eq!(built.errors, [], "{hold:?} {keepalive:?}");
-        assert_eq!(built.warnings.len(), usize::from(hold == Some("9500ms")));
+        let warnings = match (hold, keepalive) {
+            (Some("5s"), _) => 2,
+            (Some("9500ms" | "60s"), _) => 1,
+            _ => 0,
+        };
+        assert_eq!(built.warnings.len(), warnings, "{hold:?} {keepalive:?}");
         let peer = built.config.peers().get("p").unwrap();
         let seconds = Duration::from_secs;
         assert_eq!(

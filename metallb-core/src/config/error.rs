@@ -207,14 +207,20 @@ pub enum Problem {
         seconds: u64,
     },
     /// The keepalive interval does not fit the hold time.
-    #[error(
-        "keepalive {keepalive} s does not fit hold time {hold} s; use 1s up to the hold time, or 0s for both"
-    )]
+    #[error("keepalive {keepalive} s does not fit hold time {hold} s; use at most the hold time")]
     KeepaliveTime {
         /// Whole seconds.
         keepalive: u64,
         /// Whole seconds.
         hold: u64,
+    },
+    /// A keepalive interval of zero beside a hold time.
+    #[error(
+        "0s would let the session expire: {seconds} s, a third of the hold time, is used; write 1s up to the hold time"
+    )]
+    KeepaliveDerived {
+        /// What is used.
+        seconds: u64,
     },
     /// Fractions of a second are dropped.
     #[error("fractions of a second are ignored: {seconds} s is used; write whole seconds")]
@@ -344,7 +350,7 @@ impl Problem {
             Self::NotA { .. } => "invalid_value",
             Self::Duration(_) => "invalid_duration",
             Self::HoldTime { .. } => "invalid_hold_time",
-            Self::KeepaliveTime { .. } => "invalid_keepalive_time",
+            Self::KeepaliveTime { .. } | Self::KeepaliveDerived { .. } => "invalid_keepalive_time",
             Self::Truncated { .. } => "truncated",
             Self::Exclusive { .. } => "exclusive_fields",
             Self::Combination(_) => "invalid_combination",

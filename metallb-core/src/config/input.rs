@@ -85,7 +85,7 @@ impl Default for PoolInput {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[expect(clippy::exhaustive_structs, reason = "plain input, built field by field")]
 pub struct ServiceAllocationInput {
-    /// Lower numbers are used first; 0 is last.
+    /// Lower numbers are used first, negative ones too; 0 is last.
     pub priority: i32,
     /// Names of namespaces that may use the pool.
     pub namespaces: Vec<String>,

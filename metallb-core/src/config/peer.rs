@@ -209,12 +209,18 @@ fn timers(input: &PeerInput, check: &mut Check) -> (Duration, Duration) {
         (Some(0), None) => (0, 0),
         (Some(hold), None) => (hold, (hold / 3).max(1)),
         (None, Some(keepalive)) => (keepalive.saturating_mul(3), keepalive),
+        (Some(hold), Some(0)) if hold != 0 => {
+            // What older versions of MetalLB wrote for an absent keepalive time. Taken literally the session would expire.
+            let seconds = (hold / 3).max(1);
+            check.warn("spec.keepaliveTime", Problem::KeepaliveDerived { seconds });
+            (hold, seconds)
+        }
         (Some(hold), Some(keepalive)) => (hold, keepalive),
     };
     if hold != 0 && !(SHORTEST_HOLD..=LONGEST_HOLD).contains(&hold) {
         let field = if input.hold_time.is_some() { "spec.holdTime" } else { "spec.keepaliveTime" };
         check.error(field, Problem::HoldTime { seconds: hold });
-    } else if keepalive > hold || (keepalive == 0) != (hold == 0) {
+    } else if keepalive > hold {
         check.error("spec.keepaliveTime", Problem::KeepaliveTime { keepalive, hold });
     }
     (Duration::from_secs(hold), Duration::from_secs(keepalive))

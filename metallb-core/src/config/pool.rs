@@ -53,9 +53,6 @@ fn check_own_overlaps(entries: &[(usize, AddressRange)], input: &PoolInput, chec
 
 fn allocate_to(input: &ServiceAllocationInput, check: &mut Check) -> ServiceAllocation {
     let at = |name: &str| format!("spec.serviceAllocation.{name}");
-    if input.priority < 0 {
-        check.error(at("priority"), super::check::out_of_range(i64::from(input.priority), 0, i32::MAX));
-    }
     ServiceAllocation {
         priority: (input.priority != 0).then_some(input.priority),
         namespaces: check.names(&at("namespaces"), &input.namespaces),
