@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use metallb_core::config::{Config, Input, Meta, PoolInput, ServiceAllocationInput};
 use metallb_core::facts::{Demand, FamilyPolicy, Namespace, Request, RequestedFamilies, Service};
-use metallb_core::ipam::{Action, Assigner, Options, Report};
+use metallb_core::ipam::{Action, Assigner, ClearReason, Options, Report};
 use metallb_core::keys::{Created, Family, NamespaceName, PoolName, Port, Protocol, ServiceKey, SharingKey};
 use metallb_core::select::SelectorInput;
 
@@ -327,6 +327,32 @@ fn a_service_that_wants_nothing_any_more_is_cleared_and_its_address_is_free() {
     service.demand = Demand::None;
     bench.apply(&service);
     assert_eq!(bench.writes(), ["s=", "next=192.0.2.1"]);
+}
+
+#[test]
+fn what_is_cleared_is_cleared_for_a_reason_also_after_a_restart() {
+    let mut bench = Bench::new(Options::default(), vec![mk_pool("a", &["192.0.2.1"])]);
+    let mut lost = mk_service("lost", 1);
+    lost.assigned = vec![ip("198.51.100.1")];
+    let mut other = mk_service("other", 2);
+    other.assigned = vec![ip("192.0.2.1")];
+    bench.apply(&lost);
+    bench.apply(&other);
+    bench.engine.start(bench.now);
+    let clears = |actions: &[Action]| -> Vec<Option<&'static str>> {
+        let reason = |action: &Action| match action {
+            Action::Clear { reason, .. } => Some(reason.as_ref().map(ClearReason::reason)),
+            _ => None,
+        };
+        actions.iter().filter_map(reason).collect()
+    };
+    assert_eq!(clears(&bench.drain()), [Some("address_not_in_pool")]);
+    bench.config(Vec::new());
+    assert_eq!(clears(&bench.drain()), [Some("address_not_in_pool")], "while it runs");
+    other.assigned = vec![ip("192.0.2.1")];
+    other.demand = Demand::None;
+    bench.apply(&other);
+    assert_eq!(clears(&bench.drain()), [None], "it does not want any");
 }
 
 #[test]

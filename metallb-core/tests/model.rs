@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metallb_core::config::{Config, Input, Meta, Pool, PoolInput, ServiceAllocationInput};
 use metallb_core::facts::{FamilyPolicy, Request, RequestedFamilies};
@@ -29,6 +29,7 @@ enum Op {
     Allocate(usize, Wish),
     Again(usize),
     Release(usize),
+    Wait(u64),
     Restart,
 }
 
@@ -44,7 +45,12 @@ struct Model {
     config: Config,
     two_pools: bool,
     services: BTreeMap<usize, Held>,
-    kept_for: BTreeMap<(usize, Family), PoolName>,
+    /// The pool, and whether the service was looked at since.
+    kept_for: BTreeMap<(usize, Family), (PoolName, bool)>,
+    now: u64,
+    quarantine: u64,
+    /// Who had the address, and until when it rests.
+    resting: BTreeMap<IpAddr, (usize, u64)>,
 }
 
 fn key(service: usize) -> ServiceKey {
@@ -101,43 +107,60 @@ impl Model {
             return None;
         }
         let own = self.pool_with(address);
-        let usable = own.filter(|pool| pool.contains(address) && Self::admits(pool, service));
+        let is_wanted = |pool: &PoolName| wish.request.wanted_pool().is_none_or(|wanted| wanted == pool);
+        let usable =
+            own.filter(|pool| pool.contains(address) && Self::admits(pool, service) && is_wanted(&pool.name));
         let rejected = self.config.rejected_pools();
         let pool = if let Some(pool) = usable {
             (pool.name.clone(), false)
         } else {
-            let kept_for = self.kept_for.get(&(service, Family::of(address)));
+            let kept_for = self.kept_for.get(&(service, Family::of(address))).map(|(pool, _)| pool);
             let named: Vec<_> =
                 recorded.iter().chain(kept_for).filter_map(|name| rejected.get(name)).collect();
             let named = named.iter().find(|pool| pool.contains(address)).or_else(|| named.first()).copied();
             let inside = rejected.values().find(|pool| own.is_none() && pool.contains(address));
             (named.or(inside)?.name.clone(), true)
         };
-        wish.request.wanted_pool().is_none_or(|wanted| *wanted == pool.0).then_some(pool)
+        is_wanted(&pool.0).then_some(pool)
     }
 
-    fn choose(&self, service: usize, wish: &Wish, pool: &Pool, family: Family) -> Option<IpAddr> {
+    /// `rested`: only what does not rest, or rests for the service itself; otherwise also what will have rested first.
+    fn choose(
+        &self,
+        service: usize,
+        wish: &Wish,
+        pool: &Pool,
+        family: Family,
+        rested: bool,
+    ) -> Option<IpAddr> {
         let addresses =
             pool.entries.iter().flat_map(|entry| universe().filter(|address| entry.contains(*address)));
         let usable = addresses.filter(|address| Family::of(*address) == family && pool.contains(*address));
-        let mut free = usable.filter(|address| self.may_join(service, wish, *address, false));
-        free.next()
+        let free: Vec<IpAddr> =
+            usable.filter(|address| self.may_join(service, wish, *address, false)).collect();
+        let end = |address: &IpAddr| self.resting.get(address).filter(|(had, _)| *had != service);
+        let first = free.iter().find(|address| end(address).is_none()).copied();
+        first.or_else(|| {
+            let resting = free.into_iter().filter(|_| !rested);
+            resting.min_by_key(|address| (self.resting.get(address).map(|(_, end)| *end), *address))
+        })
     }
 
     /// Pools that may serve the wish, by group.
     fn eligible(&self, service: usize, wish: &Wish) -> Vec<Vec<&Arc<Pool>>> {
-        let mut groups: BTreeMap<(i64, bool), Vec<&Arc<Pool>>> = BTreeMap::new();
-        for pool in self.config.pools().values().filter(|pool| Self::admits(pool, service)) {
-            let group = match (wish.request.wanted_pool(), &pool.service_allocation) {
-                (Some(wanted), _) if *wanted == pool.name => (0, false),
-                (None, _) if !pool.auto_assign => continue,
-                (None, Some(allocation)) => (allocation.priority.map_or(i64::MAX, i64::from), false),
-                (None, None) => (i64::MAX, true),
-                (Some(_), _) => continue,
-            };
-            groups.entry(group).or_default().push(pool);
+        let admitting = || self.config.pools().values().filter(|pool| Self::admits(pool, service));
+        if let Some(wanted) = wish.request.wanted_pool() {
+            return admitting().filter(|pool| pool.name == *wanted).map(|pool| vec![pool]).collect();
         }
-        groups.into_values().collect()
+        let automatic = admitting().filter(|pool| pool.auto_assign);
+        let (mut first, then): (Vec<_>, Vec<_>) =
+            automatic.partition(|pool| pool.service_allocation.is_some());
+        // Pools come by name, and the sort is stable.
+        first.sort_by_key(|pool| {
+            let priority = pool.service_allocation.as_ref().unwrap().priority;
+            priority.map_or(i64::MAX, i64::from)
+        });
+        [first, then].into_iter().filter(|group| !group.is_empty()).collect()
     }
 
     fn wanted(&self, service: usize, wish: &Wish, has: &[IpAddr]) -> Option<Vec<IpAddr>> {
@@ -179,29 +202,33 @@ impl Model {
             pools.retain(|pool| Self::admits(pool, service));
             pools.extend(groups.concat());
         }
-        pools.into_iter().find_map(|pool| self.choose(service, wish, pool, family))
+        let find = |rested| pools.iter().find_map(|pool| self.choose(service, wish, pool, family, rested));
+        find(true).or_else(|| find(false))
     }
 
     fn fresh(&self, service: usize, wish: &Wish) -> Option<Vec<IpAddr>> {
+        self.fresh_from(service, wish, true).or_else(|| self.fresh_from(service, wish, false))
+    }
+
+    fn fresh_from(&self, service: usize, wish: &Wish, rested: bool) -> Option<Vec<IpAddr>> {
         let families: Vec<Family> = wish.request.families().iter().collect();
         let groups = self.eligible(service, wish);
         let one = |pools: &[&Arc<Pool>], family| {
-            pools.iter().find_map(|pool| self.choose(service, wish, pool, family))
+            pools.iter().find_map(|pool| self.choose(service, wish, pool, family, rested))
         };
         for group in &groups {
-            let full = group.iter().find_map(|pool| {
-                let all = [Family::V4, Family::V6].into_iter().filter(|family| families.contains(family));
-                all.map(|family| self.choose(service, wish, pool, family)).collect::<Option<Vec<IpAddr>>>()
-            });
+            let full = |rested| {
+                group.iter().find_map(|pool| {
+                    let all = [Family::V4, Family::V6].into_iter().filter(|family| families.contains(family));
+                    let all = all.map(|family| self.choose(service, wish, pool, family, rested));
+                    all.collect::<Option<Vec<IpAddr>>>()
+                })
+            };
             let half = || families.iter().find_map(|&family| one(group, family)).map(|address| vec![address]);
-            match full {
-                Some(full) => return Some(full),
-                None if wish.request.policy() == FamilyPolicy::RequireDual => {}
-                None => {
-                    if let Some(half) = half() {
-                        return Some(half);
-                    }
-                }
+            let prefer = families.len() == 2 && wish.request.policy() != FamilyPolicy::RequireDual;
+            let found = full(rested).or_else(|| if prefer { full(false).or_else(half) } else { None });
+            if found.is_some() {
+                return found;
             }
         }
         if families.len() == 2 && self.two_pools {
@@ -229,7 +256,10 @@ impl Model {
                     self.note(service, Family::of(address), held.then_some(pool));
                     has.push(address);
                 }
-                None => self.note(service, Family::of(address), None),
+                None => {
+                    self.note(service, Family::of(address), None);
+                    self.rest(service, address);
+                }
             }
         }
         self.services.remove(&service);
@@ -247,20 +277,37 @@ impl Model {
                 has.extend(self.wanted(service, wish, &has).unwrap_or_default());
             }
         }
+        self.resting.retain(|address, _| !has.contains(address));
         if !has.is_empty() {
             self.services.insert(service, Held { wish: wish.clone(), addresses: has.clone() });
         }
         has
     }
 
+    /// The service leaves the address, which rests when nobody else is there.
+    fn rest(&mut self, service: usize, address: IpAddr) {
+        if self.quarantine > 0 && self.holders(address, service).next().is_none() {
+            self.resting.insert(address, (service, self.now + self.quarantine));
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now += seconds;
+        let now = self.now;
+        self.resting.retain(|_, (_, end)| *end > now);
+    }
+
     fn note(&mut self, service: usize, family: Family, pool: Option<PoolName>) {
         match pool {
-            Some(pool) => drop(self.kept_for.insert((service, family), pool)),
+            Some(pool) => drop(self.kept_for.insert((service, family), (pool, true))),
             None => drop(self.kept_for.remove(&(service, family))),
         }
     }
 
     fn release(&mut self, service: usize) {
+        for address in self.services.get(&service).map(|held| held.addresses.clone()).unwrap_or_default() {
+            self.rest(service, address);
+        }
         self.services.remove(&service);
         self.kept_for.retain(|(holder, _), _| *holder != service);
     }
@@ -272,8 +319,10 @@ impl Model {
                 let leaving = |name: &PoolName| {
                     config.rejected_pools().contains_key(name) && !config.pools().contains_key(name)
                 };
-                if let Some(pool) = pool.filter(leaving) {
-                    self.kept_for.insert((*service, Family::of(address)), pool);
+                let key = (*service, Family::of(address));
+                let sure = self.kept_for.get(&key).is_some_and(|(_, sure)| *sure);
+                if let Some(pool) = pool.filter(leaving).filter(|_| !sure) {
+                    self.kept_for.insert(key, (pool, false));
                 }
             }
         }
@@ -283,7 +332,7 @@ impl Model {
     fn pools_of(&self, service: usize, addresses: &[IpAddr]) -> Vec<PoolName> {
         let mut pools = Vec::new();
         for &address in addresses {
-            let kept = self.kept_for.get(&(service, Family::of(address))).cloned();
+            let kept = self.kept_for.get(&(service, Family::of(address))).map(|(pool, _)| pool.clone());
             let pool = kept.or_else(|| self.pool_with(address).map(|pool| pool.name.clone()));
             pools.extend(pool.filter(|pool| !pools.contains(pool)));
         }
@@ -292,7 +341,8 @@ impl Model {
 }
 
 fn port() -> impl Strategy<Value = Port> {
-    (80_u16..83).prop_map(|number| Port::new(Protocol::Tcp, number))
+    (80_u16..82, prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)])
+        .prop_map(|(number, protocol)| Port::new(protocol, number))
 }
 
 fn range() -> impl Strategy<Value = String> {
@@ -312,7 +362,7 @@ fn range() -> impl Strategy<Value = String> {
 prop_compose! {
     fn pool()(
         name in "[pqr]", addresses in vec(range(), 1..3), auto in prop::bool::weighted(0.8), avoid: bool, created in 0_i64..3,
-        allocation in option::weighted(0.4, (0_i32..3, option::of("n[01]"))),
+        allocation in option::weighted(0.4, (-1_i32..3, option::of("n[01]"))),
     ) -> PoolInput {
         PoolInput {
             meta: Meta::new(name, Created(created)),
@@ -364,6 +414,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (0_usize..7, wish()).prop_map(|(service, wish)| Op::Allocate(service, wish)),
         3 => (0_usize..7).prop_map(Op::Again),
         2 => (0_usize..7).prop_map(Op::Release),
+        1 => (1_u64..4).prop_map(Op::Wait),
         1 => Just(Op::Restart),
     ]
 }
@@ -376,9 +427,10 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(two_pools: bool) -> Self {
-        let options = Options { dual_stack_two_pools: two_pools, ..Options::default() };
-        let model = Model { two_pools, ..Model::default() };
+    fn new(two_pools: bool, quarantine: u64) -> Self {
+        let options =
+            Options { dual_stack_two_pools: two_pools, quarantine: Duration::from_secs(quarantine) };
+        let model = Model { two_pools, quarantine, ..Model::default() };
         Self { now: Instant::now(), options, allocator: Allocator::new(options), model }
     }
 
@@ -410,6 +462,11 @@ impl Pair {
             Op::Release(service) => {
                 self.allocator.release(self.now, &key(service));
                 self.model.release(service);
+            }
+            Op::Wait(seconds) => {
+                self.now += Duration::from_secs(seconds);
+                self.allocator.handle_timeout(self.now);
+                self.model.wait(seconds);
             }
             Op::Restart => self.restart(),
         }
@@ -444,6 +501,7 @@ impl Pair {
             .map(|(&service, held)| (service, self.model.pools_of(service, &held.addresses)))
             .collect();
         self.model.kept_for.clear();
+        self.model.resting.clear();
         for (service, held) in before {
             let recorded = &recorded[&service];
             Self::with_claim(service, &held.wish, |claim| {
@@ -482,9 +540,9 @@ impl Pair {
             let held = |address| self.model.holders(address, usize::MAX).next().is_some();
             prop_assert_eq!(usage.assigned_v4, count(Family::V4, &held));
             prop_assert_eq!(usage.assigned_v6, count(Family::V6, &held));
-            let usable = |address| pool.contains(address);
-            prop_assert_eq!(usage.available_v4, count(Family::V4, &usable).saturating_sub(usage.assigned_v4));
-            prop_assert_eq!(usage.available_v6, count(Family::V6, &usable).saturating_sub(usage.assigned_v6));
+            let free = |address| pool.contains(address) && !held(address);
+            prop_assert_eq!(usage.available_v4, count(Family::V4, &free));
+            prop_assert_eq!(usage.available_v6, count(Family::V6, &free));
         }
         Ok(())
     }
@@ -492,8 +550,11 @@ impl Pair {
 
 proptest! {
     #[test]
-    fn the_allocator_decides_as_the_naive_model(two_pools: bool, pools in vec(pool(), 1..4), ops in vec(op(), 0..40)) {
-        let mut pair = Pair::new(two_pools);
+    fn the_allocator_decides_as_the_naive_model(
+        two_pools: bool, quarantine in prop_oneof![2 => Just(0), 1 => 1_u64..4],
+        pools in vec(pool(), 1..4), ops in vec(op(), 0..40),
+    ) {
+        let mut pair = Pair::new(two_pools, quarantine);
         pair.apply(Op::Pools(pools))?;
         for op in ops {
             pair.apply(op)?;
@@ -509,7 +570,7 @@ proptest! {
     fn the_same_state_gives_the_same_answer_whatever_its_history(
         pools in vec(pool(), 1..4), ops in vec(op(), 0..30), service in 0_usize..7, wish in wish(),
     ) {
-        let mut pair = Pair::new(false);
+        let mut pair = Pair::new(false, 0);
         pair.apply(Op::Pools(pools))?;
         for op in ops {
             pair.apply(op)?;

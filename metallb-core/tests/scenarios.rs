@@ -45,6 +45,8 @@ type Words<'a> = BTreeMap<&'a str, &'a str>;
 
 struct Scenario {
     configs: BTreeMap<String, Input>,
+    /// The configuration as it is written.
+    current: String,
     config: Config,
     options: Options,
     engine: Assigner,
@@ -59,6 +61,7 @@ fn run(case: &Path) -> String {
     let now = Instant::now();
     let mut scenario = Scenario {
         configs: configs(&fs::read_to_string(case.join("config")).unwrap()),
+        current: String::new(),
         config: Config::default(),
         options: Options::default(),
         engine: Assigner::new(Options::default()),
@@ -121,6 +124,7 @@ impl Scenario {
     }
 
     fn configure(&mut self, name: &str) {
+        name.clone_into(&mut self.current);
         let input = self.configs.get(name).unwrap_or_else(|| panic!("no config {name:?}"));
         let built = Config::build(input, &self.config);
         for error in &built.errors {
@@ -135,10 +139,12 @@ impl Scenario {
         self.engine.start(self.now);
     }
 
-    /// Only the API remembers anything: the configuration as written last, and the status of the services.
+    /// Only the API remembers anything: the configuration as written last, and the status of the services. Nobody knows
+    /// earlier versions of it any more.
     fn restart(&mut self) {
         self.engine = Assigner::new(self.options);
-        self.engine.set_config(self.now, Arc::new(self.config.clone()));
+        self.config = Config::default();
+        self.configure(&self.current.clone());
         for namespace in self.namespaces.clone() {
             self.engine.apply_namespace(namespace);
         }
@@ -200,7 +206,7 @@ impl Scenario {
         }
     }
 
-    /// `ns/name age=1 v4|v6|dual|dual6|none [single|prefer|require] [address=A,B] [pool=P] [ports=80,81] [share=K]
+    /// `ns/name age=1 v4|v6|dual|dual6|none [single|prefer|require] [address=A,B] [pool=P] [ports=80,53/udp] [share=K]
     /// [local=app] [label=k:v] [assigned=A,B] [recorded=P]`; what is not given of the last two stays as it was written.
     fn service(&self, text: &str) -> Service {
         let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -211,8 +217,7 @@ impl Scenario {
             .get("age")
             .map_or_else(|| before.map_or(0, |before| before.created.0), |age| age.parse().unwrap());
         let mut service = Service::new(key(name), Created(age), demand(&words));
-        service.ports =
-            items(&words, "ports").map(|port| Port::new(Protocol::Tcp, port.parse().unwrap())).collect();
+        service.ports = items(&words, "ports").map(port).collect();
         service.sharing_key = words.get("share").map(|key| SharingKey::from(*key));
         if has("local") {
             service.traffic_policy = TrafficPolicy::Local;
@@ -317,6 +322,14 @@ fn text_of(report: &Report) -> String {
 fn key(text: &str) -> ServiceKey {
     let (namespace, name) = text.split_once('/').unwrap();
     ServiceKey::new(namespace, name)
+}
+
+/// `80` or `53/udp`.
+fn port(text: &str) -> Port {
+    match text.split_once('/') {
+        Some((number, "udp")) => Port::new(Protocol::Udp, number.parse().unwrap()),
+        _ => Port::new(Protocol::Tcp, text.parse().unwrap()),
+    }
 }
 
 fn words(text: &str) -> Words<'_> {

@@ -52,9 +52,17 @@ pub struct Allocator {
     pub(super) rejected: BTreeMap<PoolName, RejectedPool>,
     pub(super) book: Book,
     /// Addresses that are kept although their pool is not in force.
-    pub(super) held: BTreeMap<(ServiceKey, Family), PoolName>,
+    pub(super) held: BTreeMap<(ServiceKey, Family), Held>,
     pub(super) quarantine: Quarantine,
     pub(super) journal: Journal,
+}
+
+/// For which pool an address is held.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) pool: PoolName,
+    /// The service was looked at since: no pool in force may give it the address.
+    sure: bool,
 }
 
 impl Allocator {
@@ -88,7 +96,11 @@ impl Allocator {
             for entry in &index.pool().entries {
                 let (first, last) = entry.bounds();
                 for service in self.book.services_in(entry.family(), first, last) {
-                    self.held.insert((service.clone(), entry.family()), index.pool().name.clone());
+                    // One that is surely held for another pool was not given by this one.
+                    let key = (service.clone(), entry.family());
+                    if self.held.get(&key).is_none_or(|held| !held.sure) {
+                        self.held.insert(key, Held { pool: index.pool().name.clone(), sure: false });
+                    }
                 }
             }
         }
@@ -202,12 +214,11 @@ impl Allocator {
     /// How much of a pool is in use; `None` when it is not in force. Addresses in quarantine count as available.
     pub fn pool_usage(&self, pool: &PoolName) -> Option<Usage> {
         let index = self.pools.by_name(pool)?;
-        let available = |family| index.capacity(family).saturating_sub(index.assigned(family));
         Some(Usage {
             assigned_v4: index.assigned(Family::V4),
             assigned_v6: index.assigned(Family::V6),
-            available_v4: available(Family::V4),
-            available_v6: available(Family::V6),
+            available_v4: index.available(Family::V4),
+            available_v6: index.available(Family::V6),
         })
     }
 
@@ -241,19 +252,21 @@ impl Allocator {
         if !request.wanted_addresses().is_empty() && !request.wanted_addresses().contains(&address) {
             return Err(ClearReason::OtherAddressWanted { address });
         }
-        let pool = match self.permitted_pool(claim, address) {
-            Ok(pool) => (pool, None),
-            Err(reason) => {
-                let known = self.held.get(&(claim.service.clone(), Family::of(address)));
-                let held = self.held_by(address, recorded.iter().chain(known), &reason).ok_or(reason)?;
-                (held.clone(), Some(held))
-            }
+        let unwanted = |pool: &PoolName| {
+            let wanted = request.wanted_pool().filter(|wanted| *wanted != pool)?;
+            Some(ClearReason::OtherPoolWanted { address, pool: wanted.clone() })
         };
-        match request.wanted_pool() {
-            Some(wanted) if *wanted != pool.0 => {
-                Err(ClearReason::OtherPoolWanted { address, pool: wanted.clone() })
-            }
-            _ => Ok(pool.1),
+        let reason = match self.permitted_pool(claim, address) {
+            Err(reason) => reason,
+            Ok(pool) => match unwanted(&pool) {
+                Some(reason) => reason,
+                None => return Ok(None),
+            },
+        };
+        let known = self.held.get(&(claim.service.clone(), Family::of(address))).map(|held| &held.pool);
+        match self.held_by(address, recorded.iter().chain(known), &reason) {
+            Some(pool) => unwanted(&pool).map_or(Ok(Some(pool)), Err),
+            None => Err(reason),
         }
     }
 
@@ -436,7 +449,9 @@ impl Allocator {
 
     fn note_held(&mut self, service: &ServiceKey, family: Family, held: Option<PoolName>) {
         match held {
-            Some(pool) => drop(self.held.insert((service.clone(), family), pool)),
+            Some(pool) => {
+                drop(self.held.insert((service.clone(), family), Held { pool, sure: true }));
+            }
             None if self.held.is_empty() => {}
             None => drop(self.held.remove(&(service.clone(), family))),
         }
@@ -455,7 +470,7 @@ impl Allocator {
             let held = if self.held.is_empty() {
                 None
             } else {
-                self.held.get(&(holding.service.clone(), Family::of(address)))
+                self.held.get(&(holding.service.clone(), Family::of(address))).map(|held| &held.pool)
             };
             let pool = held.or_else(|| self.pools.name_of(address));
             allocation.addresses.push(address);

@@ -22,10 +22,8 @@ pub enum AllocationError {
         /// The family.
         family: Family,
     },
-    /// The pool that has the one address of a service cannot give the other.
-    #[error(
-        "pool \"{pool}\", which the other address is from, has no {family} addresses; add an {family} range to it"
-    )]
+    /// The only pool that may be used has no range of this family.
+    #[error("pool \"{pool}\" has no {family} addresses; add an {family} range to it")]
     PoolLacksFamily {
         /// The pool.
         pool: PoolName,

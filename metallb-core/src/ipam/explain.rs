@@ -161,8 +161,8 @@ impl Allocator {
             .collect();
         let addresses = claim.request.wanted_addresses().to_vec();
         let pools = if addresses.is_empty() {
-            let eligible = self.eligible(claim).unwrap_or_default();
-            let indices = eligible.iter().filter_map(|&(_, id)| self.pools.index(id));
+            let helpful = self.helpful(claim);
+            let indices = helpful.iter().filter_map(|&id| self.pools.index(id));
             indices.map(|index| index.pool().name.clone()).collect()
         } else {
             Vec::new()

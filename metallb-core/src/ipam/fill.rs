@@ -165,38 +165,46 @@ impl Allocator {
         let holding = self.book.holding(claim.service);
         let missing = families.iter().find(|&family| holding.is_none_or(|h| h.address(family).is_none()));
         let Some(missing) = missing else { return Ok([None; 2]) };
-        let held = holding.and_then(|holding| holding.address(missing.other()));
-        let own =
-            held.and_then(|address| self.pools.locate(address)).map(|(id, _)| (Group::Unrestricted, id));
-        let pools: Vec<Eligible> = if self.options.dual_stack_two_pools {
-            let own = own.filter(|&(_, id)| self.admitted(claim, id).is_ok());
-            let others = self.eligible(claim)?;
-            own.into_iter()
-                .chain(others.into_iter().filter(|other| own.is_none_or(|own| own.1 != other.1)))
-                .collect()
-        } else if let Some(own) = own {
-            vec![own]
-        } else {
-            // The address that it has is held for a pool that is not in force.
-            let pool = self.held.get(&(claim.service.clone(), missing.other())).cloned();
-            return Err(
-                pool.map_or(AllocationError::NoMatchingPool, |pool| AllocationError::PoolRejected { pool })
-            );
-        };
+        let pools = self.pools_for_second(claim, missing)?;
         for from_quarantine in [false, true] {
             let found = pools.iter().find_map(|&(_, id)| self.choose(claim, id, missing, from_quarantine));
             if let Some(address) = found {
                 return Ok([Some(address), None]);
             }
         }
-        let error = self.why_not(&pools, [missing].into_iter());
-        let only = pools.first().filter(|&&(_, id)| pools.len() == 1 && own.is_some_and(|own| own.1 == id));
-        match (&error, only.and_then(|&(_, id)| self.pools.index(id))) {
-            (AllocationError::NoPoolOfFamily { family }, Some(index)) => {
-                Err(AllocationError::PoolLacksFamily { pool: index.pool().name.clone(), family: *family })
-            }
-            _ => Err(error),
+        Err(self.why_not(&pools, [missing].into_iter()))
+    }
+
+    /// The pools that may give a service its missing address, when it holds one of the other family.
+    fn pools_for_second(&self, claim: &Claim<'_>, missing: Family) -> Result<Vec<Eligible>, AllocationError> {
+        let holding = self.book.holding(claim.service);
+        let held = holding.and_then(|holding| holding.address(missing.other()));
+        let own =
+            held.and_then(|address| self.pools.locate(address)).map(|(id, _)| (Group::Unrestricted, id));
+        if self.options.dual_stack_two_pools {
+            let own = own.filter(|&(_, id)| self.admitted(claim, id).is_ok());
+            let others = self.eligible(claim)?;
+            let others = others.into_iter().filter(|other| own.is_none_or(|own| own.1 != other.1));
+            return Ok(own.into_iter().chain(others).collect());
         }
+        own.map(|own| vec![own]).ok_or_else(|| {
+            // The address that it has is held for a pool that is not in force.
+            let held = self.held.get(&(claim.service.clone(), missing.other()));
+            held.map_or(AllocationError::NoMatchingPool, |held| AllocationError::PoolRejected {
+                pool: held.pool.clone(),
+            })
+        })
+    }
+
+    /// The pools that may help a service that has not got all it wants.
+    pub(super) fn helpful(&self, claim: &Claim<'_>) -> Vec<PoolId> {
+        let holding = self.book.holding(claim.service);
+        let lacks = |family| holding.is_some_and(|holding| holding.address(family).is_none());
+        let pools = match claim.request.families().iter().find(|&family| lacks(family)) {
+            Some(missing) => self.pools_for_second(claim, missing),
+            None => self.eligible(claim),
+        };
+        pools.unwrap_or_default().into_iter().map(|(_, id)| id).collect()
     }
 
     /// The addresses of a service that has none.
@@ -243,23 +251,25 @@ impl Allocator {
     }
 
     /// Within each group: the first pool that has both; else, when one is enough, the first that has the preferred
-    /// family, then the first that has the other.
+    /// family, then the first that has the other. Both with one from quarantine are better than one: nothing else would
+    /// give the service its second address.
     fn two_of(&self, claim: &Claim<'_>, pools: &[Eligible], quarantine: bool) -> Option<Picks> {
         let families = claim.request.families();
         for group in pools.chunk_by(|a, b| a.0 == b.0) {
-            let both = group.iter().find_map(|&(_, id)| {
-                let v4 = self.choose(claim, id, Family::V4, quarantine)?;
-                let v6 = self.choose(claim, id, Family::V6, quarantine)?;
-                Some([Some(v4), Some(v6)])
-            });
-            if both.is_some() {
-                return both;
-            }
-            if claim.request.policy() != FamilyPolicy::RequireDual {
-                let half = families.iter().find_map(|family| self.one_of(claim, group, family, quarantine));
-                if half.is_some() {
-                    return half;
-                }
+            let both = |quarantine| {
+                group.iter().find_map(|&(_, id)| {
+                    let v4 = self.choose(claim, id, Family::V4, quarantine)?;
+                    let v6 = self.choose(claim, id, Family::V6, quarantine)?;
+                    Some([Some(v4), Some(v6)])
+                })
+            };
+            let half = || families.iter().find_map(|family| self.one_of(claim, group, family, quarantine));
+            let found = match claim.request.policy() {
+                FamilyPolicy::RequireDual => both(quarantine),
+                _ => both(false).or_else(|| both(true)).or_else(half),
+            };
+            if found.is_some() {
+                return found;
             }
         }
         if !self.options.dual_stack_two_pools {
@@ -340,7 +350,7 @@ impl Allocator {
                 .filter(|index| index.capacity(family) > 0)
                 .collect();
             match of_family.as_slice() {
-                [] => return AllocationError::NoPoolOfFamily { family },
+                [] => return self.no_family(pools, family),
                 all if all.iter().any(|index| index.has_any(family)) => {}
                 [index] => {
                     let (pool, capacity) = (index.pool().name.clone(), index.capacity(family));
@@ -350,5 +360,13 @@ impl Allocator {
             }
         }
         AllocationError::NoPoolOfBothFamilies
+    }
+
+    fn no_family(&self, pools: &[Eligible], family: Family) -> AllocationError {
+        let only = pools.first().filter(|_| pools.len() == 1).and_then(|&(_, id)| self.pools.index(id));
+        only.map_or(AllocationError::NoPoolOfFamily { family }, |index| AllocationError::PoolLacksFamily {
+            pool: index.pool().name.clone(),
+            family,
+        })
     }
 }

@@ -40,6 +40,8 @@ struct FamilyIndex {
     capacity: u128,
     /// How many are held.
     assigned: u128,
+    /// How many of these are avoided and held from before they were.
+    odd: u128,
     /// Addresses in quarantine by its end.
     quarantined: BTreeSet<(Instant, u128)>,
     /// Addresses that services with this sharing may join, if ports allow.
@@ -85,6 +87,12 @@ impl PoolIndex {
         self.family(family).assigned
     }
 
+    /// How many could still be given out, be it from quarantine.
+    pub(super) const fn available(&self, family: Family) -> u128 {
+        let index = self.family(family);
+        index.capacity.saturating_sub(index.assigned.saturating_sub(index.odd))
+    }
+
     /// True when an address of the family could be given out, be it from quarantine.
     pub(super) fn has_any(&self, family: Family) -> bool {
         let index = self.family(family);
@@ -127,15 +135,19 @@ impl PoolIndex {
     /// A service is the first to hold the address.
     pub(super) fn hold(&mut self, family: Family, (number, value): Position) {
         self.take(family, number, value);
+        let odd = u128::from(self.avoids(family, value));
         let index = self.family_mut(family);
         index.assigned = index.assigned.saturating_add(1);
+        index.odd = index.odd.saturating_add(odd);
     }
 
     /// Nobody holds the address any more.
     pub(super) fn vacate(&mut self, family: Family, (number, value): Position) {
         self.give_back(family, number, value);
+        let odd = u128::from(self.avoids(family, value));
         let index = self.family_mut(family);
         index.assigned = index.assigned.saturating_sub(1);
+        index.odd = index.odd.saturating_sub(odd);
     }
 
     pub(super) fn quarantine(&mut self, family: Family, (number, value): Position, until: Instant) {

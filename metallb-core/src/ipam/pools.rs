@@ -19,15 +19,23 @@ pub(super) type PoolId = usize;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     group: Group,
+    priority: Priority,
     name: PoolName,
 }
 
-/// Pools of one group are equally good.
+/// Within one group, both families from a later pool are better than one from an earlier pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Group {
-    Priority(i32),
-    NoPriority,
+    /// Pools with a `serviceAllocation`.
+    Restricted,
+    /// Pools for everybody.
     Unrestricted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Priority {
+    Given(i32),
+    None,
 }
 
 /// An entry of a pool among all entries of its family. Kept sorted in a vector: it is searched at every allocation and
@@ -206,9 +214,11 @@ fn rank(pool: &Pool) -> Option<Rank> {
     }
     let group = match &pool.service_allocation {
         None => Group::Unrestricted,
-        Some(allocation) => allocation.priority.map_or(Group::NoPriority, Group::Priority),
+        Some(_) => Group::Restricted,
     };
-    Some(Rank { group, name: pool.name.clone() })
+    let priority = pool.service_allocation.as_ref().and_then(|allocation| allocation.priority);
+    let priority = priority.map_or(Priority::None, Priority::Given);
+    Some(Rank { group, priority, name: pool.name.clone() })
 }
 
 /// Writes what is held and in quarantine of one entry into a new index.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::action::{Action, Report, Usage};
+use super::action::{Action, ClearReason, Report, Usage};
 use super::allocator::{Allocation, Allocator, Options};
 use super::claim::Claim;
 use super::explain::Explanation;
@@ -57,10 +57,12 @@ struct Entry {
     considered: Vec<IpAddr>,
     /// What has been told about its condition, so that it is told on change only.
     told: Vec<Report>,
+    /// Why it has lost an address, until that has been written down.
+    lost: Option<ClearReason>,
 }
 
-/// In which order services are looked at: those with addresses before those without, and among those with addresses
-/// first the ones that were given them by us.
+/// In which order services are looked at: those with addresses before those that miss some, and among those with
+/// addresses first the ones that were given them by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
     /// Has addresses by its status, and a record of the pools they come from.
@@ -69,7 +71,7 @@ enum Turn {
     Assigned,
     /// Has addresses in the book; something about it has changed.
     Holding,
-    /// Has none.
+    /// Misses an address. Only here addresses are given out, to the oldest first.
     Without,
 }
 
@@ -183,7 +185,14 @@ impl Assigner {
         } else {
             self.services.insert(
                 key.clone(),
-                Entry { fact: service, queued: None, asked: None, considered: Vec::new(), told: Vec::new() },
+                Entry {
+                    fact: service,
+                    queued: None,
+                    asked: None,
+                    considered: Vec::new(),
+                    told: Vec::new(),
+                    lost: None,
+                },
             );
         }
         self.enqueue(&key);
@@ -209,10 +218,9 @@ impl Assigner {
             if !self.is_running() {
                 return None;
             }
-            if let Some((turn, _, service)) = self.dirty.pop_first() {
-                self.settle(&service, turn);
-            } else if !self.wake_one() {
-                return self.next_usage();
+            match self.next_turn() {
+                Some((turn, service)) => self.settle(&service, turn),
+                None => return self.next_usage(),
             }
         }
     }
@@ -310,6 +318,21 @@ impl Assigner {
             self.dirty.remove(&(earlier, entry.fact.created, service.clone()));
         }
         self.dirty.insert((turn, entry.fact.created, service.clone()));
+    }
+
+    /// Who is to be looked at next. Among those that miss an address the oldest comes first, whether it is new, has
+    /// changed, or waits for what has become free.
+    fn next_turn(&mut self) -> Option<(Turn, ServiceKey)> {
+        if self.dirty.first().is_none_or(|(turn, ..)| *turn == Turn::Without) {
+            let queued = self.dirty.first().map(|(_, created, service)| (*created, service.clone()));
+            let woken = self.next_waiting();
+            let next = [queued.as_ref(), woken.as_ref()].into_iter().flatten().min()?.clone();
+            self.waiting.tried(&next);
+            if queued.as_ref() != Some(&next) {
+                return Some((Turn::Without, next.1));
+            }
+        }
+        self.dirty.pop_first().map(|(turn, _, service)| (turn, service))
     }
 
     fn next_usage(&mut self) -> Option<Action> {

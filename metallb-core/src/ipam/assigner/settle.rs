@@ -1,5 +1,6 @@
 //! Deciding about one service.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -15,8 +16,6 @@ use crate::keys::ServiceKey;
 /// What came out for one service.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// What it lost.
-    lost: Vec<ClearReason>,
     /// Its condition, told when it has changed.
     condition: Vec<Report>,
     /// What it waits for.
@@ -26,8 +25,9 @@ struct Outcome {
 impl Assigner {
     /// Looks at one service and queues what is to be done about it.
     ///
-    /// A service that has addresses by its status only gets these back at first. When something is missing it comes
-    /// again after all others have got theirs back, so that nobody is given what somebody else still has to get back.
+    /// A service that has addresses only keeps them, or gets them back, at first. When something is missing it comes
+    /// again after all others have got theirs, so that nobody is given what somebody else still has to get back, and the
+    /// oldest that misses something is served first.
     pub(super) fn settle(&mut self, service: &ServiceKey, turn: Turn) {
         let Some(now) = self.now else { return };
         let Some(mut entry) = self.services.remove(service) else { return };
@@ -35,15 +35,16 @@ impl Assigner {
         entry.considered.clone_from(&entry.fact.assigned);
         self.stats.evaluations += 1;
         let before: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
-        if turn <= Turn::Assigned {
-            let lost = self.give_back(&entry.fact);
-            self.tell_lost(service, lost);
-            if !self.is_complete(&entry.fact) {
-                self.services.insert(service.clone(), entry);
-                let next = if self.allocator.holds_any(service) { Turn::Holding } else { Turn::Without };
-                self.enqueue_for(service, next);
-                return;
-            }
+        let lost = match turn {
+            Turn::Recorded | Turn::Assigned => self.give_back(&entry.fact),
+            Turn::Holding | Turn::Without => self.keep(now, &entry.fact),
+        };
+        entry.lost = entry.lost.take().or_else(|| lost.first().cloned());
+        self.tell_lost(service, lost);
+        if turn != Turn::Without && !self.is_complete(&entry.fact) {
+            self.services.insert(service.clone(), entry);
+            self.enqueue_for(service, Turn::Without);
+            return;
         }
         let outcome = match &entry.fact.demand {
             Demand::None => {
@@ -54,25 +55,23 @@ impl Assigner {
                 let condition = vec![Report::InvalidRequest(error.clone())];
                 Outcome { condition, ..Outcome::default() }
             }
-            Demand::Addresses(request) => self.serve(now, &entry.fact, request),
+            Demand::Addresses(request) => self.serve(&entry.fact, request),
         };
-        let reason = outcome.lost.first().cloned();
         self.tell(&mut entry, &before, outcome);
         self.services.insert(service.clone(), entry);
-        self.write(service, reason);
+        self.write(service);
     }
 
     /// Asks again for what the last fact lacks.
     pub(super) fn emit_difference(&mut self, service: &ServiceKey) {
         if self.is_running() {
-            self.write(service, None);
+            self.write(service);
         }
     }
 
-    fn serve(&mut self, now: Instant, fact: &Service, request: &Request) -> Outcome {
+    fn serve(&mut self, fact: &Service, request: &Request) -> Outcome {
         let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
         let claim = Claim::new(fact, request, labels);
-        let lost = self.allocator.revise(now, &claim, &fact.recorded_pools);
         let mut condition = Vec::new();
         let result = self.allocator.fill(&claim);
         let failure = match &result {
@@ -90,24 +89,24 @@ impl Assigner {
             }
         };
         let need = failure.map(|_| self.allocator.need(&claim));
-        Outcome { lost, condition, need }
+        Outcome { condition, need }
     }
 
-    /// Gives a service back what it has by its status. One whose wish makes no sense keeps it, too.
+    /// Gives a service back what it has by its status.
     fn give_back(&mut self, fact: &Service) -> Vec<ClearReason> {
-        let as_it_is;
-        let request = match &fact.demand {
-            Demand::None => return Vec::new(),
-            Demand::Addresses(request) => request,
-            Demand::Invalid(_) => {
-                let Some(request) = as_assigned(&fact.assigned) else { return Vec::new() };
-                as_it_is = request;
-                &as_it_is
-            }
-        };
+        let Some(request) = effective(fact, &fact.assigned) else { return Vec::new() };
         let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
-        let claim = Claim::new(fact, request, labels);
+        let claim = Claim::new(fact, &request, labels);
         self.allocator.restore(&claim, &fact.assigned, &fact.recorded_pools)
+    }
+
+    /// Takes from a service what it may no longer have.
+    fn keep(&mut self, now: Instant, fact: &Service) -> Vec<ClearReason> {
+        let Some(held) = self.allocator.allocation(&fact.key) else { return Vec::new() };
+        let Some(request) = effective(fact, &held.addresses) else { return Vec::new() };
+        let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
+        let claim = Claim::new(fact, &request, labels);
+        self.allocator.revise(now, &claim, &fact.recorded_pools)
     }
 
     /// True when the service holds all that it wants.
@@ -129,7 +128,6 @@ impl Assigner {
     /// Queues what is new about a service.
     fn tell(&mut self, entry: &mut Entry, before: &[IpAddr], outcome: Outcome) {
         let service = &entry.fact.key;
-        self.tell_lost(service, outcome.lost);
         let known = |address: &IpAddr| before.contains(address) || entry.fact.assigned.contains(address);
         let after: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
         let report = |report| Action::Report { service: service.clone(), report };
@@ -150,8 +148,9 @@ impl Assigner {
     }
 
     /// Queues the write that the fact lacks, once for each fact.
-    fn write(&mut self, service: &ServiceKey, reason: Option<ClearReason>) {
+    fn write(&mut self, service: &ServiceKey) {
         let Some(entry) = self.services.get_mut(service) else { return };
+        let reason = entry.lost.take();
         let allocation = self.allocator.allocation(service);
         let (addresses, pools) =
             allocation.map_or_else(Default::default, |known| (known.addresses, known.pools));
@@ -183,6 +182,15 @@ fn failure_reason(report: &Report) -> Option<&'static str> {
         Report::Failed(error) | Report::AdditionalFailed(error) => Some(AllocationError::reason(error)),
         Report::InvalidRequest(error) => Some(error.reason()),
         _ => None,
+    }
+}
+
+/// What a service wants. One whose wish makes no sense keeps what it has. `None`: it wants nothing.
+fn effective<'a>(fact: &'a Service, has: &[IpAddr]) -> Option<Cow<'a, Request>> {
+    match &fact.demand {
+        Demand::None => None,
+        Demand::Addresses(request) => Some(Cow::Borrowed(request)),
+        Demand::Invalid(_) => as_assigned(has).map(Cow::Owned),
     }
 }
 

@@ -29,8 +29,11 @@ pub(in super::super) struct Class {
     pub(in super::super) families: Vec<Family>,
 }
 
+/// Where a service stands in a line.
+pub(super) type Place = (Created, ServiceKey);
+
 /// Oldest first.
-type Line = BTreeSet<(Created, ServiceKey)>;
+type Line = BTreeSet<Place>;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -39,8 +42,10 @@ pub(super) struct Waiting {
     by_class: BTreeMap<Class, Line>,
     by_address: BTreeMap<IpAddr, Line>,
     by_sharing: BTreeMap<Arc<Sharing>, Line>,
+    /// Those for whom something has changed: an address that they ask for, or one that they may share.
+    woken: Line,
     /// Pools in which an address has become free, with the service that was tried last.
-    freed: BTreeMap<(PoolName, Family), Option<(Created, ServiceKey)>>,
+    freed: BTreeMap<(PoolName, Family), Option<Place>>,
 }
 
 impl Waiting {
@@ -67,6 +72,7 @@ impl Waiting {
     pub(super) fn remove(&mut self, service: &ServiceKey) {
         let Some((created, need)) = self.needs.remove(service) else { return };
         let place = (created, service.clone());
+        self.woken.remove(&place);
         leave(&mut self.by_class, &need.class, &place);
         for address in &need.addresses {
             leave(&mut self.by_address, address, &place);
@@ -118,12 +124,7 @@ impl Waiting {
     }
 
     /// The oldest service that waits for an address of the pool and comes after the one that was tried last.
-    fn next_for(
-        &self,
-        pool: &PoolName,
-        family: Family,
-        last: Option<&(Created, ServiceKey)>,
-    ) -> Option<(Created, ServiceKey)> {
+    fn next_for(&self, pool: &PoolName, family: Family, last: Option<&Place>) -> Option<Place> {
         let lines = self
             .by_class
             .iter()
@@ -139,55 +140,51 @@ impl Waiting {
             .cloned()
     }
 
-    fn line_of<'a, K: Ord>(lines: &'a BTreeMap<K, Line>, key: &K) -> impl Iterator<Item = &'a ServiceKey> {
-        lines.get(key).into_iter().flatten().map(|(_, service)| service)
+    /// The service is being looked at, and with it everybody before it has been.
+    pub(super) fn tried(&mut self, place: &Place) {
+        self.woken.remove(place);
+        for last in self.freed.values_mut() {
+            if last.as_ref() < Some(place) {
+                *last = Some(place.clone());
+            }
+        }
+    }
+
+    fn wake<K: Ord>(woken: &mut Line, lines: &BTreeMap<K, Line>, key: &K) {
+        woken.extend(lines.get(key).into_iter().flatten().cloned());
     }
 }
 
 impl Assigner {
-    /// Lets somebody try again for whom something has changed. False when nobody is left.
-    pub(super) fn wake_one(&mut self) -> bool {
-        let mut woken: BTreeSet<ServiceKey> = BTreeSet::new();
-        for address in self.allocator.journal.take_addresses() {
-            woken.extend(Waiting::line_of(&self.waiting.by_address, &address).cloned());
+    /// The oldest waiting service for which something has changed.
+    pub(super) fn next_waiting(&mut self) -> Option<Place> {
+        let Self { allocator, waiting, .. } = self;
+        for address in allocator.journal.take_addresses() {
+            Waiting::wake(&mut waiting.woken, &waiting.by_address, &address);
         }
-        for sharing in self.allocator.journal.take_sharing() {
-            woken.extend(Waiting::line_of(&self.waiting.by_sharing, &sharing).cloned());
+        for sharing in allocator.journal.take_sharing() {
+            Waiting::wake(&mut waiting.woken, &waiting.by_sharing, &sharing);
         }
-        for (pool, family) in self.allocator.journal.take_freed() {
-            self.waiting.note_freed(pool, family);
+        for (pool, family) in allocator.journal.take_freed() {
+            waiting.note_freed(pool, family);
         }
-        for service in &woken {
-            self.enqueue(service);
-        }
-        !woken.is_empty() && !self.dirty.is_empty() || self.wake_for_freed()
-    }
-
-    /// Wakes the oldest service for which an address has become free.
-    fn wake_for_freed(&mut self) -> bool {
-        let mut best: Option<((Created, ServiceKey), (PoolName, Family))> = None;
+        let mut best = waiting.woken.first().cloned();
         let mut done = Vec::new();
-        for ((pool, family), last) in &self.waiting.freed {
-            let next = if self.allocator.has_any(pool, *family) {
-                self.waiting.next_for(pool, *family, last.as_ref())
+        for ((pool, family), last) in &waiting.freed {
+            let next = if allocator.has_any(pool, *family) {
+                waiting.next_for(pool, *family, last.as_ref())
             } else {
                 None
             };
             match next {
                 None => done.push((pool.clone(), *family)),
-                Some(next) if best.as_ref().is_none_or(|(best, _)| next < *best) => {
-                    best = Some((next, (pool.clone(), *family)));
-                }
-                Some(_) => {}
+                Some(next) => best = best.into_iter().chain([next]).min(),
             }
         }
         for key in done {
-            self.waiting.freed.remove(&key);
+            waiting.freed.remove(&key);
         }
-        let Some((place, freed)) = best else { return false };
-        self.enqueue(&place.1);
-        self.waiting.freed.insert(freed, Some(place));
-        true
+        best
     }
 }
 
