@@ -163,7 +163,8 @@ impl Session {
         let configured = self.config.keepalive_time;
         let negotiated = self.connection(direction).and_then(|c| c.negotiated.as_ref());
         let interval = negotiated.and_then(|n| n.hold_time.keepalive(configured));
-        let at = interval.map(|interval| self.rng.jitter(interval));
+        // RFC 4271 §4.4: never more often than once a second, whatever the jitter.
+        let at = interval.map(|interval| self.rng.jitter(interval).max(LEAST_KEEPALIVE));
         let at = at.and_then(|wait| now.checked_add(wait));
         self.timers(direction, |t| t.keepalive = at);
     }
@@ -309,6 +310,8 @@ impl Session {
     }
 }
 
+/// The shortest time between KEEPALIVEs.
+const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
 /// The hold timer while the peer's OPEN is awaited (RFC 4271 §8.2.2 suggests 4 minutes).
 const LARGE_HOLD: Duration = Duration::from_secs(240);
 /// How long an attempt to connect may take.

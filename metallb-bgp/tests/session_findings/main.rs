@@ -7,5 +7,6 @@
     reason = "tests; the clock is read once as the base of virtual time"
 )]
 
+mod pace;
 mod support;
 mod takeover;
