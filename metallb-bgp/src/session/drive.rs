@@ -48,6 +48,9 @@ impl Session {
         for action in transition.actions {
             self.act(now, direction, *action, &mut detail);
         }
+        if before == State::Established && transition.next != State::Established {
+            self.damp(now, detail.reason.as_ref());
+        }
         if transition.next == State::Idle {
             self.exit(now, direction, before);
         } else if direction == Direction::Incoming && transition.next == State::Active {
@@ -229,7 +232,7 @@ impl Session {
 
     fn establish(&mut self, now: Instant, direction: Direction) {
         self.counters.established += 1;
-        self.backoff = FIRST_BACKOFF;
+        self.up_since = Some(now);
         self.idle_hold = None;
         self.received.clear();
         let deferral = self.config.graceful_restart.unwrap_or_default().selection_deferral;
@@ -242,6 +245,18 @@ impl Session {
         if self.connection(other).is_some_and(|c| c.state != State::Idle) {
             self.fire(now, other, fsm::Event::CollisionDump, Detail::default());
         }
+    }
+
+    /// A session ended. One that was up for some time is tried again soon; one that was not, or that a side does not
+    /// want for now, later each time (RFC 4271 §8.1.1 DampPeerOscillations, RFC 4486 §4).
+    fn damp(&mut self, now: Instant, reason: Option<&CloseReason>) {
+        let up = self.up_since.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+        let unwelcome = reason.is_some_and(CloseReason::is_unwelcome);
+        if up >= if unwelcome { STABLE_AFTER_REFUSAL } else { STABLE } {
+            self.damping = FIRST_BACKOFF;
+        }
+        self.backoff = self.damping;
+        self.damping = longer(self.damping);
     }
 
     /// Leaving for Idle: nothing of the connection is held any more, and the next attempt is planned.
@@ -261,7 +276,7 @@ impl Session {
 
     /// The next wait is twice as long.
     pub(super) fn back_off(&mut self) {
-        self.backoff = self.backoff.saturating_mul(2).min(LONGEST_BACKOFF);
+        self.backoff = longer(self.backoff);
     }
 
     /// Stops one connection for a reason, which may be one for the peer to forget its routes at once.
@@ -310,9 +325,18 @@ impl Session {
     }
 }
 
+/// The wait after `wait`.
+fn longer(wait: Duration) -> Duration {
+    wait.saturating_mul(2).min(LONGEST_BACKOFF)
+}
+
 /// The shortest time between KEEPALIVEs.
 const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
 /// The hold timer while the peer's OPEN is awaited (RFC 4271 §8.2.2 suggests 4 minutes).
 const LARGE_HOLD: Duration = Duration::from_secs(240);
+/// A session that was up this long does not flap: the hold time RFC 4271 §10 suggests.
+const STABLE: Duration = Duration::from_secs(90);
+/// As [`STABLE`], where one side ended the session because it does not want it.
+const STABLE_AFTER_REFUSAL: Duration = Duration::from_secs(1800);
 /// How long an attempt to connect may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(10);

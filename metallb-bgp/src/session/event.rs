@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 use super::{AuthenticationError, PeerKey};
 use crate::fsm::State;
 use crate::types::{Attributes, Family};
+use crate::wire::iana;
 use crate::wire::notification::Notification;
 
 /// Something a user may want to act on.
@@ -96,6 +97,27 @@ pub enum CloseReason {
     ReplacedByPeer,
     /// Stopped from our side without a NOTIFICATION.
     Stopped,
+}
+
+impl CloseReason {
+    /// Whether one side does not want the session for now, however long it was up (RFC 4486 §4).
+    pub(super) const fn is_unwelcome(&self) -> bool {
+        match self {
+            Self::Received(notification) if notification.code == iana::ERR_CEASE => matches!(
+                notification.subcode,
+                iana::CEASE_MAX_PREFIXES
+                    | iana::CEASE_ADMIN_SHUTDOWN
+                    | iana::CEASE_PEER_DECONFIGURED
+                    | iana::CEASE_CONNECTION_REJECTED
+                    | iana::CEASE_OUT_OF_RESOURCES
+                    | iana::CEASE_HARD_RESET
+            ),
+            Self::Sent(notification) => {
+                notification.code == iana::ERR_CEASE && notification.subcode == iana::CEASE_MAX_PREFIXES
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for CloseReason {

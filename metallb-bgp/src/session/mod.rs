@@ -77,6 +77,10 @@ pub struct Session {
     idle_hold: Option<Instant>,
     /// The wait after the next failure.
     backoff: Duration,
+    /// The wait after the next session that ends soon.
+    damping: Duration,
+    /// When the session was established.
+    up_since: Option<Instant>,
     /// No End-of-RIB has been sent since this program started: the R bit (RFC 4724 §4.2).
     restarting: bool,
     /// Places in the table of connections that are gone.
@@ -127,6 +131,8 @@ impl Session {
             next_id: 0,
             idle_hold: None,
             backoff: FIRST_BACKOFF,
+            damping: FIRST_BACKOFF,
+            up_since: None,
             restarting: true,
             left: Vec::new(),
             events: VecDeque::new(),
@@ -167,7 +173,7 @@ impl Session {
             self.stop_connection(now, direction, (reason, forget), table);
         }
         self.idle_hold = None;
-        self.backoff = FIRST_BACKOFF;
+        (self.backoff, self.damping) = (FIRST_BACKOFF, FIRST_BACKOFF);
         if self.running {
             self.idle_hold = Some(now);
         } else {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use metallb_bgp::types::HoldTime;
+use metallb_bgp::wire::iana;
+use metallb_bgp::wire::notification::Notification;
 
-use crate::support::{Bench, kinds, mk_config, mk_keepalive};
+use crate::support::{Bench, kinds, mk_config, mk_keepalive, mk_notification, mk_route};
 
 // req: K1
 #[test]
@@ -23,4 +25,67 @@ fn keepalives_are_a_second_apart_whatever_the_jitter() {
         bench.say(id, &mk_keepalive());
     }
     assert!(shortest >= Duration::from_secs(1), "{shortest:?}");
+}
+
+/// Sessions there are in ten minutes with a peer that says this as soon as each is established.
+fn sessions(mut bench: Bench, said: &[u8]) -> u64 {
+    bench.start();
+    while bench.elapsed() < Duration::from_secs(600) {
+        if !bench.dials.is_empty() {
+            let id = bench.connect();
+            bench.establish(id, 90, Vec::new());
+            bench.say(id, said);
+        }
+        bench.wait();
+    }
+    bench.snapshot().counters.established
+}
+
+// req: F4
+#[test]
+fn a_peer_that_ends_each_session_at_once_gets_ever_fewer() {
+    let said = mk_notification(&Notification::cease(iana::CEASE_ADMIN_SHUTDOWN));
+    let count = sessions(Bench::new(mk_config()), &said);
+    assert!((8..16).contains(&count), "1, 2, 4 … 120 s apart: {count}");
+}
+
+// req: F4
+#[test]
+fn a_peer_that_exceeds_its_limit_each_time_gets_ever_fewer_sessions() {
+    let mut config = mk_config();
+    config.max_prefixes = Some(0);
+    let count = sessions(Bench::new(config), &mk_route(1));
+    assert!((8..16).contains(&count), "{count}");
+}
+
+/// The wait after a session that was up this long and ended so.
+fn wait_after(up: Duration, rounds: usize, end: Option<&Notification>) -> Duration {
+    let mut bench = Bench::new(mk_config());
+    bench.start();
+    let mut wait = Duration::ZERO;
+    for _ in 0..rounds {
+        let id = bench.connect();
+        bench.establish(id, 0, Vec::new());
+        bench.now += up;
+        match end {
+            Some(notification) => bench.say(id, &mk_notification(notification)),
+            None => bench.session.handle_closed(bench.now, id, None),
+        }
+        bench.effects();
+        let ended = bench.now;
+        bench.wait();
+        wait = bench.now - ended;
+    }
+    wait
+}
+
+// req: !F4
+#[test]
+fn a_session_that_was_up_for_long_is_tried_again_soon() {
+    let long = Duration::from_secs(90);
+    assert!(wait_after(long, 6, None) <= Duration::from_secs(1));
+    assert!(wait_after(Duration::from_secs(10), 6, None) >= Duration::from_secs(24), "32 s less jitter");
+    let shutdown = Notification::cease(iana::CEASE_ADMIN_SHUTDOWN);
+    assert!(wait_after(long, 6, Some(&shutdown)) >= Duration::from_secs(24), "the peer does not want it");
+    assert!(wait_after(Duration::from_secs(3600), 6, Some(&shutdown)) <= Duration::from_secs(1));
 }
