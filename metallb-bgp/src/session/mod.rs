@@ -58,11 +58,11 @@ use crate::table::{AdvTable, PeerSlot};
 use crate::types::RouterId;
 
 /// A peer: see the [module](self).
-#[derive(Debug)]
-pub struct Session {
 ///
 /// A session that is dropped without [`stop`](Self::stop) leaves its place in the table behind, and the table keeps
 /// what it would have to be told. After `stop` nothing is left behind.
+#[derive(Debug)]
+pub struct Session {
     key: PeerKey,
     config: PeerConfig,
     fallback_id: RouterId,
@@ -167,11 +167,13 @@ impl Session {
     /// As [`stop`](Self::stop); `forget` says whether the peer must not keep its routes.
     fn stop_for(&mut self, now: Instant, reason: &StopReason, forget: bool, table: &mut AdvTable) {
         let now = self.tick(now);
+        self.settle(table);
         let again = matches!(reason, StopReason::Reset(_) | StopReason::ConfigChanged);
         self.running = self.running && again;
         for direction in [Direction::Incoming, Direction::Outgoing] {
             self.stop_connection(now, direction, (reason, forget), table);
         }
+        self.settle(table);
         self.idle_hold = None;
         (self.backoff, self.damping) = (FIRST_BACKOFF, FIRST_BACKOFF);
         if self.running {
@@ -192,13 +194,11 @@ impl Session {
         self.fire(now, Direction::Outgoing, fsm::Event::TcpAcked, Detail::default());
     }
 
-        self.settle(table);
     /// The peer opened a TCP connection. Returns its id, or `None` when it is to be closed at once: the session
     /// is stopped, or the peer has a connection that is better.
     pub fn handle_accepted(&mut self, now: Instant, endpoints: Endpoints) -> Option<ConnectionId> {
         let now = self.tick(now);
         if !self.running {
-        self.settle(table);
             return None;
         }
         self.make_room(now)?;
@@ -293,6 +293,13 @@ impl Session {
 
     /// The next thing to do with a socket. Also brings the table up to date with connections that came or went.
     pub fn poll_effect(&mut self, table: &mut AdvTable) -> Option<Effect> {
+        self.settle(table);
+        self.effects.pop_front()
+    }
+
+    /// Gives up the places in the table of connections that are gone. A peer has one place, so this comes before the
+    /// next connection takes it.
+    fn settle(&mut self, table: &mut AdvTable) {
         for slot in self.left.drain(..) {
             table.detach(slot);
         }
@@ -332,13 +339,6 @@ impl Session {
 }
 
 /// The wait after the first failure; it doubles up to [`LONGEST_BACKOFF`].
-        self.settle(table);
-        self.effects.pop_front()
-    }
-
-    /// Gives up the places in the table of connections that are gone. A peer has one place, so this comes before the
-    /// next connection takes it.
-    fn settle(&mut self, table: &mut AdvTable) {
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait between attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(120);
