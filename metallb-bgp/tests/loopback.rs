@@ -476,10 +476,12 @@ async fn a_source_address_or_device_that_is_not_here_is_an_error_in_words() {
     peer.local_address = None;
     peer.bind_device = Some("nosuchdevice".to_owned());
     speaker.set_peer("device".into(), peer);
-    for name in ["address", "device"] {
+    let step = ["binding to the source address", "binding to the interface or VRF"];
+    for (name, step) in ["address", "device"].into_iter().zip(step) {
         let down = snapshot_until(&speaker, name, "an error", |s| s.last_error.is_some()).await;
         let error = down.last_error.unwrap().to_string();
-        assert!(error.starts_with("connecting failed: "), "{error}");
+        assert!(error.starts_with(&format!("no connection: {step}: ")), "{error}");
+        assert!(error.contains("(os error "), "{error}");
         assert_eq!((down.counters.established, down.counters.opens_sent), (0, 0));
     }
 }
@@ -491,5 +493,5 @@ async fn a_link_local_peer_without_an_interface_is_an_error_in_words() {
     speaker.set_peer("router".into(), mk_peer("[fe80::1]:179".parse().unwrap(), 64513, 64512));
     let down = snapshot_until(&speaker, "router", "an error", |s| s.last_error.is_some()).await;
     let error = down.last_error.unwrap().to_string();
-    assert!(error.starts_with("connecting failed: "), "{error}");
+    assert!(error.starts_with("no connection: connecting: ") && error.contains("(os error "), "{error}");
 }

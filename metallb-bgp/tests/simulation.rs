@@ -181,7 +181,7 @@ impl World {
                     }
                     node.state = state;
                 }
-                Event::EndOfRib { .. } => {}
+                Event::EndOfRib { .. } | Event::AttemptFailed { .. } => {}
                 other => panic!("unexpected {other:?}"),
             }
         }

@@ -224,6 +224,11 @@ impl Speaker {
                 let message = format!("BGP session {peer} is down: {reason}");
                 self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
             }
+            session::Event::AttemptFailed { peer, reason } => {
+                tracing::warn!(protocol = "bgp", %peer, error = %reason, "session does not come up");
+                let message = format!("BGP session {peer} does not come up: {reason}");
+                self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
+            }
             session::Event::StateChanged { peer, state, .. } => {
                 tracing::debug!(protocol = "bgp", %peer, ?state, "session");
             }

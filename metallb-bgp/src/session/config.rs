@@ -135,7 +135,8 @@ pub struct PeerConfig {
     pub hold_time: HoldTime,
     /// Keepalive interval; only ever lowers a third of the negotiated hold time.
     pub keepalive_time: Option<Duration>,
-    /// Time between attempts. Default: 1 s, doubling up to 2 min.
+    /// Time between attempts, at least 10 ms; an attempt without any answer is given 3 s in any case. Default: 1 s,
+    /// doubling up to 2 min, and 10 s for an attempt.
     pub connect_time: Option<Duration>,
     /// Address families to offer.
     pub families: OfferedFamilies,
@@ -207,6 +208,21 @@ impl PeerConfig {
         }
     }
 
+    /// Whether there can be a session with this configuration. A session that cannot be does not start: it says why in
+    /// an [`AttemptFailed`](super::Event::AttemptFailed).
+    ///
+    /// # Errors
+    /// [`ConfigError`], the first there is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.local_asn.is_zero() || self.local_asn == Asn::TRANS {
+            return Err(ConfigError::ReservedAsn(self.local_asn));
+        }
+        match self.connect_time {
+            Some(time) if time < LEAST_CONNECT_TIME => Err(ConfigError::ConnectTimeTooShort(time)),
+            _ => Ok(()),
+        }
+    }
+
     /// The send-hold time of a session with this hold time (RFC 9687 §4): always longer; `None` when it is
     /// switched off.
     pub(crate) fn send_hold(&self, hold: Duration) -> Option<Duration> {
@@ -215,5 +231,19 @@ impl PeerConfig {
     }
 }
 
+/// A configuration there can be no session with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The local AS number is 0 (RFC 7607) or AS_TRANS (RFC 6793 §9), which nobody has.
+    #[error("the local AS number {0} is reserved")]
+    ReservedAsn(Asn),
+    /// The connect time is below 10 ms.
+    #[error("a connect time of {0:?} is too short, 10 ms is the least")]
+    ConnectTimeTooShort(Duration),
+}
+
+/// The shortest time between attempts.
+pub(super) const LEAST_CONNECT_TIME: Duration = Duration::from_millis(10);
 /// The shortest send-hold time by default (RFC 9687 §4).
 const SEND_HOLD: Duration = Duration::from_secs(480);

@@ -3,6 +3,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::config::LEAST_CONNECT_TIME;
 use super::connection::{Connection, Direction, Timers};
 use super::{CloseReason, Effect, Event, FIRST_BACKOFF, LONGEST_BACKOFF, Session, StopReason};
 use crate::fsm::{self, Action, Conditions, Notice, State, step};
@@ -120,7 +121,7 @@ impl Session {
     /// The configured time between attempts, or the present backoff.
     pub(super) fn retry_time(&mut self) -> Duration {
         let base = self.config.connect_time.unwrap_or(self.backoff);
-        self.rng.jitter(base)
+        self.rng.jitter(base).max(LEAST_CONNECT_TIME)
     }
 
     fn start_connect_retry(&mut self, now: Instant, direction: Direction) {
@@ -135,6 +136,9 @@ impl Session {
         let id = self.new_id();
         self.outgoing.id = Some(id);
         self.outgoing.timers.attempt = now.checked_add(ATTEMPT_TIME);
+        // However soon the next one is wanted, this one is not given up before a lost SYN was sent again.
+        let least = if self.config.connect_time.is_some() { LEAST_ATTEMPT_TIME } else { ATTEMPT_TIME };
+        self.outgoing.timers.connect_retry = self.outgoing.timers.connect_retry.max(now.checked_add(least));
         self.counters.connect_attempts += 1;
         self.effects.push_back(Effect::Connect(id));
     }
@@ -242,8 +246,11 @@ impl Session {
             connection.refresh = Families::EMPTY;
         }
         let other = direction.other();
-        if self.connection(other).is_some_and(|c| c.state != State::Idle) {
-            self.fire(now, other, fsm::Event::CollisionDump, Detail::default());
+        match self.connection(other).map(|c| c.state) {
+            None | Some(State::Idle) => {}
+            // An attempt that is not needed any more has not failed.
+            Some(before @ (State::Connect | State::Active)) => self.exit(now, other, before),
+            Some(_) => self.fire(now, other, fsm::Event::CollisionDump, Detail::default()),
         }
     }
 
@@ -309,19 +316,35 @@ impl Session {
         self.fire(now, direction, event, detail);
     }
 
-    /// Tells the user when the session's state is another than it was.
+    /// Whether there can be no session as configured; the user is told.
+    pub(super) fn is_impossible(&mut self, now: Instant) -> bool {
+        let Err(error) = self.config.check() else { return false };
+        self.show(now, Some(CloseReason::Invalid(error)));
+        true
+    }
+
+    /// Tells the user when the session's state is another than it was, and when another reason than the one told last
+    /// keeps it down.
     pub(super) fn show(&mut self, now: Instant, reason: Option<CloseReason>) {
         let state = self.state();
         if let Some(reason) = &reason {
             self.last_error = Some((now, reason.clone()));
         }
-        if state == self.shown {
-            return;
+        let ended = self.shown == State::Established && state != State::Established;
+        if state != self.shown {
+            self.told = reason.clone().filter(|_| ended).or_else(|| self.told.take());
+            self.told.take_if(|_| state == State::Established);
+            self.shown = state;
+            self.since = Some(now);
+            let reason = reason.clone().filter(|_| ended);
+            self.events.push_back(Event::StateChanged { peer: self.key.clone(), state, reason });
         }
-        let reason = reason.filter(|_| state < self.shown);
-        self.shown = state;
-        self.since = Some(now);
-        self.events.push_back(Event::StateChanged { peer: self.key.clone(), state, reason });
+        let Some(reason) = reason.filter(|reason| !ended && reason.is_failure()) else { return };
+        // A connection that is further may still make it.
+        if state <= State::Active && self.told.as_ref() != Some(&reason) {
+            self.told = Some(reason.clone());
+            self.events.push_back(Event::AttemptFailed { peer: self.key.clone(), reason });
+        }
     }
 }
 
@@ -340,3 +363,5 @@ const STABLE: Duration = Duration::from_secs(90);
 const STABLE_AFTER_REFUSAL: Duration = Duration::from_secs(1800);
 /// How long an attempt to connect may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(10);
+/// How long it may take at least, with a connect time that is shorter: a SYN is sent again after a second.
+const LEAST_ATTEMPT_TIME: Duration = Duration::from_secs(3);

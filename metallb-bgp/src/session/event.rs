@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use super::{AuthenticationError, PeerKey};
+use super::{AuthenticationError, ConfigError, PeerKey, SocketError};
 use crate::fsm::State;
 use crate::types::{Attributes, Family};
 use crate::wire::iana;
@@ -22,8 +22,15 @@ pub enum Event {
         peer: PeerKey,
         /// The state it is in now.
         state: State,
-        /// Why, when it fell back: never set on the way up.
+        /// Why the session ended; only when it was established.
         reason: Option<CloseReason>,
+    },
+    /// The session does not come up. Told once, and again when the reason changes or the session was up meanwhile.
+    AttemptFailed {
+        /// Whose session.
+        peer: PeerKey,
+        /// Why.
+        reason: CloseReason,
     },
     /// The peer sent routes; only with [`PeerConfig::import`](super::PeerConfig::import).
     Received {
@@ -57,6 +64,7 @@ impl Event {
     pub const fn peer(&self) -> &PeerKey {
         match self {
             Self::StateChanged { peer, .. }
+            | Self::AttemptFailed { peer, .. }
             | Self::Received { peer, .. }
             | Self::EndOfRib { peer, .. }
             | Self::Malformed { peer, .. } => peer,
@@ -82,7 +90,7 @@ pub enum CloseReason {
     /// The peer sent this NOTIFICATION.
     Received(Notification),
     /// The TCP connection could not be opened.
-    ConnectFailed(std::io::ErrorKind),
+    ConnectFailed(SocketError),
     /// No answer to the attempt: an unreachable peer, a filter, or TCP MD5 or TCP-AO keys that differ.
     ConnectTimeout,
     /// The TCP connection cannot be authenticated as configured.
@@ -90,16 +98,27 @@ pub enum CloseReason {
     /// The peer closed the TCP connection without a NOTIFICATION.
     ConnectionClosed,
     /// The TCP connection failed.
-    ConnectionFailed(std::io::ErrorKind),
+    ConnectionFailed(SocketError),
     /// The peer did not read what we sent for the whole send-hold time (RFC 9687).
     SendHoldExpired,
     /// The peer opened a new connection after a restart (RFC 4724 §5).
     ReplacedByPeer,
     /// Stopped from our side without a NOTIFICATION.
     Stopped,
+    /// There can be no session with this configuration.
+    Invalid(ConfigError),
 }
 
 impl CloseReason {
+    /// Whether it is something that went wrong, and not what the user or a peer that has another connection wanted.
+    pub(super) const fn is_failure(&self) -> bool {
+        match self {
+            Self::Stopped | Self::ReplacedByPeer => false,
+            Self::Sent(notification) => notification.code != iana::ERR_CEASE,
+            _ => true,
+        }
+    }
+
     /// Whether one side does not want the session for now, however long it was up (RFC 4486 §4).
     pub(super) const fn is_unwelcome(&self) -> bool {
         match self {
@@ -125,16 +144,17 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Sent(notification) => write!(f, "sent {notification}"),
             Self::Received(notification) => write!(f, "received {notification}"),
-            Self::ConnectFailed(kind) => write!(f, "connecting failed: {kind}"),
+            Self::ConnectFailed(error) => write!(f, "no connection: {error}"),
             Self::ConnectTimeout => {
                 f.write_str("connecting timed out (peer unreachable, filtered, or other TCP keys)")
             }
             Self::Unauthenticated(error) => write!(f, "no authenticated connection: {error}"),
             Self::ConnectionClosed => f.write_str("the peer closed the connection"),
-            Self::ConnectionFailed(kind) => write!(f, "the connection failed: {kind}"),
+            Self::ConnectionFailed(error) => write!(f, "the connection failed: {error}"),
             Self::SendHoldExpired => f.write_str("the peer stopped reading: send-hold time over"),
             Self::ReplacedByPeer => f.write_str("replaced by a new connection of the peer"),
             Self::Stopped => f.write_str("stopped"),
+            Self::Invalid(error) => write!(f, "not possible as configured: {error}"),
         }
     }
 }

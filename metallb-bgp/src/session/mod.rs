@@ -22,6 +22,7 @@ mod config;
 mod connection;
 mod drive;
 mod event;
+mod failure;
 mod import;
 mod offer;
 mod receive;
@@ -36,9 +37,10 @@ mod transmit;
 pub use authentication::{
     AoAlgorithm, AoKey, AoKeys, Authentication, AuthenticationError, DuplicateKeyId, InvalidKey, Md5Key,
 };
-pub use config::{GracefulRestart, NextHops, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy};
+pub use config::{ConfigError, GracefulRestart, NextHops, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy};
 pub use connection::{ConnectionId, Endpoints};
 pub use event::{CloseReason, Event, ReceivedUpdate};
+pub use failure::{SocketError, SocketStep};
 pub use reconfigure::Reconfigured;
 pub use snapshot::{Counters, NegotiatedSnapshot, PeerSnapshot};
 pub use stop::StopReason;
@@ -81,6 +83,8 @@ pub struct Session {
     damping: Duration,
     /// When the session was established.
     up_since: Option<Instant>,
+    /// Why the session does not come up or ended, as the user was told last.
+    told: Option<CloseReason>,
     /// No End-of-RIB has been sent since this program started: the R bit (RFC 4724 §4.2).
     restarting: bool,
     /// Places in the table of connections that are gone.
@@ -133,6 +137,7 @@ impl Session {
             backoff: FIRST_BACKOFF,
             damping: FIRST_BACKOFF,
             up_since: None,
+            told: None,
             restarting: true,
             left: Vec::new(),
             events: VecDeque::new(),
@@ -146,11 +151,16 @@ impl Session {
         }
     }
 
-    /// Starts the session (ManualStart). A session that is started already goes on.
+    /// Starts the session (ManualStart). A session that is started already goes on; one that waits after a failure
+    /// tries again at once.
     pub fn start(&mut self, now: Instant) {
         let now = self.tick(now);
+        let connected = self.running && self.incoming.is_some();
         self.running = true;
         self.since.get_or_insert(now);
+        if connected || self.is_impossible(now) {
+            return;
+        }
         self.idle_hold = None;
         let start =
             if self.config.passive { fsm::Event::ManualStartPassive } else { fsm::Event::ManualStart };
@@ -176,6 +186,7 @@ impl Session {
         self.settle(table);
         self.idle_hold = None;
         (self.backoff, self.damping) = (FIRST_BACKOFF, FIRST_BACKOFF);
+        self.told = None;
         if self.running {
             self.idle_hold = Some(now);
         } else {
@@ -198,7 +209,7 @@ impl Session {
     /// is stopped, or the peer has a connection that is better.
     pub fn handle_accepted(&mut self, now: Instant, endpoints: Endpoints) -> Option<ConnectionId> {
         let now = self.tick(now);
-        if !self.running {
+        if !self.running || self.config.check().is_err() {
             return None;
         }
         self.make_room(now)?;
@@ -211,15 +222,26 @@ impl Session {
         Some(id)
     }
 
-    /// The connection is gone, or the attempt failed: `error` says how; `None` is an orderly close by the peer.
+    /// The connection is gone, or the attempt failed: `error` says how; `None` is an orderly close by the peer. A
+    /// driver that knows more calls [`handle_failed`](Self::handle_failed).
     pub fn handle_closed(&mut self, now: Instant, id: ConnectionId, error: Option<ErrorKind>) {
+        self.end(now, id, error.map(SocketError::from));
+    }
+
+    /// The connection is gone, or the attempt failed, because of an error of the system.
+    pub fn handle_failed(&mut self, now: Instant, id: ConnectionId, error: SocketError) {
+        self.end(now, id, Some(error));
+    }
+
+    fn end(&mut self, now: Instant, id: ConnectionId, error: Option<SocketError>) {
         let now = self.tick(now);
         let Some(direction) = self.direction_of(id) else { return };
         let open = self.connection(direction).is_some_and(|c| c.endpoints.is_some());
         let reason = match (open, error) {
-            (false, Some(ErrorKind::TimedOut)) => CloseReason::ConnectTimeout,
-            (false, error) => CloseReason::ConnectFailed(error.unwrap_or(ErrorKind::ConnectionAborted)),
-            (true, Some(kind)) => CloseReason::ConnectionFailed(kind),
+            (false, Some(error)) if error.kind == ErrorKind::TimedOut => CloseReason::ConnectTimeout,
+            (false, Some(error)) => CloseReason::ConnectFailed(error),
+            (false, None) => CloseReason::ConnectFailed(ErrorKind::ConnectionAborted.into()),
+            (true, Some(error)) => CloseReason::ConnectionFailed(error),
             (true, None) => CloseReason::ConnectionClosed,
         };
         self.fire(now, direction, fsm::Event::TcpFails, Detail::because(reason));

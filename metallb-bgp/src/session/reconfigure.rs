@@ -60,6 +60,7 @@ impl Session {
             || old.extended_messages != new.extended_messages
             || old.role.map(|policy| policy.role) != new.role.map(|policy| policy.role)
             || restarts(old) != restarts(new)
+            || old.check().is_err()
     }
 
     fn apply_live(&mut self, now: Instant, old: &PeerConfig) {

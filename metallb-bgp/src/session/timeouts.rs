@@ -20,7 +20,9 @@ impl Session {
         let now = self.tick(now);
         if self.idle_hold.is_some_and(|at| at <= now) {
             self.idle_hold = None;
-            self.fire(now, Direction::Outgoing, fsm::Event::IdleHoldExpires, Detail::default());
+            if !self.is_impossible(now) {
+                self.fire(now, Direction::Outgoing, fsm::Event::IdleHoldExpires, Detail::default());
+            }
         }
         for direction in [Direction::Outgoing, Direction::Incoming] {
             self.connection_timeouts(now, direction);

@@ -7,6 +7,7 @@
     reason = "tests; the clock is read once as the base of virtual time"
 )]
 
+mod attempts;
 mod pace;
 mod support;
 mod takeover;

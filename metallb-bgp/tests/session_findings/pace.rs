@@ -89,3 +89,42 @@ fn a_session_that_was_up_for_long_is_tried_again_soon() {
     assert!(wait_after(long, 6, Some(&shutdown)) >= Duration::from_secs(24), "the peer does not want it");
     assert!(wait_after(Duration::from_secs(3600), 6, Some(&shutdown)) <= Duration::from_secs(1));
 }
+
+// req: F4
+#[test]
+fn an_attempt_is_not_given_up_before_a_lost_syn_was_sent_again() {
+    for connect_time in [None, Some(1), Some(5)] {
+        let mut config = mk_config();
+        config.connect_time = connect_time.map(Duration::from_secs);
+        let mut bench = Bench::new(config);
+        bench.start();
+        let first = bench.dials[0];
+        while bench.dials == [first] {
+            bench.wait();
+        }
+        assert!(bench.elapsed() >= Duration::from_secs(3), "{connect_time:?}: {:?}", bench.elapsed());
+    }
+    let mut bench = Bench::new(mk_config());
+    bench.start();
+    bench.now += Duration::from_millis(2500);
+    bench.session.handle_timeout(bench.now);
+    bench.effects();
+    let id = bench.connect();
+    assert!(bench.session.connections().any(|(open, _)| open == id));
+}
+
+// req: !F4
+#[test]
+fn a_connect_time_that_comes_to_be_too_short_makes_no_hot_loop() {
+    let mut config = mk_config();
+    config.passive = true;
+    let mut bench = Bench::new(config.clone());
+    bench.start();
+    config.connect_time = Some(Duration::ZERO);
+    bench.reconfigure(config);
+    let before = bench.now;
+    for _ in 0..10 {
+        bench.wait();
+    }
+    assert!(bench.now - before >= Duration::from_millis(100));
+}

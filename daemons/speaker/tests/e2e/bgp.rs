@@ -169,7 +169,7 @@ fn a_peer_that_refuses_is_told_on_the_node_and_in_the_log() {
         let collector = Collector::start(None, false);
         peer(&cluster, "router", &json!({ "peerASN": 64999 }));
         let speaker = speaker(&cluster, &[]);
-        let line = speaker.says(&["session ended"]).await;
+        let line = speaker.says(&["session does not come up"]).await;
         assert!(line.contains("protocol=\"bgp\"") && line.contains("error="), "{line}");
         let message = cluster.event("node1", "BGPPeerDown").await;
         assert!(message.contains("router"), "{message}");

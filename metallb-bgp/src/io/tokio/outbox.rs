@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem::discriminant;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 
+use crate::fsm::State;
 use crate::session::Event;
 
 type Reserve = Pin<Box<dyn Future<Output = Result<OwnedPermit<Event>, SendError<()>>> + Send>>;
@@ -29,18 +31,24 @@ impl Outbox {
         !self.queue.is_empty()
     }
 
-    /// Delivers or queues an event. A state that nobody has looked at is replaced by the next one of its peer, so
-    /// the queue is never longer than the routes of one read per peer and one state per peer.
+    /// Delivers or queues an event. A state or a failed attempt that nobody has looked at is replaced by the next one
+    /// of its peer, so the queue is never longer than the routes of one read and these two per peer.
     pub(super) fn push(&mut self, event: Event) {
-        if matches!(event, Event::StateChanged { .. }) {
-            let last = self.queue.iter().rposition(|queued| queued.peer() == event.peer());
-            let stale = |index: &usize| matches!(self.queue.get(*index), Some(Event::StateChanged { .. }));
-            if let Some(index) = last.filter(stale) {
-                self.queue.remove(index);
-            }
-        }
+        let event = match self.stale(&event).and_then(|index| self.queue.remove(index)) {
+            Some(old) => merged(old, event),
+            None => event,
+        };
         self.queue.push_back(event);
         self.try_send();
+    }
+
+    /// Where the queue holds what `event` makes obsolete: nothing else of its peer came since.
+    fn stale(&self, event: &Event) -> Option<usize> {
+        let of_peer = self.queue.iter().enumerate().rev().filter(|(_, queued)| queued.peer() == event.peer());
+        of_peer
+            .take_while(|(_, queued)| is_state(queued))
+            .find(|(_, queued)| is_state(event) && discriminant(*queued) == discriminant(event))
+            .map(|(index, _)| index)
     }
 
     /// Delivers what the user has room for; returns whether anything went out.
@@ -85,5 +93,20 @@ impl Outbox {
                 }
             }
         }
+    }
+}
+
+const fn is_state(event: &Event) -> bool {
+    matches!(event, Event::StateChanged { .. } | Event::AttemptFailed { .. })
+}
+
+/// `new` instead of `old`: that the session ended is not forgotten before it is up again.
+fn merged(old: Event, new: Event) -> Event {
+    match (old, new) {
+        (Event::StateChanged { reason: old, .. }, Event::StateChanged { peer, state, reason }) => {
+            let reason = reason.or(old).filter(|_| state != State::Established);
+            Event::StateChanged { peer, state, reason }
+        }
+        (_, new) => new,
     }
 }

@@ -15,7 +15,7 @@ use super::linger::Lingering;
 use super::outbox::Outbox;
 use super::socket;
 use crate::fsm::State;
-use crate::session::{ConnectionId, Effect, PeerConfig, PeerKey, Session};
+use crate::session::{ConnectionId, Effect, PeerConfig, PeerKey, Session, SocketError, SocketStep};
 use crate::table::AdvTable;
 
 type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -156,9 +156,8 @@ impl Peer {
         let id = self.links.swap_remove(index).id;
         let opened = result.and_then(|stream| {
             self.ensure(&stream).map_err(io::Error::other)?;
-            let remote = stream.peer_addr()?;
-            let endpoints = socket::endpoints(&stream, remote)?;
-            Ok((stream, endpoints))
+            let endpoints = stream.peer_addr().and_then(|remote| socket::endpoints(&stream, remote));
+            Ok((stream, endpoints.map_err(socket::at(SocketStep::FindAddresses))?))
         });
         match opened {
             Ok((stream, endpoints)) => {
@@ -193,7 +192,9 @@ impl Peer {
                     self.drain_events(work.outbox);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => self.session.handle_closed(now(), id, Some(error.kind())),
+                Err(error) => {
+                    self.session.handle_failed(now(), id, SocketError::new(SocketStep::Read, &error))
+                }
             }
             progress = true;
         }
@@ -228,7 +229,8 @@ impl Peer {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => {
-                    self.session.handle_closed(now(), link.id, Some(error.kind()));
+                    let error = SocketError::new(SocketStep::Write, &error);
+                    self.session.handle_failed(now(), link.id, error);
                     return true;
                 }
             }

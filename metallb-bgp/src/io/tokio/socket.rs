@@ -12,27 +12,36 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::authenticate::{self, Use};
 use super::sys;
-use crate::session::{Endpoints, PeerConfig, TtlPolicy};
+use crate::session::{Endpoints, PeerConfig, SocketError, SocketStep, TtlPolicy};
 
-/// Opens a connection as the peer's configuration says. The session limits how long that may take.
+/// Opens a connection as the peer's configuration says. The session limits how long that may take. Errors are
+/// [`SocketError`] or [`AuthenticationError`](crate::session::AuthenticationError) inside.
 pub(super) async fn dial(config: PeerConfig) -> io::Result<TcpStream> {
-    let remote = with_scope(&config)?;
+    let remote = with_scope(&config).map_err(at(SocketStep::FindInterface))?;
     let socket = prepare(&config, remote)?;
-    let stream = TcpSocket::from_std_stream(socket.into()).connect(remote).await?;
-    stream.set_nodelay(true)?;
+    let connection = TcpSocket::from_std_stream(socket.into()).connect(remote).await;
+    let stream = connection.map_err(at(SocketStep::Connect))?;
+    stream.set_nodelay(true).map_err(at(SocketStep::SetOptions))?;
     Ok(stream)
 }
 
+/// The error with the step it came in.
+pub(super) fn at(step: SocketStep) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), SocketError::new(step, &error))
+}
+
 fn prepare(config: &PeerConfig, remote: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
+    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP));
+    let socket = socket.map_err(at(SocketStep::Open))?;
+    socket.set_nonblocking(true).map_err(at(SocketStep::Open))?;
     if let Some(device) = &config.bind_device {
-        socket.bind_device(Some(device.as_bytes()))?;
+        socket.bind_device(Some(device.as_bytes())).map_err(at(SocketStep::BindDevice))?;
     }
     authenticate::install(socket.as_fd(), &remote.ip().into(), &config.authentication, Use::Dial)
         .map_err(io::Error::other)?;
-    mark_traffic(&socket, remote)?;
-    configure(&SockRef::from(&socket), remote, config)?;
+    let options = mark_traffic(&socket, remote);
+    let options = options.and_then(|()| configure(&SockRef::from(&socket), remote, config));
+    options.map_err(at(SocketStep::SetOptions))?;
     if let Some(local) = config.local_address {
         let scope = match remote {
             SocketAddr::V6(v6) => v6.scope_id(),
@@ -42,7 +51,7 @@ fn prepare(config: &PeerConfig, remote: SocketAddr) -> io::Result<Socket> {
             IpAddr::V4(_) => SocketAddr::new(local, 0),
             IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, scope).into(),
         };
-        socket.bind(&local.into())?;
+        socket.bind(&local.into()).map_err(at(SocketStep::BindAddress))?;
     }
     Ok(socket)
 }

@@ -8,7 +8,9 @@ use tokio::net::TcpStream;
 
 use super::super::authenticate;
 use super::{LinkKind, Peer};
-use crate::session::{AuthenticationError, ConnectionId, PeerConfig, Reconfigured, StopReason};
+use crate::session::{
+    AuthenticationError, ConnectionId, PeerConfig, Reconfigured, SocketError, SocketStep, StopReason,
+};
 use crate::table::AdvTable;
 
 impl Peer {
@@ -32,11 +34,13 @@ impl Peer {
 
     /// Tells the session that an attempt failed.
     pub(super) fn dial_failed(&mut self, now: Instant, id: ConnectionId, error: &io::Error) {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<AuthenticationError>());
-        match inner {
-            Some(error) => self.session.handle_unauthenticated(now, Some(id), *error),
-            None => self.session.handle_closed(now, id, Some(error.kind())),
+        let inner = error.get_ref();
+        if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<AuthenticationError>()) {
+            return self.session.handle_unauthenticated(now, Some(id), *error);
         }
+        let known = inner.and_then(|inner| inner.downcast_ref::<SocketError>()).copied();
+        let error = known.unwrap_or_else(|| SocketError::new(SocketStep::Connect, error));
+        self.session.handle_failed(now, id, error);
     }
 
     /// Sees to it that a new connection is authenticated as configured now.
