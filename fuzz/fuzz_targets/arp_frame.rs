@@ -1,3 +1,3 @@
 //! Feeds `metallb_fuzz::arp::frame`.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| metallb_fuzz::arp::frame(data));
+#![cfg_attr(fuzzing, no_main)]
+metallb_fuzz::target!(arp::frame);

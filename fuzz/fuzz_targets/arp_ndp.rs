@@ -1,3 +1,3 @@
 //! Feeds `metallb_fuzz::arp::ndp`.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| metallb_fuzz::arp::ndp(data));
+#![cfg_attr(fuzzing, no_main)]
+metallb_fuzz::target!(arp::ndp);

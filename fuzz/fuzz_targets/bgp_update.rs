@@ -1,3 +1,3 @@
 //! Feeds `metallb_fuzz::bgp::update`.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| metallb_fuzz::bgp::update(data));
+#![cfg_attr(fuzzing, no_main)]
+metallb_fuzz::target!(bgp::update);

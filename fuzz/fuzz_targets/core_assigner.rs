@@ -1,3 +1,3 @@
 //! Feeds `metallb_fuzz::core::assigner`.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| metallb_fuzz::core::assigner(data));
+#![cfg_attr(fuzzing, no_main)]
+metallb_fuzz::target!(core::assigner);

@@ -1,3 +1,3 @@
 //! Feeds `metallb_fuzz::membership::metadata`.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| metallb_fuzz::membership::metadata(data));
+#![cfg_attr(fuzzing, no_main)]
+metallb_fuzz::target!(membership::metadata);
