@@ -68,7 +68,8 @@ pub struct Session {
     key: PeerKey,
     config: PeerConfig,
     fallback_id: RouterId,
-    router_id: Option<RouterId>,
+    /// The identifier in use where none is configured: it stays the same for every connection.
+    derived_id: Option<RouterId>,
     rng: Pcg,
     /// The latest time seen.
     clock: Option<Instant>,
@@ -127,7 +128,7 @@ impl Session {
             key,
             config,
             fallback_id,
-            router_id: None,
+            derived_id: None,
             clock: None,
             running: false,
             outgoing: Connection::new(Direction::Outgoing, State::Idle),

@@ -4,19 +4,25 @@ use std::net::IpAddr;
 
 use super::connection::Endpoints;
 use super::{GracefulRestart as Graceful, OfferedFamilies, PeerConfig, Session};
-use crate::types::{Families, Family};
+use crate::types::{Families, Family, RouterId};
 use crate::wire::capability::{Capability, ExtendedNextHop, GracefulFamily, GracefulRestart, LongLived};
 use crate::wire::open::Open;
 
 impl Session {
     /// The OPEN for a connection with these ends.
     pub(super) fn open_for(&mut self, endpoints: &Endpoints) -> Open {
-        let configured = self.config.router_id;
-        let router_id =
-            configured.or(self.router_id).or_else(|| endpoints.router_id()).unwrap_or(self.fallback_id);
-        self.router_id = Some(router_id);
+        let router_id = self.identifier(endpoints);
+        if self.config.router_id.is_none() {
+            self.derived_id = Some(router_id);
+        }
         let capabilities = self.capabilities(endpoints.remote.ip());
         Open::new(self.config.local_asn, self.config.hold_time, router_id, capabilities)
+    }
+
+    /// The BGP identifier for a connection with these ends.
+    pub(super) fn identifier(&self, endpoints: &Endpoints) -> RouterId {
+        let chosen = self.config.router_id.or(self.derived_id);
+        chosen.or_else(|| endpoints.router_id()).unwrap_or(self.fallback_id)
     }
 
     fn capabilities(&self, remote: IpAddr) -> Vec<Capability> {

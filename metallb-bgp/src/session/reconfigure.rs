@@ -35,7 +35,7 @@ impl Session {
             let moved = self.config.remote != config.remote;
             self.stop_for(now, &StopReason::ConfigChanged, moved, table);
             self.config = config;
-            self.router_id = None;
+            self.derived_id = None;
             return if running { Reconfigured::Reset } else { Reconfigured::Live };
         }
         let old = std::mem::replace(&mut self.config, config);
@@ -107,8 +107,11 @@ impl Session {
         if open.hold_time != self.config.hold_time {
             pending.push("hold time");
         }
-        if self.config.router_id.is_some_and(|id| id != open.router_id) {
+        if self.identifier(&endpoints) != open.router_id {
             pending.push("router ID");
+        }
+        if self.config.max_prefixes.is_some() && !connection.counted {
+            pending.push("limit of prefixes");
         }
         pending.extend(self.pending_capabilities(open));
         pending

@@ -23,7 +23,7 @@ impl Session {
             state: self.state(),
             since: self.since,
             local_asn: self.config.local_asn,
-            router_id: sent_open.map(|open| open.router_id).or(self.router_id),
+            router_id: sent_open.map(|open| open.router_id).or(self.derived_id),
             negotiated: established.and_then(|c| self.negotiated_snapshot(c)),
             last_error: self.last_error.as_ref().map(|(_, reason)| reason.clone()),
             last_error_at: self.last_error.as_ref().map(|(at, _)| *at),

@@ -9,5 +9,6 @@
 
 mod attempts;
 mod pace;
+mod settings;
 mod support;
 mod takeover;
