@@ -33,7 +33,9 @@ impl Session {
             let running = self.running;
             // Whoever is at the old address will not see this session again: it must not wait for it.
             let moved = self.config.remote != config.remote;
-            self.stop_for(now, &StopReason::ConfigChanged, moved, table);
+            // Without graceful restart it must not keep the routes either.
+            let plain = self.config.graceful_restart.is_some() && config.graceful_restart.is_none();
+            self.stop_for(now, &StopReason::ConfigChanged, moved || plain, table);
             self.config = config;
             self.derived_id = None;
             return if running { Reconfigured::Reset } else { Reconfigured::Live };

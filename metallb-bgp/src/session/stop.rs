@@ -19,8 +19,8 @@ pub enum StopReason {
     OutOfResources,
     /// Cease 6/10: BFD says that the path to the peer is down (RFC 9384).
     BfdDown,
-    /// This program restarts: with graceful restart the connection closes without a NOTIFICATION and the peer
-    /// keeps the routes (RFC 4724 §5); without it, as an empty [`StopReason::Shutdown`].
+    /// This program restarts: where graceful restart was agreed on, the connection closes without a NOTIFICATION and the
+    /// peer keeps the routes (RFC 4724 §5); elsewhere Cease 6/2 without a text.
     Restart,
 }
 
@@ -40,6 +40,6 @@ impl StopReason {
 
     /// Whether the session is to stay down, so that the peer must not keep its routes (RFC 8538 §3).
     pub(super) const fn is_final(&self) -> bool {
-        matches!(self, Self::Shutdown(_) | Self::Deconfigured)
+        matches!(self, Self::Shutdown(_) | Self::Deconfigured | Self::OutOfResources | Self::BfdDown)
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod attempts;
+mod ends;
 mod pace;
 mod settings;
 mod support;

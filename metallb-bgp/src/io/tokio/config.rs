@@ -51,9 +51,9 @@ impl ListenRange {
 /// How a speaker ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// For a restart of this program: peers with graceful restart keep the routes (the TCP
-    /// connection closes without NOTIFICATION, or with Cease when the N bit is agreed on); other
-    /// peers get Cease 6/2.
+    /// For a restart of this program: where graceful restart was agreed on, the TCP connection
+    /// closes without a NOTIFICATION, and the peer keeps the routes until the session is back or
+    /// the restart time is over (RFC 4724 §4.2); other peers get Cease 6/2.
     Graceful,
     /// For good: everything is withdrawn, then Cease 6/2 with this text (RFC 9003; cut at 255
     /// octets).

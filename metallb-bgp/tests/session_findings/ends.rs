@@ -1,0 +1,69 @@
+//! How sessions end.
+
+use metallb_bgp::session::{PeerConfig, StopReason};
+use metallb_bgp::table::RouteAttributes;
+
+use crate::support::{Bench, graceful, kinds, mk_config, with_graceful_restart};
+
+/// The last words of a session with graceful restart and one route that ends so: kinds of messages, and the code and
+/// subcodes of the NOTIFICATION.
+fn last_words(end: impl FnOnce(&mut Bench)) -> (Vec<u8>, Vec<u8>) {
+    let mut bench = Bench::new(with_graceful_restart());
+    bench.announce("198.51.100.1/32", RouteAttributes::new());
+    bench.table.complete();
+    bench.start();
+    let id = bench.connect();
+    bench.establish(id, 90, graceful());
+    end(&mut bench);
+    let (closed, last) = bench.closed.remove(0);
+    assert_eq!(closed, id);
+    let all = kinds(&last);
+    let notification = all.iter().position(|kind| *kind == 3);
+    let at = last.windows(19).rposition(|window| window[..16] == [0xff; 16] && window[18] == 3);
+    let words = at.filter(|_| notification.is_some()).map(|at| last[at + 19..].to_vec());
+    (all, words.unwrap_or_default())
+}
+
+fn changed(change: impl FnOnce(&mut PeerConfig)) -> (Vec<u8>, Vec<u8>) {
+    last_words(|bench| {
+        let mut config = with_graceful_restart();
+        change(&mut config);
+        bench.reconfigure(config);
+    })
+}
+
+// req: G5
+#[test]
+fn whoever_does_not_see_the_session_again_is_told_to_forget_the_routes() {
+    let hard_reset = |words: (Vec<u8>, Vec<u8>), subcode: u8| {
+        assert_eq!(words.0, [2, 3], "a withdrawal, then the NOTIFICATION");
+        assert_eq!(words.1[..4], [6, 9, 6, subcode]);
+    };
+    hard_reset(changed(|config| config.remote = ([192, 0, 2, 9], 179).into()), 6);
+    hard_reset(changed(|config| config.graceful_restart = None), 6);
+    hard_reset(last_words(|bench| bench.stop(&StopReason::OutOfResources)), 8);
+    hard_reset(last_words(|bench| bench.stop(&StopReason::BfdDown)), 10);
+    hard_reset(last_words(|bench| bench.stop(&StopReason::Deconfigured)), 3);
+}
+
+// req: !G5
+#[test]
+fn a_peer_that_sees_the_session_again_keeps_the_routes() {
+    let other_families = changed(|config| config.families = metallb_bgp::session::OfferedFamilies::Both);
+    assert_eq!(other_families, (vec![3], vec![6, 6]));
+    assert_eq!(last_words(|bench| bench.stop(&StopReason::Reset(String::new()))), (vec![3], vec![6, 4]));
+}
+
+// req: G4
+#[test]
+fn a_restart_says_nothing_where_graceful_restart_was_agreed_on() {
+    assert_eq!(last_words(|bench| bench.stop(&StopReason::Restart)), (Vec::new(), Vec::new()));
+}
+
+// req: !G4
+#[test]
+fn a_restart_is_a_shutdown_where_it_was_not() {
+    let (mut bench, _) = Bench::established(mk_config(), 90, Vec::new());
+    bench.stop(&StopReason::Restart);
+    assert_eq!(kinds(&bench.closed[0].1), [3]);
+}
