@@ -98,6 +98,8 @@ pub struct Session {
     counters: Counters,
     /// When a malformed UPDATE was shown last.
     last_malformed: Option<Instant>,
+    /// When a connection beside an established one was told that it is one too many.
+    last_declined: Option<Instant>,
     /// What the peer has announced; kept only to enforce `max_prefixes`.
     received: BTreeSet<IpNetwork>,
 }
@@ -148,6 +150,7 @@ impl Session {
             last_error: None,
             counters: Counters::default(),
             last_malformed: None,
+            last_declined: None,
             received: BTreeSet::new(),
         }
     }
@@ -206,14 +209,17 @@ impl Session {
         self.fire(now, Direction::Outgoing, fsm::Event::TcpAcked, Detail::default());
     }
 
-    /// The peer opened a TCP connection. Returns its id, or `None` when it is to be closed at once: the session
-    /// is stopped, or the peer has a connection that is better.
+    /// The peer opened a TCP connection. Returns its id, or `None` when it is to be closed at once because the session
+    /// is stopped. A connection beside an established one that the peer opened, too, gets an OPEN and Cease 6/7 by
+    /// [`Effect::Close`]; when there are more of them than one in a second, `None`.
     pub fn handle_accepted(&mut self, now: Instant, endpoints: Endpoints) -> Option<ConnectionId> {
         let now = self.tick(now);
         if !self.running || self.config.check().is_err() {
             return None;
         }
-        self.make_room(now)?;
+        if self.make_room(now).is_none() {
+            return self.decline(now, &endpoints);
+        }
         let mut connection = Connection::new(Direction::Incoming, State::Active);
         let id = self.new_id();
         connection.id = Some(id);

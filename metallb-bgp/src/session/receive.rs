@@ -1,16 +1,16 @@
 //! What the peer sends.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::{ConnectionId, Direction};
 use super::drive::Detail;
 use super::import::Verdict;
-use super::{CloseReason, Session};
+use super::{CloseReason, Effect, Endpoints, Session};
 use crate::fsm::{self, State};
 use crate::types::{Families, RouterId};
 use crate::wire::Message;
 use crate::wire::error::WireError;
-use crate::wire::header::{Frame, Framer, MessageType};
+use crate::wire::header::{Frame, Framer, MessageLimit, MessageType};
 use crate::wire::iana;
 use crate::wire::negotiate::Negotiated;
 use crate::wire::notification::Notification;
@@ -187,6 +187,23 @@ impl Session {
         Some(())
     }
 
+    /// A connection beside an established one that the peer opened, too, loses (RFC 4271 §6.8) and is told, if there are
+    /// not many of them.
+    pub(super) fn decline(&mut self, now: Instant, endpoints: &Endpoints) -> Option<ConnectionId> {
+        if !is_due(now, &mut self.last_declined) {
+            return None;
+        }
+        let mut last = Vec::new();
+        self.open_for(endpoints).encode(&mut last).ok()?;
+        Notification::cease(iana::CEASE_COLLISION).encode(MessageLimit::Standard, &mut last);
+        self.counters.opens_sent += 1;
+        self.counters.notifications_sent += 1;
+        self.counters.messages_sent += 2;
+        let id = self.new_id();
+        self.effects.push_back(Effect::Close { id, last });
+        Some(id)
+    }
+
     const fn count_received(&mut self, kind: MessageType) {
         let counters = &mut self.counters;
         counters.messages_received += 1;
@@ -199,6 +216,18 @@ impl Session {
         }
     }
 }
+
+/// Whether something that is done once a second at most is done now.
+fn is_due(now: Instant, last: &mut Option<Instant>) -> bool {
+    let due = last.is_none_or(|last| now.duration_since(last) >= ONCE);
+    if due {
+        *last = Some(now);
+    }
+    due
+}
+
+/// The time between two things of which a peer could cause any number.
+const ONCE: Duration = Duration::from_secs(1);
 
 /// The connection that stays: the one opened by the speaker with the higher identifier, compared as unsigned
 /// numbers; with equal ones, by the higher AS number (RFC 6286 §2.3).

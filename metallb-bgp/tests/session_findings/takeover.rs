@@ -1,7 +1,9 @@
 //! One connection follows another, or stands beside it.
 
+use std::time::Duration;
+
 use metallb_bgp::fsm::State;
-use metallb_bgp::session::StopReason;
+use metallb_bgp::session::{CloseReason, StopReason};
 use metallb_bgp::table::RouteAttributes;
 
 use crate::support::{Bench, kinds, mk_config, mk_endpoints, mk_id, mk_keepalive, mk_open};
@@ -49,4 +51,69 @@ fn a_stopped_session_leaves_nothing_in_the_table() {
     drop(bench.session);
     let left = format!("{:?}", bench.table);
     assert!(!left.contains("Cursor {"), "{left}");
+}
+
+// req: F5
+#[test]
+fn a_second_connection_of_the_peer_is_told_that_it_collides() {
+    let mut config = mk_config();
+    config.passive = true;
+    let mut bench = Bench::new(config);
+    bench.start();
+    let first = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    bench.establish(first, 90, Vec::new());
+    let second = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    bench.effects();
+    let (closed, last) = bench.closed.last().unwrap();
+    assert_eq!((*closed, kinds(last)), (second, vec![1, 3]));
+    assert_eq!(last[last.len() - 2..], [6, 7]);
+    assert_eq!(bench.session.state(), State::Established);
+    assert_eq!(bench.session.connections().count(), 1);
+}
+
+// req: !F5
+#[test]
+fn a_flood_of_second_connections_is_not_answered() {
+    let (mut bench, _) = Bench::established(mk_config(), 90, Vec::new());
+    let first = bench.session.handle_accepted(bench.now, mk_endpoints());
+    assert!(first.is_some(), "the peer opened none before");
+    let mut config = mk_config();
+    config.passive = true;
+    let mut bench = Bench::new(config);
+    bench.start();
+    let first = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    bench.establish(first, 90, Vec::new());
+    let answered = |bench: &mut Bench| bench.session.handle_accepted(bench.now, mk_endpoints()).is_some();
+    assert_eq!([(); 3].map(|()| answered(&mut bench)), [true, false, false]);
+    bench.now += Duration::from_secs(1);
+    assert!(answered(&mut bench));
+}
+
+#[test]
+fn an_attempt_that_is_not_needed_any_more_has_not_failed() {
+    let mut bench = Bench::new(mk_config());
+    bench.start();
+    let accepted = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    bench.establish(accepted, 90, Vec::new());
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.counters.connect_retry_counter, 0);
+    assert_eq!(snapshot.last_error, None);
+    assert_eq!(bench.dials, [], "the attempt is given up");
+    assert_eq!(bench.session.connections().count(), 1);
+}
+
+#[test]
+fn starting_an_established_session_again_changes_nothing() {
+    let mut bench = Bench::new(mk_config());
+    bench.start();
+    let accepted = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    bench.establish(accepted, 90, Vec::new());
+    bench.start();
+    assert_eq!(bench.dials, []);
+    assert_eq!(bench.session.state(), State::Established);
+    bench.session.handle_closed(bench.now, accepted, None);
+    bench.effects();
+    assert_eq!(bench.snapshot().last_error, Some(CloseReason::ConnectionClosed));
+    bench.start();
+    assert_eq!(bench.dials.len(), 1, "one that waits after a failure tries at once");
 }
