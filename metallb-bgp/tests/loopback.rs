@@ -166,7 +166,7 @@ async fn too_many_prefixes_end_the_session_with_cease_1() {
     speaker.set_peer("router".into(), mk_dialler(&collector));
     let refused = snapshot_until(&speaker, "router", "an error", |s| s.last_error.is_some()).await;
     let error = refused.last_error.unwrap().to_string();
-    assert_eq!(error, "received Cease/Maximum Number of Prefixes Reached (6/1)");
+    assert_eq!(error, "received Cease/Maximum Number of Prefixes Reached (6/1) 0x00010100000003");
 }
 
 /// A peer made of a bare socket: it answers OPEN and says KEEPALIVE as often as it is told to.

@@ -154,13 +154,20 @@ impl Notification {
             write!(f, "/{name}")?;
         }
         write!(f, " ({}/{})", self.code, self.subcode)?;
-        self.shutdown_text().map_or(Ok(()), |text| write!(f, " {text}"))
+        match self.shutdown_text() {
+            Some(text) => write!(f, " {text}"),
+            None if self.data.is_empty() || self.is_hard_reset() => Ok(()),
+            None => {
+                f.write_str(" ")?;
+                fmt_hex(&self.data, f)
+            }
+        }
     }
 }
 
 impl fmt::Display for Notification {
     /// The words with the numbers behind them, e.g. `Cease/Administrative Shutdown (6/2)`, then a text for the
-    /// operator if there is one, in quotes and escaped.
+    /// operator if there is one, in quotes and escaped; other data in hexadecimal, at most 64 octets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fmt_one(f)?;
         // One level only: a peer may nest as deep as its message is long.
@@ -185,13 +192,21 @@ impl fmt::Display for ShutdownText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "{text:?}"),
-            Self::Invalid(octets) => {
-                f.write_str("0x")?;
-                octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
-            }
+            Self::Invalid(octets) => fmt_hex(octets, f),
         }
     }
 }
+
+/// Octets in hexadecimal, not more than a line of them.
+fn fmt_hex(octets: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("0x")?;
+    let shown = octets.get(..MAX_SHOWN).unwrap_or(octets);
+    shown.iter().try_for_each(|octet| write!(f, "{octet:02x}"))?;
+    if shown.len() < octets.len() { write!(f, "… ({} octets)", octets.len()) } else { Ok(()) }
+}
+
+/// Octets of data that are shown.
+const MAX_SHOWN: usize = 64;
 
 const fn header_name(subcode: u8) -> Option<&'static str> {
     Some(match subcode {

@@ -21,7 +21,7 @@ fn a_cease_is_twenty_one_octets() {
 fn unknown_codes_are_kept_and_shown_as_numbers() {
     let notification = Notification::parse(&[200, 7, 1, 2]);
     assert_eq!(notification, Notification::with_data(200, 7, [1, 2]));
-    assert_eq!(notification.to_string(), "unknown error (200/7)");
+    assert_eq!(notification.to_string(), "unknown error (200/7) 0x0102");
     assert_eq!(Notification::new(6, 99).to_string(), "Cease (6/99)");
 }
 
@@ -142,4 +142,15 @@ proptest! {
         prop_assert_eq!(Notification::parse(frame.body()), notification.clone());
         let _ = notification.to_string();
     }
+}
+
+#[test]
+fn data_of_other_codes_is_shown_in_hexadecimal_up_to_a_line() {
+    let bad_as = Notification::with_data(iana::ERR_OPEN, iana::OPEN_UNSUPPORTED_VERSION, [0, 4]);
+    assert_eq!(bad_as.to_string(), "OPEN Message Error/Unsupported Version Number (2/1) 0x0004");
+    let long = Notification::with_data(iana::ERR_UPDATE, iana::UPDATE_ATTRIBUTE_FLAGS, vec![0xab; 4000]);
+    let shown = long.to_string();
+    assert!(shown.ends_with(&format!(" 0x{}… (4000 octets)", "ab".repeat(64))), "{shown}");
+    let inner = long.into_hard_reset().to_string();
+    assert!(inner.starts_with("Cease/Hard Reset (6/9) of UPDATE Message Error"), "{inner}");
 }
