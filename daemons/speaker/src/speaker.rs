@@ -232,8 +232,15 @@ impl Speaker {
             session::Event::StateChanged { peer, state, .. } => {
                 tracing::debug!(protocol = "bgp", %peer, ?state, "session");
             }
-            session::Event::Malformed { peer, verdict, message, .. } => {
-                tracing::warn!(protocol = "bgp", %peer, verdict, message, error = "malformed UPDATE", "session");
+            session::Event::Malformed { peer, action, fault, message } => {
+                let action = action.name();
+                tracing::warn!(protocol = "bgp", %peer, action, error = %fault, message, "malformed UPDATE");
+            }
+            session::Event::FamilyDisabled { peer, family } => {
+                tracing::warn!(protocol = "bgp", %peer, %family, "unreadable routes, family disabled");
+            }
+            session::Event::RefreshIgnored { peer, family } => {
+                tracing::warn!(protocol = "bgp", %peer, ?family, "refresh of a family that was not agreed on");
             }
             other => tracing::debug!(protocol = "bgp", ?other, "event"),
         }

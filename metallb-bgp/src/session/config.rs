@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::Authentication;
 use crate::types::{Asn, HoldTime, RemoteAs, RouterId};
+use crate::wire::capability::Capability;
 use crate::wire::open::RolePolicy;
+use crate::wire::update::OnUnreadable;
 
 /// The name a user gives to a peer; events, routes and snapshots carry it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,6 +135,12 @@ pub struct PeerConfig {
     pub router_id: Option<RouterId>,
     /// Hold time to propose. Default 90 s. Takes effect at the next OPEN.
     pub hold_time: HoldTime,
+    /// The shortest hold time the peer may propose, other than none; it is refused with 2/6 (RFC 4271 §6.2). Default:
+    /// any. Takes effect at the next OPEN.
+    pub minimum_hold_time: Option<HoldTime>,
+    /// Capabilities without which there is to be no session: a peer that does not announce one of them is refused with
+    /// 2/7 (RFC 5492 §3). Default: none. Takes effect at the next OPEN.
+    pub required_capabilities: Vec<Capability>,
     /// Keepalive interval; only ever lowers a third of the negotiated hold time.
     pub keepalive_time: Option<Duration>,
     /// Time between attempts, at least 10 ms; an attempt without any answer is given 3 s in any case. Default: 1 s,
@@ -170,6 +178,13 @@ pub struct PeerConfig {
     /// Close with Cease 6/1 when the peer has announced more prefixes than this. `None` counts no
     /// prefixes; with [`import`](Self::import) a limit should be set.
     pub max_prefixes: Option<u32>,
+    /// Routes of an external peer must begin with its AS (RFC 4271 §6.3), else they are treated as withdrawn. Default
+    /// true; a route server's peers switch it off.
+    pub enforce_first_as: bool,
+    /// Routes with an AS_SET or AS_CONFED_SET are treated as withdrawn (RFC 9774 §3). Default false.
+    pub refuse_as_sets: bool,
+    /// What multiprotocol routes that cannot be read lead to (RFC 7606 §7.11). Default: a reset.
+    pub on_unreadable: OnUnreadable,
     /// Close a session that is collided with even when it is established
     /// (CollisionDetectEstablishedState, RFC 4271 §8.1.1).
     pub collision_detect_established: bool,
@@ -187,6 +202,8 @@ impl PeerConfig {
             remote_asn,
             router_id: None,
             hold_time: HoldTime::DEFAULT,
+            minimum_hold_time: None,
+            required_capabilities: Vec::new(),
             keepalive_time: None,
             connect_time: None,
             families: OfferedFamilies::Own,
@@ -203,6 +220,9 @@ impl PeerConfig {
             next_hops: NextHops { v4: None, v6: None },
             import: false,
             max_prefixes: None,
+            enforce_first_as: true,
+            refuse_as_sets: false,
+            on_unreadable: OnUnreadable::ResetSession,
             collision_detect_established: false,
             seed: 0,
         }

@@ -87,6 +87,10 @@ pub(super) struct Connection {
     pub(super) slot: Option<PeerSlot>,
     /// End-of-RIB need not wait for the table to be complete any more.
     pub(super) deferral_over: bool,
+    /// Every prefix the peer has announced is among those received, or will be by a refresh we asked for.
+    pub(super) counted: bool,
+    /// Families whose routes cannot be read and are ignored.
+    pub(super) disabled: Families,
     /// Families the peer asked for again since the last look at the table.
     pub(super) refresh: Families,
 }
@@ -140,6 +144,8 @@ impl Connection {
             in_flight_octets: 0,
             slot: None,
             deferral_over: false,
+            counted: false,
+            disabled: Families::EMPTY,
             refresh: Families::EMPTY,
         }
     }

@@ -210,7 +210,9 @@ impl Session {
         notification.encode(limit, &mut connection.out);
         self.counters.notifications_sent += 1;
         self.counters.messages_sent += 1;
-        detail.reason = Some(CloseReason::Sent(notification));
+        if detail.reason != Some(CloseReason::SendHoldExpired) {
+            detail.reason = Some(CloseReason::Sent(notification));
+        }
     }
 
     /// Hands the TCP connection or the attempt to the driver for closing, with what is still to be said.
@@ -241,9 +243,11 @@ impl Session {
         self.received.clear();
         let deferral = self.config.graceful_restart.unwrap_or_default().selection_deferral;
         let deferral = now.checked_add(deferral);
+        let counted = self.config.max_prefixes.is_some();
         self.timers(direction, |t| t.deferral = deferral);
         if let Some(connection) = self.connection_mut(direction) {
             connection.refresh = Families::EMPTY;
+            connection.counted = counted;
         }
         let other = direction.other();
         match self.connection(other).map(|c| c.state) {

@@ -8,9 +8,10 @@ use ipnetwork::IpNetwork;
 
 use super::{AuthenticationError, ConfigError, PeerKey, SocketError};
 use crate::fsm::State;
-use crate::types::{Attributes, Family};
+use crate::types::{AfiSafi, Attributes, Family};
 use crate::wire::iana;
 use crate::wire::notification::Notification;
+use crate::wire::update::{Action, Fault};
 
 /// Something a user may want to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +53,28 @@ pub enum Event {
     Malformed {
         /// Who sent it.
         peer: PeerKey,
-        /// What was done about it, in words.
-        verdict: &'static str,
+        /// What was done about it.
+        action: Action,
+        /// What is wrong with it: the first fault that asks for that.
+        fault: Fault,
         /// The beginning of the message as hexadecimal, for the log.
         message: String,
+    },
+    /// The peer's routes of a family cannot be read: those received are to be forgotten, and those that follow are
+    /// ignored until the next session (RFC 4760 §7; only with
+    /// [`OnUnreadable::DisableFamily`](crate::wire::update::OnUnreadable::DisableFamily)).
+    FamilyDisabled {
+        /// Who sent them.
+        peer: PeerKey,
+        /// Which family.
+        family: Family,
+    },
+    /// The peer asked for a family again that this session does not have (RFC 2918 §4). Told once a second at most.
+    RefreshIgnored {
+        /// Who asked.
+        peer: PeerKey,
+        /// For which family.
+        family: AfiSafi,
     },
 }
 
@@ -67,7 +86,9 @@ impl Event {
             | Self::AttemptFailed { peer, .. }
             | Self::Received { peer, .. }
             | Self::EndOfRib { peer, .. }
-            | Self::Malformed { peer, .. } => peer,
+            | Self::Malformed { peer, .. }
+            | Self::FamilyDisabled { peer, .. }
+            | Self::RefreshIgnored { peer, .. } => peer,
         }
     }
 }

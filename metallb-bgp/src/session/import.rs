@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipnetwork::IpNetwork;
 
 use super::connection::Direction;
+use super::receive::is_due;
 use super::{Event, ReceivedUpdate, Session};
-use crate::types::Family;
+use crate::types::{Families, Family};
 use crate::wire::iana;
-use crate::wire::negotiate::Negotiated;
 use crate::wire::notification::Notification;
-use crate::wire::update::{Action, Classified, UpdateView};
+use crate::wire::update::{Action, Classified, Fault, UpdateContext, UpdateView};
 
 /// What became of an UPDATE.
 pub(super) enum Verdict {
@@ -27,20 +27,23 @@ pub(super) enum Verdict {
 impl Session {
     /// Judges an UPDATE (RFC 7606) and hands its routes to the user.
     pub(super) fn import(&mut self, now: Instant, direction: Direction, view: &UpdateView<'_>) -> Verdict {
-        let negotiated = self.connection(direction).and_then(|c| c.negotiated.as_ref());
-        let Some(context) = negotiated.map(Negotiated::update_context) else { return Verdict::Taken };
+        let Some(context) = self.update_context(direction) else { return Verdict::Taken };
         let update = view.classify(&context);
-        self.report(now, &update, view.message());
+        if let Some(fault) = update.fault() {
+            self.report(now, update.action(), fault, view.message());
+        }
+        let disabled = self.disable(direction, update.disabled_families());
         if let Some(error) = update.error() {
             return Verdict::Reset(error.notification());
         }
         if let Some(family) = update.end_of_rib() {
-            if let Some(family) = family.family().filter(|family| context.families.contains(*family)) {
+            let usable = |family: &Family| context.families.contains(*family) && !disabled.contains(*family);
+            if let Some(family) = family.family().filter(usable) {
                 self.events.push_back(Event::EndOfRib { peer: self.key.clone(), family });
             }
             return Verdict::Taken;
         }
-        if let Some(family) = self.count_prefixes(&update) {
+        if let Some(family) = self.count_prefixes(&update, disabled) {
             let limit = self.config.max_prefixes.unwrap_or(0);
             let mut data = family.afi_safi().afi.to_be_bytes().to_vec();
             data.push(family.afi_safi().safi);
@@ -49,43 +52,63 @@ impl Session {
             return Verdict::TooMany(Notification::with_data(code, subcode, data));
         }
         if self.config.import {
-            self.deliver(direction, &update);
+            self.deliver(direction, &update, disabled);
         }
         Verdict::Taken
     }
 
+    /// How the peer's UPDATEs are judged: what was agreed on, and what the user wants.
+    fn update_context(&self, direction: Direction) -> Option<UpdateContext> {
+        let negotiated = self.connection(direction)?.negotiated.as_ref()?;
+        let mut context = negotiated.update_context();
+        context.enforce_first_as = self.config.enforce_first_as;
+        context.refuse_as_sets = self.config.refuse_as_sets;
+        context.unreadable = self.config.on_unreadable;
+        Some(context)
+    }
+
+    /// Takes note of families that are ignored from now on; returns all of them.
+    fn disable(&mut self, direction: Direction, families: Families) -> Families {
+        let Some(connection) = self.connection_mut(direction) else { return families };
+        let before = connection.disabled;
+        connection.disabled = families.iter().fold(before, Families::with);
+        let disabled = connection.disabled;
+        for family in families.iter().filter(|family| !before.contains(*family)) {
+            self.received.retain(|prefix| Family::of(prefix) != family);
+            self.events.push_back(Event::FamilyDisabled { peer: self.key.clone(), family });
+        }
+        disabled
+    }
+
     /// Counts the verdict and shows the message, though not more often than once a second.
-    fn report(&mut self, now: Instant, update: &Classified<'_>, message: &[u8]) {
-        match update.action() {
+    pub(super) fn report(&mut self, now: Instant, action: Action, fault: Fault, message: &[u8]) {
+        match action {
             Action::Accept => return,
             Action::DiscardAttribute => self.counters.attributes_discarded += 1,
             Action::TreatAsWithdraw => self.counters.treated_as_withdraw += 1,
-            Action::DisableFamily | Action::ResetSession => {}
+            Action::DisableFamily => self.counters.families_disabled += 1,
+            Action::ResetSession => self.counters.sessions_reset += 1,
         }
-        if self.last_malformed.is_some_and(|last| now.duration_since(last) < REPORT_INTERVAL) {
+        if !is_due(now, &mut self.last_malformed) {
             return;
         }
-        self.last_malformed = Some(now);
         let shown = message.get(..REPORT_SIZE).unwrap_or(message);
         let mut hex = String::with_capacity(shown.len() * 2);
         for octet in shown {
             // Writing to a string cannot fail.
             let _ = write!(hex, "{octet:02x}");
         }
-        self.events.push_back(Event::Malformed {
-            peer: self.key.clone(),
-            verdict: update.action().name(),
-            message: hex,
-        });
+        self.events.push_back(Event::Malformed { peer: self.key.clone(), action, fault, message: hex });
     }
 
     /// Keeps track of what the peer has announced; returns the family of the prefix that is one too many.
-    fn count_prefixes(&mut self, update: &Classified<'_>) -> Option<Family> {
+    fn count_prefixes(&mut self, update: &Classified<'_>, disabled: Families) -> Option<Family> {
         let limit = usize::try_from(self.config.max_prefixes?).unwrap_or(usize::MAX);
         for prefix in update.withdrawn() {
             self.received.remove(&prefix);
         }
-        for prefix in update.reach().flat_map(|reach| reach.prefixes) {
+        let announced = update.reach().flat_map(|reach| reach.prefixes);
+        for prefix in announced.filter(|prefix| !disabled.contains(Family::of(prefix))) {
             self.received.insert(prefix);
             if self.received.len() > limit {
                 return Some(Family::of(&prefix));
@@ -94,15 +117,16 @@ impl Session {
         None
     }
 
-    fn deliver(&mut self, direction: Direction, update: &Classified<'_>) {
+    fn deliver(&mut self, direction: Direction, update: &Classified<'_>, disabled: Families) {
         let endpoints = self.connection(direction).and_then(|c| c.endpoints);
         let remote = endpoints.map_or(self.config.remote, |endpoints| endpoints.remote);
         let mut announced: Vec<(IpNetwork, _)> = Vec::new();
+        let usable = |prefix: &IpNetwork| !disabled.contains(Family::of(prefix));
         for reach in update.reach() {
             let attributes = Arc::new(update.attributes(reach.next_hop));
-            announced.extend(reach.prefixes.map(|prefix| (prefix, Arc::clone(&attributes))));
+            announced.extend(reach.prefixes.filter(usable).map(|prefix| (prefix, Arc::clone(&attributes))));
         }
-        let withdrawn: Vec<IpNetwork> = update.withdrawn().collect();
+        let withdrawn: Vec<IpNetwork> = update.withdrawn().filter(usable).collect();
         if !announced.is_empty() || !withdrawn.is_empty() {
             let update = ReceivedUpdate { announced, withdrawn };
             self.events.push_back(Event::Received { peer: self.key.clone(), remote, update });
@@ -110,7 +134,5 @@ impl Session {
     }
 }
 
-/// Malformed UPDATEs are shown this often at most.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Octets of a malformed UPDATE that are shown.
 const REPORT_SIZE: usize = 4096;

@@ -98,6 +98,8 @@ pub struct Session {
     counters: Counters,
     /// When a malformed UPDATE was shown last.
     last_malformed: Option<Instant>,
+    /// When a refresh of a foreign family was shown last.
+    last_ignored: Option<Instant>,
     /// When a connection beside an established one was told that it is one too many.
     last_declined: Option<Instant>,
     /// What the peer has announced; kept only to enforce `max_prefixes`.
@@ -150,6 +152,7 @@ impl Session {
             last_error: None,
             counters: Counters::default(),
             last_malformed: None,
+            last_ignored: None,
             last_declined: None,
             received: BTreeSet::new(),
         }

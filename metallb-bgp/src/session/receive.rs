@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::connection::{ConnectionId, Direction};
 use super::drive::Detail;
 use super::import::Verdict;
-use super::{CloseReason, Effect, Endpoints, Session};
+use super::{CloseReason, Effect, Endpoints, Event, Session};
 use crate::fsm::{self, State};
 use crate::types::{Families, RouterId};
 use crate::wire::Message;
@@ -16,6 +16,7 @@ use crate::wire::negotiate::Negotiated;
 use crate::wire::notification::Notification;
 use crate::wire::open::{Open, OpenPolicy};
 use crate::wire::refresh::{RefreshSubtype, RouteRefresh};
+use crate::wire::update::Action;
 
 impl Session {
     /// Takes octets the peer sent, split in any way.
@@ -79,18 +80,22 @@ impl Session {
                 self.fire(now, direction, fsm::Event::Keepalive, Detail::message(frame.kind()));
             }
             Ok(Message::RouteRefresh(refresh)) => self.handle_refresh(now, direction, refresh),
-            Err(error) => self.handle_malformed(now, direction, frame.kind(), &error),
+            Err(error) => self.handle_malformed(now, direction, frame, &error),
         }
     }
 
-    fn handle_malformed(&mut self, now: Instant, direction: Direction, kind: MessageType, error: &WireError) {
+    fn handle_malformed(&mut self, now: Instant, direction: Direction, frame: Frame<'_>, error: &WireError) {
+        if let WireError::Update(error) = error {
+            self.report(now, Action::ResetSession, error.fault(), frame.octets());
+        }
         let event = match error {
             WireError::Header(_) => fsm::Event::HeaderError,
             WireError::Open(_) => fsm::Event::OpenError,
             WireError::Update(_) => fsm::Event::UpdateError,
             WireError::Refresh(_) => fsm::Event::RouteRefreshError,
         };
-        let detail = Detail { notification: Some(error.notification()), message: Some(kind), reason: None };
+        let detail =
+            Detail { notification: Some(error.notification()), message: Some(frame.kind()), reason: None };
         self.fire(now, direction, event, detail);
     }
 
@@ -102,14 +107,24 @@ impl Session {
     }
 
     fn handle_refresh(&mut self, now: Instant, direction: Direction, refresh: RouteRefresh) {
-        if let Some(connection) = self.connection_mut(direction) {
+        if let Some(connection) = self.connection_mut(direction)
+            && connection.state == State::Established
+            && refresh.subtype == RefreshSubtype::Request
+        {
             let families = connection.negotiated.as_ref().map_or(Families::EMPTY, |n| n.families);
-            let family = refresh.family.family().filter(|family| families.contains(*family));
-            if let (Some(family), RefreshSubtype::Request) = (family, refresh.subtype) {
-                connection.refresh = connection.refresh.with(family);
+            match refresh.family.family().filter(|family| families.contains(*family)) {
+                Some(family) => connection.refresh = connection.refresh.with(family),
+                None => self.ignore_refresh(now, refresh),
             }
         }
         self.fire(now, direction, fsm::Event::RouteRefresh, Detail::message(MessageType::RouteRefresh));
+    }
+
+    fn ignore_refresh(&mut self, now: Instant, refresh: RouteRefresh) {
+        if is_due(now, &mut self.last_ignored) {
+            let family = refresh.family;
+            self.events.push_back(Event::RefreshIgnored { peer: self.key.clone(), family });
+        }
     }
 
     fn handle_open(&mut self, now: Instant, direction: Direction, open: Open) {
@@ -126,8 +141,8 @@ impl Session {
             local_asn: sent.asn,
             local_id: sent.router_id,
             remote: self.config.remote_asn,
-            minimum_hold_time: None,
-            required: Vec::new(),
+            minimum_hold_time: self.config.minimum_hold_time,
+            required: self.config.required_capabilities.clone(),
             role: self.config.role,
         };
         if let Err(error) = open.check(&policy) {
@@ -218,7 +233,7 @@ impl Session {
 }
 
 /// Whether something that is done once a second at most is done now.
-fn is_due(now: Instant, last: &mut Option<Instant>) -> bool {
+pub(super) fn is_due(now: Instant, last: &mut Option<Instant>) -> bool {
     let due = last.is_none_or(|last| now.duration_since(last) >= ONCE);
     if due {
         *last = Some(now);

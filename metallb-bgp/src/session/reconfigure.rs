@@ -7,6 +7,7 @@ use super::{PeerConfig, Session, StopReason};
 use crate::fsm::State;
 use crate::table::AdvTable;
 use crate::types::Families;
+use crate::wire::refresh::RouteRefresh;
 
 /// What a change of configuration meant for the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,9 @@ impl Session {
                 }
             }
         }
+        if old.max_prefixes.is_some() != self.config.max_prefixes.is_some() {
+            self.recount();
+        }
         if old.connect_time != self.config.connect_time {
             if self.idle_hold.is_some() {
                 self.idle_hold = now.checked_add(self.retry_time());
@@ -100,9 +104,30 @@ impl Session {
         }
     }
 
+    /// A limit of prefixes came or went. What came before it was not counted: the peer is asked to say it again. One
+    /// that cannot is counted from the next session on.
+    fn recount(&mut self) {
+        self.received.clear();
+        let limited = self.config.max_prefixes.is_some();
+        for direction in [Direction::Outgoing, Direction::Incoming] {
+            let Some(connection) = self.connection_mut(direction) else { continue };
+            let Some(negotiated) = &connection.negotiated else { continue };
+            if connection.state != State::Established {
+                continue;
+            }
+            connection.counted = limited && negotiated.route_refresh;
+            if connection.counted {
+                for family in negotiated.families.iter() {
+                    RouteRefresh::request(family).encode(&mut connection.out);
+                }
+            }
+        }
+    }
+
     /// Changes that apply at the next establishment, in words.
     pub(super) fn pending(&self) -> Vec<&'static str> {
-        let Some(open) = self.established().and_then(|c| c.sent_open.as_ref()) else {
+        let Some(connection) = self.established() else { return Vec::new() };
+        let Some((open, endpoints)) = connection.sent_open.as_ref().zip(connection.endpoints) else {
             return Vec::new();
         };
         let mut pending = Vec::new();

@@ -125,4 +125,8 @@ pub struct Counters {
     pub attributes_discarded: u64,
     /// UPDATEs whose routes were treated as withdrawn (RFC 7606).
     pub treated_as_withdraw: u64,
+    /// UPDATEs for which a family was or stays disabled (RFC 7606).
+    pub families_disabled: u64,
+    /// UPDATEs that ended the session (RFC 7606).
+    pub sessions_reset: u64,
 }

@@ -92,18 +92,19 @@ impl Session {
     /// Counts messages that were handed out and remembers their ends; returns whether there were UPDATEs.
     fn note_messages(&mut self, direction: Direction, written: &[u8]) -> bool {
         let mut rest = written;
-        let mut updates = 0;
-        let mut messages = 0;
+        let (mut updates, mut refreshes, mut messages) = (0, 0, 0);
         let Some(connection) = self.connection_mut(direction) else { return false };
         while let Some((length, kind)) = message(rest) {
             messages += 1;
             updates += u64::from(kind == MessageType::Update.code());
+            refreshes += u64::from(kind == MessageType::RouteRefresh.code());
             connection.in_flight.push_back(u32::from(length));
             rest = rest.get(usize::from(length)..).unwrap_or_default();
         }
         connection.in_flight_octets += written.len();
         self.counters.messages_sent += messages;
         self.counters.updates_sent += updates;
+        self.counters.refreshes_sent += refreshes;
         updates > 0
     }
 

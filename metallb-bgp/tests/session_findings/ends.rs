@@ -1,9 +1,12 @@
 //! How sessions end.
 
-use metallb_bgp::session::{PeerConfig, StopReason};
+use std::time::Duration;
+
+use metallb_bgp::fsm::State;
+use metallb_bgp::session::{CloseReason, PeerConfig, StopReason};
 use metallb_bgp::table::RouteAttributes;
 
-use crate::support::{Bench, graceful, kinds, mk_config, with_graceful_restart};
+use crate::support::{Bench, graceful, kinds, mk_config, mk_keepalive, with_graceful_restart};
 
 /// The last words of a session with graceful restart and one route that ends so: kinds of messages, and the code and
 /// subcodes of the NOTIFICATION.
@@ -66,4 +69,19 @@ fn a_restart_is_a_shutdown_where_it_was_not() {
     let (mut bench, _) = Bench::established(mk_config(), 90, Vec::new());
     bench.stop(&StopReason::Restart);
     assert_eq!(kinds(&bench.closed[0].1), [3]);
+}
+
+// req: F8
+#[test]
+fn the_send_hold_timer_is_named_as_the_reason() {
+    let (mut bench, id) = Bench::established(mk_config(), 90, Vec::new());
+    while bench.session.state() == State::Established {
+        bench.wait();
+        if bench.session.state() == State::Established {
+            bench.say(id, &mk_keepalive());
+        }
+    }
+    assert!(bench.elapsed() >= Duration::from_secs(480));
+    assert_eq!(bench.snapshot().last_error, Some(CloseReason::SendHoldExpired));
+    assert_eq!(bench.snapshot().counters.notifications_sent, 1);
 }

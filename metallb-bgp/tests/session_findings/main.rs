@@ -9,6 +9,7 @@
 
 mod attempts;
 mod ends;
+mod import;
 mod pace;
 mod settings;
 mod support;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use metallb_bgp::session::GracefulRestart;
-use metallb_bgp::types::RouterId;
+use metallb_bgp::fsm::State;
+use metallb_bgp::session::{CloseReason, GracefulRestart};
+use metallb_bgp::types::{Family, HoldTime, RouterId};
+use metallb_bgp::wire::capability::Capability;
 
-use crate::support::{Bench, mk_config, mk_id, with_graceful_restart};
+use crate::support::{
+    Bench, kinds, mk_config, mk_id, mk_keepalive, mk_open, mk_route, with_graceful_restart,
+};
 
 // req: F9
 #[test]
@@ -47,4 +51,99 @@ fn a_changed_restart_time_is_pending() {
     config.graceful_restart = Some(GracefulRestart { restart_time, ..GracefulRestart::default() });
     bench.reconfigure(config);
     assert_eq!(bench.snapshot().pending, ["graceful restart"]);
+}
+
+/// Routes one to ten, then a limit of five.
+fn limited_late(capabilities: Vec<Capability>) -> (Bench, metallb_bgp::session::ConnectionId) {
+    let (mut bench, id) = Bench::established(mk_config(), 90, capabilities);
+    for last in 1..=10 {
+        bench.say(id, &mk_route(last));
+    }
+    let mut config = mk_config();
+    config.max_prefixes = Some(5);
+    bench.reconfigure(config);
+    (bench, id)
+}
+
+// req: F7
+#[test]
+fn a_limit_of_prefixes_that_comes_late_counts_what_came_before() {
+    let (mut bench, id) = limited_late(vec![Capability::RouteRefresh]);
+    assert_eq!(kinds(&bench.transmit(id)), [5], "the peer is asked to say everything again");
+    assert_eq!(bench.snapshot().pending, Vec::<&str>::new());
+    for last in 1..=6 {
+        bench.say(id, &mk_route(last));
+    }
+    assert_eq!(bench.session.state(), State::Idle);
+    let words = bench.snapshot().last_error.unwrap().to_string();
+    assert!(words.contains("Maximum Number of Prefixes Reached (6/1)"), "{words}");
+}
+
+// req: !F7
+#[test]
+fn a_limit_of_prefixes_that_cannot_be_counted_yet_is_pending() {
+    let (mut bench, id) = limited_late(Vec::new());
+    assert_eq!(kinds(&bench.transmit(id)), [0_u8; 0]);
+    assert_eq!(bench.snapshot().pending, ["limit of prefixes"]);
+    let mut config = mk_config();
+    config.max_prefixes = None;
+    bench.reconfigure(config);
+    assert_eq!(bench.snapshot().pending, Vec::<&str>::new());
+}
+
+/// What we answer to an OPEN with this hold time and these capabilities.
+fn answer(
+    change: impl FnOnce(&mut metallb_bgp::session::PeerConfig),
+    hold: u16,
+    list: Vec<Capability>,
+) -> String {
+    let mut config = mk_config();
+    change(&mut config);
+    let mut bench = Bench::new(config);
+    bench.start();
+    let id = bench.connect();
+    bench.transmit(id);
+    bench.say(id, &mk_open(hold, list));
+    bench.say(id, &mk_keepalive());
+    match bench.snapshot().last_error {
+        Some(CloseReason::Sent(notification)) => {
+            assert!(bench.events.iter().any(|event| format!("{event:?}").contains("AttemptFailed")));
+            notification.to_string()
+        }
+        other => format!("{:?} {other:?}", bench.session.state()),
+    }
+}
+
+// req: O3
+#[test]
+fn a_hold_time_below_the_users_minimum_is_refused() {
+    let thirty = HoldTime::from_secs(30).ok();
+    let said = answer(|config| config.minimum_hold_time = thirty, 29, Vec::new());
+    assert_eq!(said, "OPEN Message Error/Unacceptable Hold Time (2/6)");
+}
+
+// req: !O3
+#[test]
+fn the_least_hold_time_and_none_at_all_are_accepted() {
+    let thirty = HoldTime::from_secs(30).ok();
+    for hold in [30, 0] {
+        assert_eq!(answer(|config| config.minimum_hold_time = thirty, hold, Vec::new()), "Established None");
+    }
+    assert_eq!(answer(|_| {}, 3, Vec::new()), "Established None");
+}
+
+// req: O8
+#[test]
+fn a_peer_without_a_required_capability_is_refused_with_its_name() {
+    let required = vec![Capability::from(Family::Ipv6Unicast), Capability::RouteRefresh];
+    let said = answer(|config| config.required_capabilities = required, 90, vec![Capability::RouteRefresh]);
+    assert_eq!(said, "OPEN Message Error/Unsupported Capability (2/7) 0x010400020001");
+}
+
+// req: !O8
+#[test]
+fn a_peer_with_the_required_capabilities_is_accepted() {
+    let list = vec![Capability::from(Family::Ipv4Unicast), Capability::RouteRefresh];
+    let required = list.clone();
+    assert_eq!(answer(|config| config.required_capabilities = required, 90, list), "Established None");
 }
