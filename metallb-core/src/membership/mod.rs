@@ -3,6 +3,8 @@
 //! Every member sends one small datagram to every other member per interval and counts a member down
 //! after [`Timing::misses`] silent intervals. A member that is silent here but heard by a member that is
 //! heard here stays a member, so that a partial failure of the network does not make two owners.
+//! For the same reason a member that nobody hears, by what all the others say, leaves its own list of members
+//! until it is heard again. After a time apart [`Event::Reunited`] says that there may have been two owners.
 //!
 //! [`Membership`] is a state machine: the caller owns the socket, the clock and the sealing of datagrams
 //! (what goes in and out of here is plain text). After every call of a `handle_*`, `set_*` or
