@@ -104,6 +104,7 @@ pub struct Session {
     last_declined: Option<Instant>,
     /// What the peer has announced; kept only to enforce `max_prefixes`.
     received: BTreeSet<IpNetwork>,
+    scratch: transmit::Scratch,
 }
 
 /// Something the driver is to do with a socket.
@@ -155,6 +156,7 @@ impl Session {
             last_ignored: None,
             last_declined: None,
             received: BTreeSet::new(),
+            scratch: transmit::Scratch::default(),
         }
     }
 

@@ -55,12 +55,14 @@ impl Session {
         if !table.has_work(slot) {
             return;
         }
+        let mut scratch = std::mem::take(&mut self.scratch);
         let Some(connection) = self.connection(direction) else { return };
         let Some(export) = Export::new(connection, &self.config) else { return };
         for family in export.negotiated.families.iter() {
-            let mut writer = Writer { export: &export, family, out };
+            let mut writer = Writer { export: &export, family, out, scratch: &mut scratch };
             while writer.out.len() < TRANSMIT_SIZE && table.pull(slot, family, &mut writer) {}
         }
+        self.scratch = scratch;
         if self.restarting && !table.owes_end_of_rib(slot) {
             self.restarting = false;
         }
@@ -115,7 +117,8 @@ impl Session {
         let Some(slot) = connection.slot else { return };
         let Some(export) = Export::new(connection, &self.config) else { return };
         for family in export.negotiated.families.iter() {
-            let mut writer = Writer { export: &export, family, out: &mut out };
+            let mut scratch = Scratch::default();
+            let mut writer = Writer { export: &export, family, out: &mut out, scratch: &mut scratch };
             table.withdraw_all(slot, family, &mut writer);
         }
         self.note_messages(direction, &out);
@@ -134,18 +137,18 @@ fn message(octets: &[u8]) -> Option<(u16, u8)> {
 }
 
 /// How routes look on one connection.
-struct Export {
-    negotiated: Negotiated,
+struct Export<'a> {
+    negotiated: &'a Negotiated,
     local_asn: Asn,
     next_hops: NextHops,
     graceful_shutdown: bool,
     endpoints: Endpoints,
 }
 
-impl Export {
-    fn new(connection: &Connection, config: &PeerConfig) -> Option<Self> {
+impl<'a> Export<'a> {
+    fn new(connection: &'a Connection, config: &PeerConfig) -> Option<Self> {
         Some(Self {
-            negotiated: connection.negotiated.clone()?,
+            negotiated: connection.negotiated.as_ref()?,
             local_asn: connection.sent_open.as_ref()?.asn,
             next_hops: config.next_hops,
             graceful_shutdown: config.graceful_shutdown,
@@ -153,23 +156,31 @@ impl Export {
         })
     }
 
-    /// The attributes of a route on the wire; `None` when there is no next hop for it.
-    fn attributes(&self, route: &RouteAttributes, family: Family) -> Option<Attributes> {
-        let mut attributes = Attributes::originate(self.next_hop(family)?);
+    /// Makes `attributes` those of a route on the wire; `None` when there is no next hop for it.
+    fn attributes(&self, route: &RouteAttributes, family: Family, attributes: &mut Attributes) -> Option<()> {
+        attributes.next_hop = self.next_hop(family)?;
         match self.negotiated.peer {
             PeerKind::Internal => {
+                attributes.as_path = AsPath::default();
                 attributes.local_pref = Some(route.local_pref().unwrap_or(DEFAULT_LOCAL_PREF));
             }
-            PeerKind::External => attributes.as_path = AsPath::sequence([self.local_asn]),
+            PeerKind::External => {
+                attributes.local_pref = None;
+                if !attributes.as_path.asns().eq([self.local_asn]) {
+                    attributes.as_path = AsPath::sequence([self.local_asn]);
+                }
+            }
         }
         attributes.med = route.med();
-        attributes.communities = route.communities().to_vec();
-        attributes.large_communities = route.large_communities().to_vec();
+        attributes.communities.clear();
+        attributes.communities.extend_from_slice(route.communities());
+        attributes.large_communities.clear();
+        attributes.large_communities.extend_from_slice(route.large_communities());
         if self.graceful_shutdown {
             attributes.local_pref = attributes.local_pref.map(|_| 0);
             attributes.communities.push(Community::GRACEFUL_SHUTDOWN);
         }
-        Some(attributes)
+        Some(())
     }
 
     /// RFC 4271 §5.1.3, RFC 2545 §3, RFC 8950 §4: never the peer's own address.
@@ -214,9 +225,24 @@ impl Export {
 
 /// Writes one family's messages.
 struct Writer<'a> {
-    export: &'a Export,
+    export: &'a Export<'a>,
     family: Family,
     out: &'a mut Vec<u8>,
+    scratch: &'a mut Scratch,
+}
+
+/// Memory for the attributes of the next group of routes, so that a change need not ask for any.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    attributes: Attributes,
+    block: AttributeBlock,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let nowhere = NextHop::V4(Ipv4Addr::UNSPECIFIED);
+        Self { attributes: Attributes::originate(nowhere), block: AttributeBlock::empty() }
+    }
 }
 
 impl Writer<'_> {
@@ -224,13 +250,9 @@ impl Writer<'_> {
         self.export.negotiated.send_limit
     }
 
-    fn announce_as<P: WirePrefix>(
-        &mut self,
-        block: &AttributeBlock,
-        prefixes: &[P],
-        more: bool,
-    ) -> Result<usize, Unsendable> {
-        let mut messages = Announcements::new(block, prefixes, self.limit());
+    /// Writes routes with the attributes of the block in the scratch memory.
+    fn announce_as<P: WirePrefix>(&mut self, prefixes: &[P], more: bool) -> Result<usize, Unsendable> {
+        let mut messages = Announcements::new(&self.scratch.block, prefixes, self.limit());
         let mut total = 0;
         loop {
             let start = self.out.len();
@@ -260,12 +282,13 @@ impl Sink for Writer<'_> {
         prefixes: Prefixes<'_>,
         more: bool,
     ) -> Result<usize, Unsendable> {
-        let attributes = self.export.attributes(attributes, self.family).ok_or(Unsendable)?;
         let encoding = self.export.negotiated.encoding();
-        let block = AttributeBlock::encode(&attributes, self.family, encoding).map_err(|_| Unsendable)?;
+        let Scratch { attributes: list, block } = &mut *self.scratch;
+        self.export.attributes(attributes, self.family, list).ok_or(Unsendable)?;
+        block.replace(list, self.family, encoding).map_err(|_| Unsendable)?;
         match prefixes {
-            Prefixes::V4(prefixes) => self.announce_as(&block, prefixes, more),
-            Prefixes::V6(prefixes) => self.announce_as(&block, prefixes, more),
+            Prefixes::V4(prefixes) => self.announce_as(prefixes, more),
+            Prefixes::V6(prefixes) => self.announce_as(prefixes, more),
         }
     }
 

@@ -109,7 +109,9 @@ impl<N: Prefix> Rib<N> {
 
     /// Writes one piece of bounded size; returns whether there was anything to do.
     pub(super) fn pull(&mut self, slot: PeerSlot, shared: &Shared<'_>, sink: &mut dyn Sink) -> bool {
-        let Some(mut cursor) = self.cursors.remove(&slot) else { return false };
+        let Some(place) = self.cursors.get_mut(&slot) else { return false };
+        // Nothing looks at the place while its cursor is out.
+        let mut cursor = std::mem::replace(place, Cursor::new(0, false));
         let worked = if cursor.dump.is_some() {
             self.dump(slot, &mut cursor, shared, sink);
             true
@@ -119,7 +121,9 @@ impl<N: Prefix> Rib<N> {
         } else {
             Self::marks(&mut cursor, shared, sink)
         };
-        self.cursors.insert(slot, cursor);
+        if let Some(place) = self.cursors.get_mut(&slot) {
+            *place = cursor;
+        }
         self.forget_seen();
         worked
     }
@@ -242,8 +246,8 @@ impl<N: Prefix> Rib<N> {
 
     /// A piece of the log.
     fn changes(&mut self, slot: PeerSlot, cursor: &mut Cursor<N>, shared: &Shared<'_>, sink: &mut dyn Sink) {
-        let mut withdrawn = Vec::new();
-        let mut announced = Vec::new();
+        let mut scratch = std::mem::replace(&mut self.scratch, Scratch::new());
+        let Scratch { announced, withdrawn, .. } = &mut scratch;
         let news = self.log.range((Bound::Excluded(cursor.seen), Bound::Unbounded)).take(shared.pieces.log);
         let mut last = self.version;
         let mut count = 0;
@@ -263,35 +267,59 @@ impl<N: Prefix> Rib<N> {
         }
         cursor.seen = if count < shared.pieces.log { self.version } else { last };
         announced.sort_unstable();
-        let unsendable = Self::announce_batch(&announced, cursor, shared, sink);
-        withdrawn.extend(unsendable);
+        Self::announce_batch(&mut scratch, cursor, shared, sink);
+        let withdrawn = &scratch.withdrawn;
         cursor.advertised = cursor.advertised.saturating_sub(withdrawn.len() as u64);
         if !withdrawn.is_empty() {
-            sink.withdraw(N::wrap(&withdrawn));
+            sink.withdraw(N::wrap(withdrawn));
         }
+        scratch.clear();
+        self.scratch = scratch;
     }
 
-    /// Writes changed routes; returns those the peer holds in an older form and cannot be told the new one of.
+    /// Writes changed routes; those the peer holds in an older form and cannot be told the new one of are to be
+    /// withdrawn.
     fn announce_batch(
-        announced: &[(GroupId, N, bool)],
+        scratch: &mut Scratch<N>,
         cursor: &mut Cursor<N>,
         shared: &Shared<'_>,
         sink: &mut dyn Sink,
-    ) -> Vec<N> {
-        let mut unsendable = Vec::new();
+    ) {
+        let Scratch { announced, withdrawn, prefixes } = scratch;
         for run in announced.chunk_by(|a, b| a.0.0 == b.0.0) {
             let Some((first, ..)) = run.first() else { continue };
             let Some(attributes) = shared.attributes.value(first.0) else { continue };
-            let prefixes: Vec<N> = run.iter().map(|(_, prefix, _)| *prefix).collect();
-            if sink.announce(attributes, N::wrap(&prefixes), false).is_ok() {
+            prefixes.clear();
+            prefixes.extend(run.iter().map(|(_, prefix, _)| *prefix));
+            if sink.announce(attributes, N::wrap(prefixes), false).is_ok() {
                 let new = run.iter().filter(|(.., held)| !held).count();
                 cursor.advertised += new as u64;
             } else {
                 cursor.rejected.extend(run.iter().map(|(group, ..)| *group));
-                unsendable.extend(run.iter().filter(|(.., held)| *held).map(|(_, prefix, _)| *prefix));
+                withdrawn.extend(run.iter().filter(|(.., held)| *held).map(|(_, prefix, _)| *prefix));
             }
         }
-        unsendable
+    }
+}
+
+/// A piece of the log, sorted out.
+#[derive(Debug)]
+pub(super) struct Scratch<N> {
+    /// With whether the peer holds an older route.
+    announced: Vec<(GroupId, N, bool)>,
+    withdrawn: Vec<N>,
+    /// Those that are announced together.
+    prefixes: Vec<N>,
+}
+
+impl<N> Scratch<N> {
+    pub(super) const fn new() -> Self {
+        Self { announced: Vec::new(), withdrawn: Vec::new(), prefixes: Vec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.announced.clear();
+        self.withdrawn.clear();
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use super::cursor::Cursor;
 use super::interner::Interner;
 use super::peers::{PeerSet, PeerSlot};
+use super::pull::Scratch;
 
 /// Routes with the same attributes for the same peers: ids of the attributes and of the set.
 pub(super) type GroupId = (u32, u32);
@@ -21,6 +22,8 @@ pub(super) struct Rib<N> {
     pub(super) pending: BTreeMap<N, Pending>,
     pub(super) cursors: BTreeMap<PeerSlot, Cursor<N>>,
     pub(super) version: u64,
+    /// Memory for the next piece of the log.
+    pub(super) scratch: Scratch<N>,
 }
 
 /// One prefix.
@@ -80,6 +83,7 @@ impl<N: Copy + Ord + Debug> Rib<N> {
             pending: BTreeMap::new(),
             cursors: BTreeMap::new(),
             version: 0,
+            scratch: Scratch::new(),
         }
     }
 
