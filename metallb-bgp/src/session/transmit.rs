@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::connection::{Connection, ConnectionId, Direction, Endpoints};
 use super::{NextHops, PeerConfig, Session};
 use crate::fsm::State;
-use crate::table::{AdvTable, Mark, PeerSlot, Prefixes, RouteAttributes, Sink, Unsendable};
+use crate::table::{AdvTable, Announced, Mark, PeerSlot, Prefixes, RouteAttributes, Sink};
 use crate::types::{AsPath, Asn, Attributes, Community, Family, NextHop, PeerKind};
 use crate::wire::header::{Header, MessageLimit, MessageType};
 use crate::wire::negotiate::Negotiated;
@@ -251,20 +251,27 @@ impl Writer<'_> {
     }
 
     /// Writes routes with the attributes of the block in the scratch memory.
-    fn announce_as<P: WirePrefix>(&mut self, prefixes: &[P], more: bool) -> Result<usize, Unsendable> {
-        let mut messages = Announcements::new(&self.scratch.block, prefixes, self.limit());
-        let mut total = 0;
+    fn announce_as<P: WirePrefix>(&mut self, prefixes: &[P], more: bool) -> Announced {
+        let (limit, block) = (self.limit(), &self.scratch.block);
+        let mut messages = Announcements::new(block, prefixes, limit);
+        let mut announced = Announced::default();
         loop {
             let start = self.out.len();
-            let count = messages.write_next(self.out).map_err(|_| Unsendable)?;
-            if count == 0 {
-                return Ok(total);
+            match messages.write_next(self.out) {
+                Ok(0) => return announced,
+                Ok(count) if more && announced.done + count == prefixes.len() => {
+                    self.out.truncate(start);
+                    return announced;
+                }
+                Ok(count) => announced.done += count,
+                Err(_) => {
+                    // The next one does not fit even alone; a shorter one behind it may.
+                    announced.unsendable.push(announced.done);
+                    announced.done += 1;
+                    let rest = prefixes.get(announced.done..).unwrap_or_default();
+                    messages = Announcements::new(block, rest, limit);
+                }
             }
-            if more && total + count == prefixes.len() {
-                self.out.truncate(start);
-                return Ok(total);
-            }
-            total += count;
         }
     }
 
@@ -276,16 +283,14 @@ impl Writer<'_> {
 }
 
 impl Sink for Writer<'_> {
-    fn announce(
-        &mut self,
-        attributes: &RouteAttributes,
-        prefixes: Prefixes<'_>,
-        more: bool,
-    ) -> Result<usize, Unsendable> {
+    fn announce(&mut self, attributes: &RouteAttributes, prefixes: Prefixes<'_>, more: bool) -> Announced {
         let encoding = self.export.negotiated.encoding();
         let Scratch { attributes: list, block } = &mut *self.scratch;
-        self.export.attributes(attributes, self.family, list).ok_or(Unsendable)?;
-        block.replace(list, self.family, encoding).map_err(|_| Unsendable)?;
+        // Without a next hop, or with more attributes than their length field can count.
+        let encoded = self.export.attributes(attributes, self.family, list);
+        if encoded.and_then(|()| block.replace(list, self.family, encoding).ok()).is_none() {
+            return Announced::none(prefixes.len());
+        }
         match prefixes {
             Prefixes::V4(prefixes) => self.announce_as(prefixes, more),
             Prefixes::V6(prefixes) => self.announce_as(prefixes, more),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::pull::Announced;
 use super::rib::GroupId;
 
 /// A session's place in one family's routes.
@@ -22,8 +23,8 @@ pub(super) struct Cursor<N> {
     pub(super) refresh_running: bool,
     /// The peer understands the marks around a refresh (RFC 7313).
     pub(super) enhanced: bool,
-    /// Groups that cannot be sent to this peer.
-    pub(super) rejected: BTreeSet<GroupId>,
+    /// Prefixes that cannot be sent to this peer, which therefore does not hold them.
+    pub(super) rejected: BTreeSet<N>,
     /// Prefixes the peer holds.
     pub(super) advertised: u64,
 }
@@ -55,13 +56,37 @@ impl<N: Copy + Ord> Cursor<N> {
 
     /// Whether an unchanged route of `group` has been sent.
     pub(super) fn has_sent(&self, group: GroupId, prefix: N) -> bool {
-        if self.rejected.contains(&group) {
+        if self.rejected.contains(&prefix) {
             return false;
         }
         match &self.dump {
             Some(Dump { initial: true, after }) => *after >= Some((group, prefix)),
             _ => true,
         }
+    }
+
+    /// Takes note of what became of routes in the first walk.
+    pub(super) fn note_first(&mut self, prefixes: &[N], announced: &Announced) {
+        self.advertised += announced.sent() as u64;
+        self.rejected.extend(announced.unsendable.iter().filter_map(|place| prefixes.get(*place)));
+    }
+
+    /// Takes note of what became of routes in a later walk; returns those the peer holds and cannot be told any more.
+    pub(super) fn note_again(&mut self, prefixes: &[N], announced: &Announced) -> Vec<N> {
+        let mut unsendable = announced.unsendable.iter().copied().peekable();
+        if unsendable.peek().is_none() && self.rejected.is_empty() {
+            return Vec::new();
+        }
+        let mut lost = Vec::new();
+        for (place, prefix) in prefixes.iter().enumerate().take(announced.done) {
+            if unsendable.next_if_eq(&place).is_none() {
+                self.advertised += u64::from(self.rejected.remove(prefix));
+            } else if self.rejected.insert(*prefix) {
+                self.advertised = self.advertised.saturating_sub(1);
+                lost.push(*prefix);
+            }
+        }
+        lost
     }
 
     /// Whether a refresh may begin: not before the family's End-of-RIB if it is marked (RFC 7313 §4).

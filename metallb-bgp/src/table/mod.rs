@@ -16,7 +16,7 @@ mod tests;
 
 pub use attributes::{Announcement, RouteAttributes};
 pub(crate) use peers::PeerSlot;
-pub(crate) use pull::{Mark, Prefixes, Sink, Unsendable};
+pub(crate) use pull::{Announced, Mark, Prefixes, Sink};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
@@ -178,8 +178,7 @@ impl AdvTable {
         Advertised {
             v4: v4.map_or(0, |c| c.advertised),
             v6: v6.map_or(0, |c| c.advertised),
-            unsendable: v4.map_or(0, |c| self.v4.members(&c.rejected))
-                + v6.map_or(0, |c| self.v6.members(&c.rejected)),
+            unsendable: (v4.map_or(0, |c| c.rejected.len()) + v6.map_or(0, |c| c.rejected.len())) as u64,
         }
     }
 

@@ -19,6 +19,16 @@ pub(crate) enum Prefixes<'a> {
     V6(&'a [Ipv6Network]),
 }
 
+impl Prefixes<'_> {
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::V4(list) => list.len(),
+            Self::V6(list) => list.len(),
+        }
+    }
+}
+
 /// A prefix type of one family.
 pub(super) trait Prefix: Copy + Ord + Debug {
     fn wrap(list: &[Self]) -> Prefixes<'_>;
@@ -47,20 +57,32 @@ pub(crate) enum Mark {
     EndRefresh,
 }
 
-/// Routes that cannot be sent to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unsendable;
+/// What became of routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// How many have been dealt with, the first ones.
+    pub(crate) done: usize,
+    /// The places of those among them that cannot be sent to this peer, in ascending order.
+    pub(crate) unsendable: Vec<usize>,
+}
+
+impl Announced {
+    /// None of `count` routes can be sent.
+    pub(crate) fn none(count: usize) -> Self {
+        Self { done: count, unsendable: (0..count).collect() }
+    }
+
+    /// Routes that were written.
+    pub(super) const fn sent(&self) -> usize {
+        self.done.saturating_sub(self.unsendable.len())
+    }
+}
 
 /// Where a session writes what it takes.
 pub(crate) trait Sink {
-    /// Writes routes; returns how many. With `more`, a last message that is not full may be left out,
-    /// because others with the same attributes follow.
-    fn announce(
-        &mut self,
-        attributes: &RouteAttributes,
-        prefixes: Prefixes<'_>,
-        more: bool,
-    ) -> Result<usize, Unsendable>;
+    /// Writes routes. With `more`, a last message that is not full may be left out, because others with the same
+    /// attributes follow; without it, all routes are dealt with.
+    fn announce(&mut self, attributes: &RouteAttributes, prefixes: Prefixes<'_>, more: bool) -> Announced;
     /// Writes withdrawals.
     fn withdraw(&mut self, prefixes: Prefixes<'_>);
     /// Writes a mark.
@@ -186,18 +208,20 @@ impl<N: Prefix> Rib<N> {
         };
         let more = chunk.prefixes.len() == shared.pieces.walk;
         let attributes = Arc::clone(attributes);
-        let written = match sink.announce(&attributes, N::wrap(&chunk.prefixes), more) {
-            Ok(0) => sink.announce(&attributes, N::wrap(&chunk.prefixes), false),
-            result => result,
+        let announced = match sink.announce(&attributes, N::wrap(&chunk.prefixes), more) {
+            Announced { done: 0, .. } => sink.announce(&attributes, N::wrap(&chunk.prefixes), false),
+            announced => announced,
         };
-        let after = chunk.position(written.unwrap_or(chunk.prefixes.len()));
-        if let Ok(count) = written {
-            if initial {
-                cursor.advertised += u64::try_from(count).unwrap_or(u64::MAX);
-            }
+        let lost = if initial {
+            cursor.note_first(&chunk.prefixes, &announced);
+            Vec::new()
         } else {
-            cursor.rejected.extend(chunk.groups.iter().map(|(group, _)| *group));
+            cursor.note_again(&chunk.prefixes, &announced)
+        };
+        if !lost.is_empty() {
+            sink.withdraw(N::wrap(&lost));
         }
+        let after = chunk.position(announced.done);
         cursor.dump = after.map(|after| Dump { after: Some(after), initial });
     }
 
@@ -218,7 +242,7 @@ impl<N: Prefix> Rib<N> {
                 break;
             }
             let theirs = shared.sets.value(group.1).is_some_and(|set| set.contains(slot));
-            if !theirs || cursor.rejected.contains(group) {
+            if !theirs {
                 continue;
             }
             let from = match after {
@@ -257,8 +281,11 @@ impl<N: Prefix> Rib<N> {
                 .pending
                 .get_mut(prefix)
                 .map_or((false, false), |p| (p.held.remove(slot), p.same.remove(slot)));
+            cursor.rejected.remove(prefix);
             let groups = self.routes.get(prefix).map_or(&[][..], |entry| entry.group_list());
             match Self::group_for(groups, slot, shared.sets) {
+                // The walk of a refresh has left it to the log.
+                Some(group) if same && cursor.refresh_running => announced.push((group, *prefix, true)),
                 _ if same => {}
                 Some(group) => announced.push((group, *prefix, held)),
                 None if held => withdrawn.push(*prefix),
@@ -291,12 +318,15 @@ impl<N: Prefix> Rib<N> {
             let Some(attributes) = shared.attributes.value(first.0) else { continue };
             prefixes.clear();
             prefixes.extend(run.iter().map(|(_, prefix, _)| *prefix));
-            if sink.announce(attributes, N::wrap(prefixes), false).is_ok() {
-                let new = run.iter().filter(|(.., held)| !held).count();
-                cursor.advertised += new as u64;
-            } else {
-                cursor.rejected.extend(run.iter().map(|(group, ..)| *group));
-                withdrawn.extend(run.iter().filter(|(.., held)| *held).map(|(_, prefix, _)| *prefix));
+            let announced = sink.announce(attributes, N::wrap(prefixes), false);
+            cursor.advertised += run.iter().filter(|(.., held)| !held).count() as u64;
+            for (_, prefix, held) in announced.unsendable.iter().filter_map(|place| run.get(*place)) {
+                cursor.rejected.insert(*prefix);
+                if *held {
+                    withdrawn.push(*prefix);
+                } else {
+                    cursor.advertised = cursor.advertised.saturating_sub(1);
+                }
             }
         }
     }

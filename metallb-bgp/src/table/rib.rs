@@ -120,12 +120,6 @@ impl<N: Copy + Ord + Debug> Rib<N> {
         groups.iter().copied().find(|group| sets.value(group.1).is_some_and(|set| set.contains(slot)))
     }
 
-    /// Prefixes of these groups.
-    pub(super) fn members(&self, groups: &BTreeSet<GroupId>) -> u64 {
-        let count = |group| self.groups.get(group).map_or(0, BTreeSet::len);
-        groups.iter().map(count).sum::<usize>() as u64
-    }
-
     /// Drops from the log what every session has seen.
     pub(super) fn forget_seen(&mut self) {
         let seen = self.cursors.values().map(|cursor| cursor.seen).min().unwrap_or(self.version);
@@ -181,9 +175,6 @@ impl<N: Copy + Ord + Debug> Rib<N> {
         members.remove(&prefix);
         if members.is_empty() {
             self.groups.remove(&group);
-            for cursor in self.cursors.values_mut() {
-                cursor.rejected.remove(&group);
-            }
         }
     }
 }

@@ -14,6 +14,8 @@ struct Told {
     withdrawn: usize,
     /// Routes with this community cannot be sent.
     refused: Option<Community>,
+    /// … except for this prefix.
+    spared: Option<IpNetwork>,
     /// Withdrawals of what the peer does not hold.
     superfluous: usize,
 }
@@ -25,21 +27,25 @@ fn list(prefixes: Prefixes<'_>) -> Vec<IpNetwork> {
     }
 }
 
+impl Told {
+    fn refuses(&self, prefix: &IpNetwork, attributes: &RouteAttributes) -> bool {
+        let refused = self.refused.is_some_and(|refused| attributes.communities().contains(&refused));
+        refused && self.spared != Some(*prefix)
+    }
+}
+
 impl Sink for Told {
-    fn announce(
-        &mut self,
-        attributes: &RouteAttributes,
-        prefixes: Prefixes<'_>,
-        _more: bool,
-    ) -> Result<usize, Unsendable> {
-        if self.refused.is_some_and(|refused| attributes.communities().contains(&refused)) {
-            return Err(Unsendable);
+    fn announce(&mut self, attributes: &RouteAttributes, prefixes: Prefixes<'_>, _more: bool) -> Announced {
+        let mut announced = Announced { done: prefixes.len(), unsendable: Vec::new() };
+        for (place, prefix) in list(prefixes).into_iter().enumerate() {
+            if self.refuses(&prefix, attributes) {
+                announced.unsendable.push(place);
+            } else {
+                self.announced += 1;
+                self.held.insert(prefix, attributes.clone());
+            }
         }
-        let prefixes = list(prefixes);
-        self.announced += prefixes.len();
-        let count = prefixes.len();
-        self.held.extend(prefixes.into_iter().map(|prefix| (prefix, attributes.clone())));
-        Ok(count)
+        announced
     }
 
     fn withdraw(&mut self, prefixes: Prefixes<'_>) {
@@ -235,6 +241,27 @@ fn host_bits_are_cleared() {
     assert_eq!(table.route(&"a".into(), "192.0.2.0/24".parse().unwrap()), Some(&attributes(1)));
 }
 
+// req: C5
+#[test]
+fn a_refresh_has_what_changed_for_other_peers_meanwhile() {
+    let mut table = AdvTable { pieces: Pieces { walk: 1, log: 10 }, ..AdvTable::new() };
+    for n in 1..4 {
+        table.set(prefix(n), &[to(&["a"], n)]);
+    }
+    table.complete();
+    let slot = table.attach(&"a".into(), Families::only(Family::Ipv4Unicast), true).unwrap();
+    drain(&mut table, slot, &mut Told::default());
+    table.refresh(slot, Family::Ipv4Unicast);
+    let mut told = Told::default();
+    table.pull(slot, Family::Ipv4Unicast, &mut told);
+    assert_eq!(told.marks, [Mark::BeginRefresh]);
+    table.set(prefix(3), &[to(&["a", "b"], 3)]);
+    drain(&mut table, slot, &mut told);
+    assert_eq!(told.marks, [Mark::BeginRefresh, Mark::EndRefresh]);
+    assert_eq!(told.held.len(), 3, "what is not said before the end, the peer forgets");
+    assert_eq!(table.advertised(slot).v4, 3);
+}
+
 /// Something that happens to a table with three peers.
 #[derive(Clone, Debug)]
 enum Op {
@@ -242,6 +269,8 @@ enum Op {
     Pull(usize),
     Restart(usize),
     Refresh(usize),
+    /// From now on the last peer can be sent all but this community, and this prefix with it.
+    Refuse(Option<u32>, Option<u32>),
     Complete,
 }
 
@@ -252,6 +281,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (0..3_usize).prop_map(Op::Pull),
         1 => (0..3_usize).prop_map(Op::Restart),
         1 => (0..3_usize).prop_map(Op::Refresh),
+        1 => (prop::option::of(0..3_u32), prop::option::of(0..6_u32)).prop_map(|(c, n)| Op::Refuse(c, n)),
         1 => Just(Op::Complete),
     ]
 }
@@ -289,7 +319,7 @@ proptest! {
         let mut model = Model::default();
         let mut told: [Told; 3] = Default::default();
         let mut slots = PEERS.map(|peer| attach(&mut table, peer));
-        // Routes with this community can never be sent to the last peer.
+        // Routes with this community cannot be sent to the last peer at first.
         told[2].refused = Some(Community(2));
         for op in ops {
             match op {
@@ -302,10 +332,16 @@ proptest! {
                 }
                 Op::Restart(peer) => {
                     table.detach(slots[peer]);
-                    told[peer] = Told { refused: told[peer].refused, ..Told::default() };
+                    let Told { refused, spared, .. } = told[peer];
+                    told[peer] = Told { refused, spared, ..Told::default() };
                     slots[peer] = attach(&mut table, PEERS[peer]);
                 }
                 Op::Refresh(peer) => table.refresh(slots[peer], Family::Ipv4Unicast),
+                Op::Refuse(community, spared) => {
+                    told[2].refused = community.map(Community);
+                    told[2].spared = spared.map(prefix);
+                    table.refresh(slots[2], Family::Ipv4Unicast);
+                }
                 Op::Complete => table.complete(),
             }
         }
@@ -313,7 +349,7 @@ proptest! {
             drain(&mut table, slot, &mut told[peer]);
             let mut wanted = model[peer].clone();
             let all = wanted.len();
-            wanted.retain(|_, a| told[peer].refused.is_none_or(|refused| !a.communities().contains(&refused)));
+            wanted.retain(|prefix, attributes| !told[peer].refuses(prefix, attributes));
             prop_assert_eq!(&told[peer].held, &wanted);
             prop_assert_eq!(told[peer].superfluous, 0);
             let counts = table.advertised(slot);
