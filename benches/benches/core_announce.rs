@@ -27,7 +27,7 @@ fn meta(name: &str) -> Meta {
     Meta::new(name, Created(0))
 }
 
-fn config(layer2: bool, bgp: bool) -> Arc<Config> {
+fn input(layer2: bool, bgp: bool) -> Input {
     let mut input = Input::default();
     input.pools.push(PoolInput {
         meta: meta("web"),
@@ -53,15 +53,19 @@ fn config(layer2: bool, bgp: bool) -> Arc<Config> {
             });
         }
     }
-    Arc::new(Config::build(&input, &Config::default()).config)
+    input
+}
+
+fn config(layer2: bool, bgp: bool) -> Arc<Config> {
+    Arc::new(Config::build(&input(layer2, bgp), &Config::default()).config)
 }
 
 fn node(number: u32) -> NodeName {
     NodeName::new(format!("node-{number:03}.example.internal"))
 }
 
-fn nodes() -> BTreeSet<NodeName> {
-    (0..NODES).map(node).collect()
+fn nodes(count: u32) -> BTreeSet<NodeName> {
+    (0..count).map(node).collect()
 }
 
 fn key(number: u32) -> ServiceKey {
@@ -82,15 +86,19 @@ fn endpoints(number: u32, at: &[u32]) -> Endpoints {
 
 /// An engine that has been told everything and has evaluated nothing.
 fn told(layer2: bool, bgp: bool) -> Engine {
+    told_of(SERVICES, NODES, config(layer2, bgp))
+}
+
+fn told_of(services: u32, node_count: u32, config: Arc<Config>) -> Engine {
     let mut engine = Engine::new(node(0), Options::default().with_liveness(Liveness::Members));
-    engine.set_config(config(layer2, bgp));
-    engine.set_members(nodes());
-    for number in 0..NODES {
+    engine.set_config(config);
+    engine.set_members(nodes(node_count));
+    for number in 0..node_count {
         engine.apply_node(Node::new(node(number), Labels::new()));
     }
-    for number in 0..SERVICES {
+    for number in 0..services {
         engine.apply_service(service(number));
-        engine.apply_endpoints(endpoints(number, &[number % NODES, (number + 1) % NODES]));
+        engine.apply_endpoints(endpoints(number, &[number % node_count, (number + 1) % node_count]));
     }
     engine
 }
@@ -119,7 +127,7 @@ fn from_scratch(criterion: &mut Criterion) {
 /// Every other step is measured: the node that died comes back in between.
 fn node_death(criterion: &mut Criterion) {
     let mut engine = evaluated(true, false);
-    let all = nodes();
+    let all = nodes(NODES);
     let mut fewer = all.clone();
     fewer.remove(&node(57));
     criterion.bench_function("10k services, 100 nodes: one node dies", |bencher| {
@@ -180,6 +188,48 @@ fn one_change(criterion: &mut Criterion) {
     }
 }
 
+/// One endpoint change must not know how much else there is: services, nodes, services under one prefix.
+fn growth(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("endpoints of one change");
+    let sizes = [(1_000, 100), (10_000, 100), (100_000, 100), (10_000, 10), (10_000, 1_000)];
+    for (name, layer2, bgp) in [("layer2", true, false), ("bgp", false, true)] {
+        for (services, node_count) in sizes {
+            let mut engine = told_of(services, node_count, config(layer2, bgp));
+            assert!(!engine.evaluate().is_empty());
+            let mut turn = 0_u32;
+            group.bench_function(format!("{name}, {services} services, {node_count} nodes"), |bencher| {
+                bencher.iter(|| {
+                    turn = turn.wrapping_add(1);
+                    engine.apply_endpoints(endpoints(77, &[turn % node_count]));
+                    black_box(engine.evaluate().len())
+                });
+            });
+        }
+    }
+    for services in [100_u32, 10_000] {
+        let mut engine = told_of(services, NODES, aggregated());
+        assert!(!engine.evaluate().is_empty());
+        let mut turn = 0_u32;
+        group.bench_function(format!("bgp, one of {services} under a prefix comes or goes"), |bencher| {
+            bencher.iter(|| {
+                turn = turn.wrapping_add(1);
+                engine.apply_endpoints(endpoints(77, if turn.is_multiple_of(2) { &[1] } else { &[] }));
+                black_box(engine.evaluate().len())
+            });
+        });
+    }
+    group.finish();
+}
+
+/// All addresses under one prefix.
+fn aggregated() -> Arc<Config> {
+    let mut input = input(false, true);
+    for ad in &mut input.bgp_advertisements {
+        ad.aggregation_length = Some(8);
+    }
+    Arc::new(Config::build(&input, &Config::default()).config)
+}
+
 /// A member among `size`, and what the others send to it in one interval.
 fn member(size: u32) -> (Membership, Vec<Vec<u8>>, Instant) {
     let start = Instant::now();
@@ -237,5 +287,5 @@ fn heartbeats(criterion: &mut Criterion) {
     assert_eq!(machine.members().len(), 100);
 }
 
-criterion_group!(benches, from_scratch, node_death, one_change, heartbeats);
+criterion_group!(benches, from_scratch, node_death, one_change, growth, heartbeats);
 criterion_main!(benches);
