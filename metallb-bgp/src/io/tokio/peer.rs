@@ -193,7 +193,7 @@ impl Peer {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => {
-                    self.session.handle_failed(now(), id, SocketError::new(SocketStep::Read, &error))
+                    self.session.handle_failed(now(), id, SocketError::new(SocketStep::Read, &error));
                 }
             }
             progress = true;
