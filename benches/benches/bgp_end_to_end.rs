@@ -255,13 +255,17 @@ fn plain_writes(task_per_peer: bool, count: usize) -> Vec<Duration> {
         let peers: Vec<_> = streams.into_iter().map(tell).collect();
         tokio::spawn(async move {
             while asked.recv().await.is_some() {
-                peers.iter().for_each(|peer| peer.send(()).unwrap());
+                for peer in &peers {
+                    peer.send(()).unwrap();
+                }
             }
         });
     } else {
         tokio::spawn(async move {
             while asked.recv().await.is_some() {
-                streams.iter().for_each(|stream| _ = stream.try_write(&message).unwrap());
+                for stream in &streams {
+                    stream.try_write(&message).unwrap();
+                }
             }
         });
     }
@@ -311,7 +315,9 @@ fn main() {
     dumps.sort_unstable_by_key(|dump| dump.took);
     let dump = dumps.get(dumps.len() / 2).unwrap();
     let mut changes = Changes { speaker: speaker.clone(), prefixes, next: 0 };
-    receivers.iter().for_each(|receiver| receiver.stream.set_nonblocking(true).unwrap());
+    for receiver in &receivers {
+        receiver.stream.set_nonblocking(true).unwrap();
+    }
     let thread = best(rounds, || from_a_thread(&mut changes, &mut receivers, count));
     let mut slot = Some(changes);
     let task = best(rounds, || {
@@ -320,7 +326,9 @@ fn main() {
         times
     });
     let mut changes = slot.unwrap();
-    receivers.iter().for_each(|receiver| receiver.stream.set_nonblocking(false).unwrap());
+    for receiver in &receivers {
+        receiver.stream.set_nonblocking(false).unwrap();
+    }
     let copy = |receiver: &Receiver| Receiver {
         stream: receiver.stream.try_clone().unwrap(),
         buffer: receiver.buffer.clone(),

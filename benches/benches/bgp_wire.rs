@@ -20,6 +20,17 @@ fn ipv4_hosts() -> Vec<Ipv4Network> {
     (0..PREFIXES).filter_map(|i| Ipv4Network::new(Ipv4Addr::from_bits(0x0a00_0000 + i), 32).ok()).collect()
 }
 
+/// Prefixes whose lengths follow each other in no order.
+fn ipv4_mixed(lengths: &[u8]) -> Vec<Ipv4Network> {
+    let mut state = 1_u32;
+    let prefix = |host: Ipv4Network| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let length = lengths.get((state >> 16) as usize % lengths.len()).copied().unwrap_or(32);
+        Ipv4Network::new(host.ip(), length).ok()
+    };
+    ipv4_hosts().into_iter().filter_map(prefix).collect()
+}
+
 fn ipv6_hosts() -> Vec<Ipv6Network> {
     let base = 0x2001_0db8_u128 << 96;
     (0..PREFIXES)
@@ -108,6 +119,13 @@ fn encode_benches(c: &mut Criterion) {
             });
         });
     }
+    let (blocks, mixed) = ([block(Family::Ipv4Unicast, 0)], ipv4_mixed(&[16, 20, 22, 24, 28, 32]));
+    group.bench_function("ipv4 mixed lengths", |b| {
+        b.iter(|| {
+            out.clear();
+            announce(&blocks, black_box(&mixed), &mut out)
+        });
+    });
     let blocks = [block(Family::Ipv6Unicast, 0)];
     group.bench_function("ipv6 1 groups", |b| {
         b.iter(|| {
@@ -142,13 +160,14 @@ fn decode_benches(c: &mut Criterion) {
     let mut ipv4 = Vec::new();
     announce(&[block(Family::Ipv4Unicast, 0)], &ipv4_hosts(), &mut ipv4);
     group.bench_function("ipv4", |b| b.iter(|| decode(black_box(&ipv4), &context)));
-    let mut mixed = Vec::new();
-    let lengths = ipv4_hosts().into_iter().enumerate();
-    let prefixes: Vec<Ipv4Network> = lengths
-        .filter_map(|(i, host)| Ipv4Network::new(host.ip(), u8::try_from(16 + i * 7 % 17).unwrap_or(32)).ok())
-        .collect();
-    announce(&[block(Family::Ipv4Unicast, 0)], &prefixes, &mut mixed);
-    group.bench_function("ipv4 mixed lengths", |b| b.iter(|| decode(black_box(&mixed), &context)));
+    // Lengths in no order, so that nothing can be guessed.
+    for (name, lengths) in [("16 to 32", (16..=32).collect()), ("24 and 32", vec![24, 32])] {
+        let mut mixed = Vec::new();
+        announce(&[block(Family::Ipv4Unicast, 0)], &ipv4_mixed(&lengths), &mut mixed);
+        group.bench_function(format!("ipv4 lengths {name}"), |b| {
+            b.iter(|| decode(black_box(&mixed), &context));
+        });
+    }
     let mut ipv6 = Vec::new();
     announce(&[block(Family::Ipv6Unicast, 0)], &ipv6_hosts(), &mut ipv6);
     group.bench_function("ipv6", |b| b.iter(|| decode(black_box(&ipv6), &context)));
