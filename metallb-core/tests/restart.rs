@@ -1,5 +1,5 @@
 //! Only the API remembers: whoever starts anew from what was written decides as the one who has been running all along.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
