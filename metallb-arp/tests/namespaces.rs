@@ -291,6 +291,20 @@ fn a_link_that_flaps_within_a_moment_is_announced_again() {
     });
 }
 
+#[test]
+fn everything_is_announced_again_on_request() {
+    in_namespace("everything_is_announced_again_on_request", || {
+        let (node, client) = node_and_client();
+        let speaker = announcing(&node);
+        client.resolves(ip(V4), &node.mac("eth0"));
+        let observer = client.observe("client0");
+        wait_until_quiet(&observer);
+        speaker.handle.reannounce();
+        observer.wait("IPv4 is announced", |frame| announced(frame, ip(V4)));
+        observer.wait("IPv6 is announced", |frame| announced(frame, ip(V6)));
+    });
+}
+
 /// Ends a flood also when the test fails.
 struct Finish<'a>(&'a AtomicBool);
 

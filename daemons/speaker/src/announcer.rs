@@ -149,7 +149,7 @@ impl Announcer {
                 self.engine.set_claims(node.clone(), BTreeSet::new());
                 self.engine.remove_interfaces(&node);
             }
-            News::Settled => {}
+            News::Settled | News::Reunited => {}
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) enum News {
     Metadata(NodeName, Option<Metadata>),
     /// The cautious start is over: this node may claim what the election gives it.
     Settled,
+    /// Members have lived without each other: an address may have had two owners.
+    Reunited,
 }
 
 /// Numbers for metrics.
@@ -224,6 +226,7 @@ impl Task {
                     News::Metadata(node, metadata)
                 }
                 Event::Settled => News::Settled,
+                Event::Reunited => News::Reunited,
                 _ => continue,
             };
             if self.news.send(news).await.is_err() {

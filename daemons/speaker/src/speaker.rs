@@ -196,6 +196,7 @@ impl Speaker {
 
     /// Until the start is over nobody counts as alive, so that nothing is claimed; then those who live.
     async fn hear(&mut self, news: News) {
+        let reunited = matches!(news, News::Reunited);
         match news {
             News::Settled => {
                 self.settled = true;
@@ -206,11 +207,16 @@ impl Speaker {
                 self.members = members;
             }
             news @ News::Metadata(..) => self.announcer.hear(news),
+            News::Reunited => tracing::info!("reunited with speakers that lived apart"),
         }
         if self.settled {
             self.announcer.hear(News::Members(self.members.clone()));
         }
         self.evaluate().await;
+        if reunited {
+            // What is still announced from here may be remembered as the other's.
+            self.announcer.drivers().layer2.reannounce();
+        }
     }
 
     fn bgp(&mut self, event: &session::Event) {

@@ -154,7 +154,7 @@ impl Engine {
     /// Does what the handles ask for, a bounded part of it; `true` to stop.
     fn obey(&mut self) -> bool {
         let now = clock();
-        let (wanted, snapshots, events_dropped) = {
+        let (wanted, reannounce, snapshots, events_dropped) = {
             let mut state = self.shared.0.lock();
             if state.shutdown {
                 return true;
@@ -164,14 +164,21 @@ impl Engine {
             let wanted = std::mem::replace(&mut state.wanted, rest);
             self.more_wanted = !state.wanted.is_empty();
             // What is asked after a change has to show it.
-            let snapshots = if self.more_wanted { Vec::new() } else { std::mem::take(&mut state.snapshots) };
-            (wanted, snapshots, state.events_dropped)
+            let (reannounce, snapshots) = if self.more_wanted {
+                (false, Vec::new())
+            } else {
+                (std::mem::take(&mut state.reannounce), std::mem::take(&mut state.snapshots))
+            };
+            (wanted, reannounce, snapshots, state.events_dropped)
         };
         for (address, scope) in wanted {
             match scope {
                 Some(scope) => self.responder.set(now, address, scope),
                 None => self.responder.withdraw(now, address.into()),
             }
+        }
+        if reannounce {
+            self.used.keys().for_each(|&index| self.responder.reannounce(now, index));
         }
         for snapshot in snapshots {
             let answer = Snapshot {

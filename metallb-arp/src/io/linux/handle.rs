@@ -44,6 +44,12 @@ impl Handle {
         });
     }
 
+    /// Announces every address again, as if each were new: for neighbors that may have listened to another
+    /// machine meanwhile. What was said by [`Handle::announce`] and [`Handle::withdraw`] before counts first.
+    pub fn reannounce(&self) {
+        self.shared.update(|state| state.reannounce = true);
+    }
+
     /// Stops the driver: nothing is answered any more, groups are left, the receiver ends.
     pub fn shutdown(&self) {
         self.shared.update(|state| state.shutdown = true);
@@ -153,6 +159,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// Changes the driver has not seen yet; `None` withdraws.
     pub(super) wanted: BTreeMap<Key, Option<Scope>>,
+    /// Everything shall be announced again.
+    pub(super) reannounce: bool,
     pub(super) snapshots: Vec<oneshot::Sender<Snapshot>>,
     pub(super) shutdown: bool,
     ended: bool,
