@@ -251,15 +251,12 @@ impl Model {
             let kept = self.may_keep(service, wish, address, &[]);
             let (changed, same_sharing) = changed.unwrap();
             let stays = !changed || self.may_join(service, wish, address, same_sharing);
-            match kept.filter(|_| stays) {
-                Some((pool, held)) => {
-                    self.note(service, Family::of(address), held.then_some(pool));
-                    has.push(address);
-                }
-                None => {
-                    self.note(service, Family::of(address), None);
-                    self.rest(service, address);
-                }
+            if let Some((pool, held)) = kept.filter(|_| stays) {
+                self.note(service, Family::of(address), held.then_some(pool));
+                has.push(address);
+            } else {
+                self.note(service, Family::of(address), None);
+                self.rest(service, address);
             }
         }
         self.services.remove(&service);
