@@ -91,6 +91,8 @@ pub(super) struct Connection {
     pub(super) counted: bool,
     /// Families whose routes cannot be read and are ignored.
     pub(super) disabled: Families,
+    /// Families whose End-of-RIB has come.
+    pub(super) ended: Families,
     /// Families the peer asked for again since the last look at the table.
     pub(super) refresh: Families,
 }
@@ -146,6 +148,7 @@ impl Connection {
             deferral_over: false,
             counted: false,
             disabled: Families::EMPTY,
+            ended: Families::EMPTY,
             refresh: Families::EMPTY,
         }
     }

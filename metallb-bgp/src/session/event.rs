@@ -42,7 +42,7 @@ pub enum Event {
         /// The routes.
         update: ReceivedUpdate,
     },
-    /// The peer has sent all it has for a family (RFC 4724 §2).
+    /// The peer has sent all it has for a family (RFC 4724 §2). Told once in a session.
     EndOfRib {
         /// Who sent it.
         peer: PeerKey,

@@ -39,7 +39,7 @@ impl Session {
         if let Some(family) = update.end_of_rib() {
             let usable = |family: &Family| context.families.contains(*family) && !disabled.contains(*family);
             if let Some(family) = family.family().filter(usable) {
-                self.events.push_back(Event::EndOfRib { peer: self.key.clone(), family });
+                self.end_of_rib(direction, family);
             }
             return Verdict::Taken;
         }
@@ -99,6 +99,15 @@ impl Session {
             let _ = write!(hex, "{octet:02x}");
         }
         self.events.push_back(Event::Malformed { peer: self.key.clone(), action, fault, message: hex });
+    }
+
+    /// Hands on a family's End-of-RIB, the first of the session: a peer can send any number.
+    fn end_of_rib(&mut self, direction: Direction, family: Family) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        if !connection.ended.contains(family) {
+            connection.ended = connection.ended.with(family);
+            self.events.push_back(Event::EndOfRib { peer: self.key.clone(), family });
+        }
     }
 
     /// Keeps track of what the peer has announced; returns the family of the prefix that is one too many.

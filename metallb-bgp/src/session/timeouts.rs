@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::connection::{Direction, Timers};
+use super::connection::{ConnectionId, Direction, Timers};
 use super::drive::Detail;
 use super::{CloseReason, Session};
 use crate::fsm::{self, State};
@@ -26,6 +26,18 @@ impl Session {
         }
         for direction in [Direction::Outgoing, Direction::Incoming] {
             self.connection_timeouts(now, direction);
+        }
+    }
+
+    /// What the peer sent on a connection waits unread because the user is behind, so it lives: a hold timer that is due
+    /// starts again. To be called before [`handle_timeout`](Self::handle_timeout).
+    pub fn handle_unread(&mut self, now: Instant, id: ConnectionId) {
+        let now = self.tick(now);
+        let Some(direction) = self.direction_of(id) else { return };
+        let Some(connection) = self.connection(direction) else { return };
+        let due = connection.timers.hold.is_some_and(|at| at <= now);
+        if due && connection.state >= State::OpenConfirm {
+            self.restart_hold(now, direction);
         }
     }
 

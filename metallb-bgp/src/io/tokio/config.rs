@@ -16,8 +16,10 @@ pub struct SpeakerConfig {
     /// BGP identifier for sessions that have neither one configured nor an IPv4 address. MetalLB
     /// takes a checksum of the node's name. Default 0.0.0.1.
     pub fallback_router_id: RouterId,
-    /// How many events may wait for their receiver. When they do, received routes are left in the
-    /// sockets. Default 1024.
+    /// How many events may wait for their receiver. When they do, the routes of peers that
+    /// [import](PeerConfig::import) are left in the sockets; sessions go on. That a peer ended
+    /// one is seen a second after its last octets came, or, where there is no room for them, with the next KEEPALIVE. Of other events the last of each kind and peer waits besides. A session that ends takes
+    /// its undelivered routes along. Default 1024.
     pub event_capacity: usize,
 }
 

@@ -268,7 +268,7 @@ impl Engine {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let sessions = self.peers.values().filter_map(|peer| peer.session.next_timeout());
+        let sessions = self.peers.values().filter_map(Peer::next_timeout);
         let sessions = sessions.map(Instant::from_std);
         let lingering = self.lingering.iter().map(|lingering| lingering.deadline);
         let Some(next) = sessions.chain(lingering).min() else { return false };
@@ -280,7 +280,7 @@ impl Engine {
         }
         let now = now();
         for peer in self.peers.values_mut() {
-            peer.session.handle_timeout(now);
+            peer.handle_timeout(cx, now);
         }
         true
     }

@@ -5,9 +5,11 @@ mod keys;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::engine::now;
@@ -15,7 +17,7 @@ use super::linger::Lingering;
 use super::outbox::Outbox;
 use super::socket;
 use crate::fsm::State;
-use crate::session::{ConnectionId, Effect, PeerConfig, PeerKey, Session, SocketError, SocketStep};
+use crate::session::{ConnectionId, Effect, Event, PeerConfig, PeerKey, Session, SocketError, SocketStep};
 use crate::table::AdvTable;
 
 type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -26,6 +28,8 @@ pub(super) struct Peer {
     /// The range it came from.
     pub(super) range: Option<PeerKey>,
     links: Vec<Link>,
+    /// While nothing is read because the user is behind: when to see whether the peer has ended the connection.
+    look: Option<Instant>,
 }
 
 /// What a peer works with.
@@ -54,7 +58,7 @@ struct Open {
 
 impl Peer {
     pub(super) const fn new(session: Session, range: Option<PeerKey>) -> Self {
-        Self { session, range, links: Vec::new() }
+        Self { session, range, links: Vec::new(), look: None }
     }
 
     /// Whether a peer of a range has gone.
@@ -63,7 +67,7 @@ impl Peer {
     }
 
     /// Takes a connection the peer opened, unless the session has a better one.
-    pub(super) fn accept(&mut self, stream: TcpStream, remote: SocketAddr, now: std::time::Instant) {
+    pub(super) fn accept(&mut self, stream: TcpStream, remote: SocketAddr, now: Instant) {
         let config = self.session.config();
         let wrong_local = |local: SocketAddr| config.local_address.is_some_and(|ip| ip != local.ip());
         if stream.local_addr().is_ok_and(wrong_local) {
@@ -100,6 +104,7 @@ impl Peer {
     /// One round: effects, sockets, events. Returns whether anything happened.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
         let mut progress = self.run_effects(work.table, work.lingering);
+        self.look = self.look.filter(|at| *at > now());
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             progress |= match &mut link.kind {
@@ -117,6 +122,34 @@ impl Peer {
         while let Some(event) = self.session.poll_event() {
             outbox.push(event);
         }
+    }
+
+    /// Hands on all but the routes of a session that is about to end.
+    fn drain_last_events(&mut self, outbox: &mut Outbox) {
+        while let Some(event) = self.session.poll_event() {
+            if !matches!(event, Event::Received { .. }) {
+                outbox.push(event);
+            }
+        }
+    }
+
+    /// When something is to be done though no socket is ready.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.session.next_timeout().into_iter().chain(self.look).min()
+    }
+
+    /// Does what is due. A peer whose octets wait in the socket is not silent.
+    pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if self.session.next_timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        for link in &self.links {
+            let LinkKind::Open(open) = &link.kind else { continue };
+            if open.has_unread(cx) {
+                self.session.handle_unread(now, link.id);
+            }
+        }
+        self.session.handle_timeout(now);
     }
 
     /// Does what the session asks for.
@@ -169,16 +202,19 @@ impl Peer {
         true
     }
 
-    /// Reads what there is, but not without end.
+    /// Reads what there is, but not without end, nor more routes while the user has not taken those before. They are of
+    /// no use any more when the peer has ended the connection; what it said last is.
     fn poll_read(&mut self, cx: &mut Context<'_>, index: usize, work: &mut Work<'_>) -> bool {
         let mut progress = false;
         for _ in 0..READS {
-            if self.session.config().import && work.outbox.is_full() {
-                break;
-            }
             let Some(link) = self.links.get(index) else { break };
             let LinkKind::Open(open) = &link.kind else { break };
             let id = link.id;
+            let behind = self.session.config().import && work.outbox.holds_routes(self.session.key());
+            if behind && !open.is_ended(cx) {
+                self.look = self.look.or_else(|| now().checked_add(LOOK));
+                break;
+            }
             let result = match open.stream.poll_read_ready(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => open.stream.try_read(work.buffer),
@@ -189,7 +225,11 @@ impl Peer {
                 Ok(count) => {
                     let data = work.buffer.get(..count).unwrap_or_default();
                     self.session.handle_data(now(), id, data);
-                    self.drain_events(work.outbox);
+                    if behind {
+                        self.drain_last_events(work.outbox);
+                    } else {
+                        self.drain_events(work.outbox);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => {
@@ -240,6 +280,22 @@ impl Peer {
     }
 }
 
+impl Open {
+    /// Whether the peer has ended the connection, or the connection has failed; there may be more to read.
+    fn is_ended(&self, cx: &mut Context<'_>) -> bool {
+        let ready = pin!(self.stream.ready(Interest::READABLE));
+        matches!(ready.poll(cx), Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+
+    /// Whether there is something to read.
+    fn has_unread(&self, cx: &mut Context<'_>) -> bool {
+        let mut first = [0];
+        matches!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut first)), Poll::Ready(Ok(1..)))
+    }
+}
+
+/// How often it is seen whether a peer that is not read has ended its connection.
+const LOOK: Duration = Duration::from_secs(1);
 /// Reads from one socket in one round.
 const READS: usize = 4;
 /// Writes to one socket in one round.

@@ -2,6 +2,9 @@
 #![cfg(feature = "tokio")]
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod bare;
+mod slow_user;
+#[path = "../support/mod.rs"]
 mod support;
 
 use metallb_bgp::fsm::State;
@@ -18,6 +21,7 @@ use metallb_bgp::wire::open::Open;
 use metallb_bgp::wire::refresh::{RefreshSubtype, RouteRefresh};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use bare::Bare;
 use support::{Routes, mk_peer, mk_speaker, prefix, snapshot_until, to};
 
 /// A collector that takes everybody from 127.0.0.0/8.
@@ -167,56 +171,6 @@ async fn too_many_prefixes_end_the_session_with_cease_1() {
     let refused = snapshot_until(&speaker, "router", "an error", |s| s.last_error.is_some()).await;
     let error = refused.last_error.unwrap().to_string();
     assert_eq!(error, "received Cease/Maximum Number of Prefixes Reached (6/1) 0x00010100000003");
-}
-
-/// A peer made of a bare socket: it answers OPEN and says KEEPALIVE as often as it is told to.
-struct Bare(tokio::net::TcpStream, Option<Open>);
-
-impl Bare {
-    /// Accepts the speaker's connection and brings the session up.
-    async fn establish(listener: &tokio::net::TcpListener, hold_time: u16) -> Self {
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut bare = Self(stream, None);
-        let hold_time = HoldTime::from_secs(hold_time).unwrap();
-        let capabilities = vec![Capability::Multiprotocol(Family::Ipv4Unicast.afi_safi())];
-        let open = Open::new(Asn::new(64512), hold_time, support::mk_id(9), capabilities);
-        let mut out = Vec::new();
-        open.encode(&mut out).unwrap();
-        keepalive::encode(&mut out);
-        bare.0.write_all(&out).await.unwrap();
-        let (kind, body) = bare.read().await;
-        assert_eq!(kind, MessageType::Open);
-        bare.1 = Some(Open::parse(&body).unwrap());
-        assert_eq!(bare.read().await.0, MessageType::Keepalive);
-        bare
-    }
-
-    /// The next message: its type and body.
-    async fn read(&mut self) -> (MessageType, Vec<u8>) {
-        let mut header = [0; 19];
-        self.0.read_exact(&mut header).await.unwrap();
-        let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
-        let mut body = vec![0; length - header.len()];
-        self.0.read_exact(&mut body).await.unwrap();
-        (MessageType::from_code(header[18]).unwrap(), body)
-    }
-
-    async fn write(&mut self, message: &[u8]) {
-        self.0.write_all(message).await.unwrap();
-    }
-
-    /// Reads on until a NOTIFICATION; then the connection must end.
-    async fn notification(mut self) -> Notification {
-        loop {
-            let (kind, body) = self.read().await;
-            if kind == MessageType::Notification {
-                let mut rest = Vec::new();
-                let end = self.0.read_to_end(&mut rest).await;
-                assert!(end.is_ok() && rest.is_empty(), "nothing after a NOTIFICATION");
-                return Notification::parse(&body);
-            }
-        }
-    }
 }
 
 /// A speaker that dials a bare socket.
