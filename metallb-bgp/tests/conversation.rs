@@ -277,7 +277,7 @@ fn a_restart_with_graceful_restart_agreed_on_is_silent() {
     let mut config = mk_config();
     config.graceful_restart = Some(GracefulRestart::default());
     let mut talk = Talk::established("router", config, &graceful(), &mut table);
-    talk.session.stop(talk.now, &StopReason::Restart, &mut table);
+    talk.session.stop(talk.now, &StopReason::Restart(String::new()), &mut table);
     assert_eq!(
         talk.last_words(&mut table).into_iter().filter(|(kind, _)| *kind != MessageType::Keepalive).count(),
         0
@@ -292,7 +292,7 @@ fn a_restart_without_graceful_restart_is_a_shutdown() {
         let mut config = mk_config();
         config.graceful_restart = ours;
         let mut talk = Talk::established("router", config, &theirs, &mut table);
-        talk.session.stop(talk.now, &StopReason::Restart, &mut table);
+        talk.session.stop(talk.now, &StopReason::Restart(String::new()), &mut table);
         let words = talk.last_words(&mut table);
         let last = notification(words.last().unwrap());
         assert_eq!((last.code, last.subcode), (6, 2), "{ours:?}");

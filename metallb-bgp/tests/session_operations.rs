@@ -283,7 +283,7 @@ fn reason(n: u8) -> StopReason {
         3 => StopReason::ConfigChanged,
         4 => StopReason::OutOfResources,
         5 => StopReason::BfdDown,
-        _ => StopReason::Restart,
+        _ => StopReason::Restart(String::new()),
     }
 }
 

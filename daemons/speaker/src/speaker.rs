@@ -304,11 +304,10 @@ impl Speaker {
         }
         let drivers = self.announcer.drivers();
         drivers.layer2.shutdown();
-        let how = if self.keeps_routes().await {
-            Shutdown::Graceful
-        } else {
-            Shutdown::Cease { text: format!("speaker on {} stops", self.node) }
-        };
+        let text = format!("speaker on {} stops", self.node);
+        // Of the peers that do graceful restart; the others lose the routes either way.
+        let how =
+            if self.keeps_routes().await { Shutdown::Graceful { text } } else { Shutdown::Cease { text } };
         let close = tokio::time::timeout(CLOSE_LIMIT, drivers.bgp.shutdown(how));
         let flush = tokio::time::timeout(FLUSH_LIMIT, drivers.writer.idle());
         let (closed, flushed) = tokio::join!(close, flush);

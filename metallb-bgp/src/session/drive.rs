@@ -302,10 +302,12 @@ impl Session {
         let negotiated = connection.negotiated.as_ref();
         let peer = negotiated.and_then(|n| n.graceful_restart.as_ref());
         let agreed = peer.is_some() && self.config.graceful_restart.is_some();
-        if *reason == StopReason::Restart && agreed && connection.state == State::Established {
+        let restart = matches!(reason, StopReason::Restart(_));
+        if restart && agreed {
             self.fire(now, direction, fsm::Event::TcpFails, Detail::because(CloseReason::Stopped));
             return;
         }
+        let forget = forget || restart;
         let hard = forget && agreed && peer.is_some_and(|peer| peer.notification);
         if forget && connection.state == State::Established {
             self.withdraw_all(direction, table);

@@ -116,7 +116,7 @@ fn frr_keeps_routes_through_a_graceful_shutdown_and_drops_them_at_a_final_one() 
             speaker.set_peer("router".into(), peer);
             eventually("the route", async || frr.route(ROUTE)["valid"].as_bool()).await;
             let text = "drained".to_owned();
-            let how = if graceful { Shutdown::Graceful } else { Shutdown::Cease { text } };
+            let how = if graceful { Shutdown::Graceful { text } } else { Shutdown::Cease { text } };
             speaker.shutdown(how).await;
             let down = async || (frr.neighbour("192.0.2.2")["bgpState"] != "Established").then_some(());
             eventually("the session is over", down).await;

@@ -16,10 +16,19 @@ pub(crate) struct Bare(pub(crate) tokio::net::TcpStream, pub(crate) Option<Open>
 impl Bare {
     /// Accepts the speaker's connection and brings the session up.
     pub(crate) async fn establish(listener: &tokio::net::TcpListener, hold_time: u16) -> Self {
-        let (stream, _) = listener.accept().await.unwrap();
+        Self::establish_with(listener.accept().await.unwrap().0, hold_time, Vec::new()).await
+    }
+
+    /// Brings the session up, with these capabilities besides IPv4.
+    pub(crate) async fn establish_with(
+        stream: tokio::net::TcpStream,
+        hold_time: u16,
+        others: Vec<Capability>,
+    ) -> Self {
         let mut bare = Self(stream, None);
         let hold_time = HoldTime::from_secs(hold_time).unwrap();
-        let capabilities = vec![Capability::Multiprotocol(Family::Ipv4Unicast.afi_safi())];
+        let mut capabilities = vec![Capability::Multiprotocol(Family::Ipv4Unicast.afi_safi())];
+        capabilities.extend(others);
         let open = Open::new(Asn::new(64512), hold_time, mk_id(9), capabilities);
         let mut out = Vec::new();
         open.encode(&mut out).unwrap();

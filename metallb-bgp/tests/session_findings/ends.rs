@@ -5,8 +5,11 @@ use std::time::Duration;
 use metallb_bgp::fsm::State;
 use metallb_bgp::session::{CloseReason, PeerConfig, StopReason};
 use metallb_bgp::table::RouteAttributes;
+use metallb_bgp::wire::notification::Notification;
 
-use crate::support::{Bench, graceful, kinds, mk_config, mk_keepalive, with_graceful_restart};
+use crate::support::{
+    Bench, graceful, kinds, mk_config, mk_keepalive, mk_notification, with_graceful_restart,
+};
 
 /// The last words of a session with graceful restart and one route that ends so: kinds of messages, and the code and
 /// subcodes of the NOTIFICATION.
@@ -60,15 +63,15 @@ fn a_peer_that_sees_the_session_again_keeps_the_routes() {
 // req: G4
 #[test]
 fn a_restart_says_nothing_where_graceful_restart_was_agreed_on() {
-    assert_eq!(last_words(|bench| bench.stop(&StopReason::Restart)), (Vec::new(), Vec::new()));
+    assert_eq!(last_words(|bench| bench.stop(&StopReason::Restart(String::new()))), (Vec::new(), Vec::new()));
 }
 
 // req: !G4
 #[test]
 fn a_restart_is_a_shutdown_where_it_was_not() {
     let (mut bench, _) = Bench::established(mk_config(), 90, Vec::new());
-    bench.stop(&StopReason::Restart);
-    assert_eq!(kinds(&bench.closed[0].1), [3]);
+    bench.stop(&StopReason::Restart("upgrade".to_owned()));
+    assert_eq!(bench.closed[0].1, mk_notification(&Notification::cease_with_text(2, "upgrade")));
 }
 
 // req: F8

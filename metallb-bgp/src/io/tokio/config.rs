@@ -53,12 +53,15 @@ impl ListenRange {
 /// How a speaker ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// For a restart of this program: where graceful restart was agreed on, the TCP connection
-    /// closes without a NOTIFICATION, and the peer keeps the routes until the session is back or
-    /// the restart time is over (RFC 4724 §4.2); other peers get Cease 6/2.
-    Graceful,
+    /// For a restart of this program. Each peer as it was agreed with it: with graceful restart the TCP connection
+    /// closes without a NOTIFICATION, and the peer keeps the routes until the session is back or the restart time is over
+    /// (RFC 4724 §4.2); without, as for [`Cease`](Self::Cease).
+    Graceful {
+        /// Why, for the operators of peers without graceful restart; may be empty.
+        text: String,
+    },
     /// For good: everything is withdrawn, then Cease 6/2 with this text (RFC 9003; cut at 255
-    /// octets).
+    /// octets), inside a Hard Reset where the peer would otherwise keep the routes (RFC 8538).
     Cease {
         /// Why, for the operator of the peer; may be empty.
         text: String,

@@ -98,7 +98,7 @@ impl Engine {
             match self.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.handle_command(command),
                 // The last handle is gone: as if this program ended, so that peers may keep the routes.
-                Poll::Ready(None) => self.stop(&StopReason::Restart),
+                Poll::Ready(None) => self.stop(&StopReason::Restart(String::new())),
                 Poll::Pending => break,
             }
             progress = true;
@@ -130,7 +130,7 @@ impl Engine {
             Command::Shutdown(how, reply) => {
                 self.waiting_for_stop.push(reply);
                 match how {
-                    Shutdown::Graceful => self.stop(&StopReason::Restart),
+                    Shutdown::Graceful { text } => self.stop(&StopReason::Restart(text)),
                     Shutdown::Cease { text } => self.stop(&StopReason::Shutdown(text)),
                 }
             }
