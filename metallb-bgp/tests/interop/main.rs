@@ -20,6 +20,7 @@ mod long_lived;
 mod matrix;
 mod operations;
 mod policy;
+mod ranges;
 mod routers;
 mod security;
 #[path = "../support/mod.rs"]

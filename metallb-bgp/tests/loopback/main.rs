@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod bare;
+mod ranges;
 mod restart;
 mod slow_user;
 #[path = "../support/mod.rs"]

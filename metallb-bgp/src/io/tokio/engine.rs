@@ -1,13 +1,13 @@
 //! The task that owns everything.
 
+mod accept;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ipnetwork::IpNetwork;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -20,9 +20,6 @@ use super::peer::{Peer, Work};
 use super::{ListenRange, Shutdown, SpeakerConfig};
 use crate::session::{Authentication, PeerConfig, PeerKey, Session, StopReason};
 use crate::table::AdvTable;
-use crate::wire::header::MessageLimit;
-use crate::wire::iana;
-use crate::wire::notification::Notification;
 
 /// Sessions, table and sockets of one speaker.
 pub(super) struct Engine {
@@ -138,6 +135,9 @@ impl Engine {
     }
 
     fn set_peer(&mut self, key: PeerKey, config: PeerConfig) {
+        if self.peers.get(&key).is_some_and(|peer| peer.range.is_some()) {
+            self.remove_peer(&key, &StopReason::ConfigChanged);
+        }
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.apply_socket_options(&config);
         }
@@ -148,9 +148,14 @@ impl Engine {
             peer.reconfigure(now(), config, &mut self.table);
             return;
         }
+        self.start_peer(key, config, None);
+    }
+
+    /// Starts a session, of a name that no other has.
+    fn start_peer(&mut self, key: PeerKey, config: PeerConfig, range: Option<PeerKey>) {
         let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
         session.start(now());
-        self.peers.insert(key, Peer::new(session, None));
+        self.peers.insert(key, Peer::new(session, range));
     }
 
     /// Has the listeners demand keys; returns whether they do. Where they cannot, connections are refused.
@@ -175,96 +180,6 @@ impl Engine {
     fn finish(&mut self, mut peer: Peer) {
         peer.run_effects(&mut self.table, &mut self.lingering);
         peer.drain_events(&mut self.outbox);
-    }
-
-    fn set_range(&mut self, name: PeerKey, range: ListenRange) {
-        let owner = Owner::Range(name.clone());
-        if self.demand(&owner, range.prefix, &range.template.authentication) {
-            self.accept_waiting();
-        }
-        if self.listeners.refusal(&owner).is_some() {
-            // Without the keys nobody is let in, and those inside came by other ones.
-            self.remove_range(&name);
-            return;
-        }
-        for peer in self.peers.values_mut().filter(|peer| peer.range.as_ref() == Some(&name)) {
-            let config = dynamic_config(&range, peer.session.config().remote);
-            peer.apply_socket_options(&config);
-            peer.reconfigure(now(), config, &mut self.table);
-        }
-        self.ranges.insert(name, range);
-    }
-
-    fn remove_range(&mut self, name: &PeerKey) {
-        self.ranges.remove(name);
-        self.listeners.release(&Owner::Range(name.clone()));
-        let of_range = self.peers.iter().filter(|(_, peer)| peer.range.as_ref() == Some(name));
-        let keys: Vec<PeerKey> = of_range.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.remove_peer(&key, &StopReason::Deconfigured);
-        }
-    }
-
-    fn poll_listeners(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        while let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) {
-            progress = true;
-            self.accept(stream, remote);
-        }
-        progress
-    }
-
-    /// Takes what waits to be accepted. After a change of keys, that came with other ones: it belongs to the session
-    /// as it was, if to any.
-    fn accept_waiting(&mut self) {
-        for (stream, remote) in self.listeners.waiting() {
-            self.accept(stream, remote);
-        }
-    }
-
-    /// Hands a connection to its peer, unless there is none or it cannot be authenticated.
-    fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
-        match self.peer_for(remote) {
-            Ok(key) => {
-                let Some(peer) = self.peers.get_mut(&key) else { return };
-                match self.listeners.refusal(&Owner::Peer(key)) {
-                    Some(error) => peer.refuse(now(), error),
-                    None => peer.accept(stream, remote, now()),
-                }
-            }
-            Err(Refusal::Stranger) => {
-                tracing::debug!(%remote, "connection from an address without a peer refused");
-            }
-            Err(Refusal::Full) if self.lingering.len() >= MAX_REFUSED => {}
-            Err(Refusal::Full) => {
-                tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
-                let mut last = Vec::new();
-                Notification::cease(iana::CEASE_CONNECTION_REJECTED)
-                    .encode(MessageLimit::Standard, &mut last);
-                self.lingering.push(Lingering::new(stream, last));
-            }
-        }
-    }
-
-    /// The peer a connection from `remote` belongs to: a configured one, else one of a range.
-    fn peer_for(&mut self, remote: SocketAddr) -> Result<PeerKey, Refusal> {
-        let of_address = |peer: &Peer| same_host(peer.session.config().remote, remote);
-        if let Some((key, _)) = self.peers.iter().find(|(_, peer)| of_address(peer)) {
-            return Ok(key.clone());
-        }
-        let ip = remote.ip().to_canonical();
-        let ranges = self.ranges.iter().filter(|(_, range)| range.prefix.contains(ip));
-        let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix()).ok_or(Refusal::Stranger)?;
-        let members = self.peers.values().filter(|peer| peer.range.as_ref() == Some(name)).count();
-        if members >= range.limit {
-            return Err(Refusal::Full);
-        }
-        let key = PeerKey::new(format!("{name}/{ip}"));
-        let config = dynamic_config(range, remote);
-        let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
-        session.start(now());
-        self.peers.insert(key.clone(), Peer::new(session, Some(name.clone())));
-        Ok(key)
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
@@ -320,33 +235,6 @@ impl Engine {
     }
 }
 
-/// Why a connection is not taken.
-enum Refusal {
-    /// Nobody expects it.
-    Stranger,
-    /// Its range has as many peers as it may.
-    Full,
-}
-
-/// The configuration of a peer that came from a range.
-fn dynamic_config(range: &ListenRange, remote: SocketAddr) -> PeerConfig {
-    let mut config = range.template.clone();
-    config.remote = remote;
-    config.passive = true;
-    config
-}
-
-/// Whether both name the same host; interfaces of link-local addresses count if both are known.
-fn same_host(configured: SocketAddr, remote: SocketAddr) -> bool {
-    let scope = |address: SocketAddr| match address {
-        SocketAddr::V6(v6) => v6.scope_id(),
-        SocketAddr::V4(_) => 0,
-    };
-    let (a, b) = (scope(configured), scope(remote));
-    let same: fn(IpAddr, IpAddr) -> bool = |a, b| a.to_canonical() == b.to_canonical();
-    same(configured.ip(), remote.ip()) && (a == b || a == 0 || b == 0)
-}
-
 /// The one place where the driver looks at the clock.
 pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
@@ -354,7 +242,5 @@ pub(super) fn now() -> std::time::Instant {
 
 /// Rounds over all sockets before other tasks get their turn.
 const MAX_ROUNDS: usize = 32;
-/// Connections that are refused with a word at the same time; others are just closed.
-const MAX_REFUSED: usize = 64;
 /// Octets read from a socket at a time.
 const READ_SIZE: usize = 1 << 16;

@@ -1,0 +1,158 @@
+//! Connections that peers open, and ranges of peers that are known by where they come from.
+
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use super::super::ListenRange;
+use super::super::demand::Owner;
+use super::super::linger::Lingering;
+use super::super::peer::Peer;
+use super::{Engine, now};
+use crate::session::{PeerConfig, PeerKey, StopReason};
+use crate::wire::header::MessageLimit;
+use crate::wire::iana;
+use crate::wire::notification::Notification;
+
+impl Engine {
+    pub(super) fn set_range(&mut self, name: PeerKey, range: ListenRange) {
+        let owner = Owner::Range(name.clone());
+        if self.demand(&owner, range.prefix, &range.template.authentication) {
+            self.accept_waiting();
+        }
+        if self.listeners.refusal(&owner).is_some() {
+            // Without the keys nobody is let in, and those inside came by other ones.
+            self.remove_range(&name);
+            return;
+        }
+        for peer in self.peers.values_mut().filter(|peer| peer.range.as_ref() == Some(&name)) {
+            let config = dynamic_config(&range, peer.session.config().remote);
+            peer.apply_socket_options(&config);
+            peer.reconfigure(now(), config, &mut self.table);
+        }
+        self.ranges.insert(name, range);
+    }
+
+    pub(super) fn remove_range(&mut self, name: &PeerKey) {
+        self.ranges.remove(name);
+        self.listeners.release(&Owner::Range(name.clone()));
+        let of_range = self.peers.iter().filter(|(_, peer)| peer.range.as_ref() == Some(name));
+        let keys: Vec<PeerKey> = of_range.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.remove_peer(&key, &StopReason::Deconfigured);
+        }
+    }
+
+    pub(super) fn poll_listeners(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) {
+            progress = true;
+            self.accept(stream, remote);
+        }
+        progress
+    }
+
+    /// Takes what waits to be accepted. After a change of keys, that came with other ones: it belongs to the session
+    /// as it was, if to any.
+    pub(super) fn accept_waiting(&mut self) {
+        for (stream, remote) in self.listeners.waiting() {
+            self.accept(stream, remote);
+        }
+    }
+
+    /// Hands a connection to its peer, unless there is none or it cannot be authenticated.
+    fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
+        match self.peer_for(remote) {
+            Ok(key) => {
+                let Some(peer) = self.peers.get_mut(&key) else { return };
+                match self.listeners.refusal(&Owner::Peer(key)) {
+                    Some(error) => peer.refuse(now(), error),
+                    None => peer.accept(stream, remote, now()),
+                }
+            }
+            Err(Refusal::Stranger) => {
+                tracing::debug!(%remote, "connection from an address without a peer refused");
+            }
+            Err(Refusal::Taken(peer)) => {
+                tracing::warn!(%remote, %peer, "a peer of another address has this name, connection refused");
+            }
+            Err(Refusal::Full) if self.lingering.len() >= MAX_REFUSED => {}
+            Err(Refusal::Full) => {
+                tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
+                let mut last = Vec::new();
+                Notification::cease(iana::CEASE_CONNECTION_REJECTED)
+                    .encode(MessageLimit::Standard, &mut last);
+                self.lingering.push(Lingering::new(stream, last));
+            }
+        }
+    }
+
+    /// The peer a connection from `remote` belongs to: a configured one, else one of a range.
+    fn peer_for(&mut self, remote: SocketAddr) -> Result<PeerKey, Refusal> {
+        let of_address = |(_, peer): &(&PeerKey, &Peer)| same_host(peer.session.config().remote, remote);
+        let all = self.peers.iter().filter(of_address);
+        if let Some((key, _)) = all.min_by_key(|(_, peer)| peer.range.is_some()) {
+            return Ok(key.clone());
+        }
+        let ip = remote.ip().to_canonical();
+        let ranges = self.ranges.iter().filter(|(_, range)| range.prefix.contains(ip));
+        let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix()).ok_or(Refusal::Stranger)?;
+        let members = self.peers.values().filter(|peer| peer.range.as_ref() == Some(name)).count();
+        if members >= range.limit {
+            return Err(Refusal::Full);
+        }
+        let key = dynamic_key(name, remote);
+        if self.peers.contains_key(&key) {
+            return Err(Refusal::Taken(key));
+        }
+        let (name, config) = (name.clone(), dynamic_config(range, remote));
+        self.start_peer(key.clone(), config, Some(name));
+        Ok(key)
+    }
+}
+
+/// Why a connection is not taken.
+enum Refusal {
+    /// Nobody expects it.
+    Stranger,
+    /// Its range has as many peers as it may.
+    Full,
+    /// A peer that is configured at another address has the name this one would get.
+    Taken(PeerKey),
+}
+
+/// The configuration of a peer that came from a range.
+fn dynamic_config(range: &ListenRange, remote: SocketAddr) -> PeerConfig {
+    let mut config = range.template.clone();
+    config.remote = remote;
+    config.passive = true;
+    config
+}
+
+/// The name of a peer that came from a range: the same link-local address is another host on another interface.
+fn dynamic_key(range: &PeerKey, remote: SocketAddr) -> PeerKey {
+    let ip = remote.ip().to_canonical();
+    match scope(remote) {
+        0 => PeerKey::new(format!("{range}/{ip}")),
+        scope => PeerKey::new(format!("{range}/{ip}%{scope}")),
+    }
+}
+
+/// Whether both name the same host; interfaces of link-local addresses count if both are known.
+fn same_host(configured: SocketAddr, remote: SocketAddr) -> bool {
+    let (a, b) = (scope(configured), scope(remote));
+    let same: fn(IpAddr, IpAddr) -> bool = |a, b| a.to_canonical() == b.to_canonical();
+    same(configured.ip(), remote.ip()) && (a == b || a == 0 || b == 0)
+}
+
+/// The interface of an address, if it has one.
+const fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    }
+}
+
+/// Connections that are refused with a word at the same time; others are just closed.
+const MAX_REFUSED: usize = 64;
