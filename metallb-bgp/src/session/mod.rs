@@ -160,6 +160,18 @@ impl Session {
         }
     }
 
+    /// The same session in a program that did not just start, or whose peer has had an End-of-RIB from it: the R bit is
+    /// not said (RFC 4724 §4.2). To be called before [`start`](Self::start).
+    #[must_use]
+    pub fn without_restart(self) -> Self {
+        Self { restarting: false, ..self }
+    }
+
+    /// Whether the R bit is said: no End-of-RIB has been sent yet.
+    pub const fn is_restarting(&self) -> bool {
+        self.restarting
+    }
+
     /// Starts the session (ManualStart). A session that is started already goes on; one that waits after a failure
     /// tries again at once.
     pub fn start(&mut self, now: Instant) {

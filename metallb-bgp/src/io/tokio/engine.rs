@@ -17,6 +17,7 @@ use super::linger::Lingering;
 use super::listener::Listeners;
 use super::outbox::Outbox;
 use super::peer::{Peer, Work};
+use super::restart::Restart;
 use super::{ListenRange, Shutdown, SpeakerConfig};
 use crate::session::{Authentication, PeerConfig, PeerKey, Session, StopReason};
 use crate::table::AdvTable;
@@ -30,6 +31,7 @@ pub(super) struct Engine {
     peers: BTreeMap<PeerKey, Peer>,
     ranges: BTreeMap<PeerKey, ListenRange>,
     listeners: Listeners,
+    restart: Restart,
     lingering: Vec<Lingering>,
     timer: Pin<Box<Sleep>>,
     buffer: Box<[u8]>,
@@ -52,6 +54,7 @@ impl Engine {
             peers: BTreeMap::new(),
             ranges: BTreeMap::new(),
             listeners,
+            restart: Restart::new(now()),
             lingering: Vec::new(),
             timer: Box::pin(sleep_until(Instant::now())),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
@@ -153,8 +156,11 @@ impl Engine {
 
     /// Starts a session, of a name that no other has.
     fn start_peer(&mut self, key: PeerKey, config: PeerConfig, range: Option<PeerKey>) {
-        let mut session = Session::new(key.clone(), config, self.config.fallback_router_id);
-        session.start(now());
+        let now = now();
+        let said = self.restart.is_said(&key, &config, now);
+        let session = Session::new(key.clone(), config, self.config.fallback_router_id);
+        let mut session = if said { session } else { session.without_restart() };
+        session.start(now);
         self.peers.insert(key, Peer::new(session, range));
     }
 
@@ -178,6 +184,7 @@ impl Engine {
 
     /// Lets go of a peer: its connections linger, its events are delivered.
     fn finish(&mut self, mut peer: Peer) {
+        self.restart.note(&peer.session, now());
         peer.run_effects(&mut self.table, &mut self.lingering);
         peer.drain_events(&mut self.outbox);
     }

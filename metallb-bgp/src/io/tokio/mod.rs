@@ -13,6 +13,7 @@ mod linger;
 mod listener;
 mod outbox;
 mod peer;
+mod restart;
 mod socket;
 #[expect(unsafe_code, reason = "socket options that no safe crate has")]
 mod sys;
