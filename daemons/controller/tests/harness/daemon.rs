@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, TcpListener};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,23 @@ pub(crate) struct Daemon {
     pub(crate) debug: u16,
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, and that nobody else gets: below those that the system gives to connections, and
+/// handed out once only.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap().port()
+    static HANDED_OUT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap();
+    loop {
+        let next = own.wrapping_add(HANDED_OUT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let port = FIRST_PORT + next;
+        if TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
 }
+
+/// The first port that tests use, and how many there are: up to where Linux begins with ports of its own choice.
+const FIRST_PORT: u16 = 12_768;
+const PORTS: u16 = 20_000;
 
 impl Daemon {
     /// Starts a program with a kubeconfig for the cluster, ports of its own and these arguments.
