@@ -17,8 +17,11 @@ use super::linger::Lingering;
 use super::listener::Listeners;
 use super::outbox::Outbox;
 use super::peer::{Peer, Work};
+use super::peers::{Member, Peers};
 use super::restart::Restart;
+use super::schedule::{Schedule, Seat, Token};
 use super::{ListenRange, Shutdown, SpeakerConfig};
+use crate::fsm::State;
 use crate::session::{Authentication, PeerConfig, PeerKey, Session, StopReason};
 use crate::table::AdvTable;
 
@@ -28,11 +31,16 @@ pub(super) struct Engine {
     commands: mpsc::UnboundedReceiver<Command>,
     outbox: Outbox,
     table: AdvTable,
-    peers: BTreeMap<PeerKey, Peer>,
+    /// Established sessions have not looked at the table since it changed.
+    table_changed: bool,
+    schedule: Schedule,
+    peers: Peers,
     ranges: BTreeMap<PeerKey, ListenRange>,
     listeners: Listeners,
     restart: Restart,
-    lingering: Vec<Lingering>,
+    /// Connections that sessions have just closed.
+    closing: Vec<Lingering>,
+    lingering: BTreeMap<Token, (Lingering, Seat)>,
     timer: Pin<Box<Sleep>>,
     buffer: Box<[u8]>,
     stopping: bool,
@@ -51,11 +59,14 @@ impl Engine {
             commands,
             outbox,
             table: AdvTable::new(),
-            peers: BTreeMap::new(),
+            table_changed: false,
+            schedule: Schedule::new(),
+            peers: Peers::default(),
             ranges: BTreeMap::new(),
             listeners,
             restart: Restart::new(now()),
-            lingering: Vec::new(),
+            closing: Vec::new(),
+            lingering: BTreeMap::new(),
             timer: Box::pin(sleep_until(Instant::now())),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             stopping: false,
@@ -76,10 +87,13 @@ impl Engine {
         for _ in 0..MAX_ROUNDS {
             let mut progress = self.poll_commands(cx);
             progress |= self.poll_listeners(cx);
+            progress |= self.write_changes();
+            progress |= self.poll_outbox(cx);
+            progress |= self.poll_ready(cx);
+            progress |= self.poll_outbox(cx);
+            // Last, when every deadline is known.
             progress |= self.poll_timer(cx);
-            progress |= self.poll_peers(cx);
-            self.lingering.retain_mut(|lingering| lingering.poll(cx, Instant::now()).is_pending());
-            if self.stopping && self.lingering.is_empty() {
+            if self.stopping && self.lingering.is_empty() && self.closing.is_empty() {
                 self.outbox.close();
                 return Poll::Ready(());
             }
@@ -108,22 +122,25 @@ impl Engine {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::SetPeer(key, config) => self.set_peer(key, *config),
+            Command::SetPeer(key, config) => self.set_peer(&key, *config),
             Command::RemovePeer(key, reason) => self.remove_peer(&key, &reason),
             Command::ResetPeer(key, text) => {
-                if let Some(peer) = self.peers.get_mut(&key) {
+                if let Some(peer) = self.peers.get_mut(&key, &mut self.schedule) {
                     peer.session.stop(now(), &StopReason::Reset(text), &mut self.table);
                 }
             }
             Command::SetRange(name, range) => self.set_range(name, *range),
             Command::RemoveRange(name) => self.remove_range(&name),
             Command::SetPrefix(prefix, routes) => {
-                self.table.set(prefix, &routes);
+                self.table_changed |= self.table.set(prefix, &routes);
             }
-            Command::TableComplete => self.table.complete(),
+            Command::TableComplete => {
+                self.table.complete();
+                self.table_changed = true;
+            }
             Command::Snapshot(reply) => {
-                let sessions = self.peers.values();
-                let snapshots = sessions.map(|peer| peer.session.snapshot(&self.table)).collect();
+                let sessions = self.peers.iter();
+                let snapshots = sessions.map(|(_, peer)| peer.session.snapshot(&self.table)).collect();
                 // Whoever asked may have given up.
                 let _ = reply.send(snapshots);
             }
@@ -137,17 +154,17 @@ impl Engine {
         }
     }
 
-    fn set_peer(&mut self, key: PeerKey, config: PeerConfig) {
-        if self.peers.get(&key).is_some_and(|peer| peer.range.is_some()) {
-            self.remove_peer(&key, &StopReason::ConfigChanged);
+    fn set_peer(&mut self, key: &PeerKey, config: PeerConfig) {
+        if self.peers.get(key).is_some_and(|peer| peer.range.is_some()) {
+            self.remove_peer(key, &StopReason::ConfigChanged);
         }
-        if let Some(peer) = self.peers.get_mut(&key) {
+        if let Some(peer) = self.peers.get_mut(key, &mut self.schedule) {
             peer.apply_socket_options(&config);
         }
         if self.demand(&Owner::Peer(key.clone()), config.remote.ip().into(), &config.authentication) {
             self.accept_waiting();
         }
-        if let Some(peer) = self.peers.get_mut(&key) {
+        if let Some(peer) = self.peers.get_mut(key, &mut self.schedule) {
             peer.reconfigure(now(), config, &mut self.table);
             return;
         }
@@ -155,13 +172,13 @@ impl Engine {
     }
 
     /// Starts a session, of a name that no other has.
-    fn start_peer(&mut self, key: PeerKey, config: PeerConfig, range: Option<PeerKey>) {
+    fn start_peer(&mut self, key: &PeerKey, config: PeerConfig, range: Option<PeerKey>) {
         let now = now();
-        let said = self.restart.is_said(&key, &config, now);
+        let said = self.restart.is_said(key, &config, now);
         let session = Session::new(key.clone(), config, self.config.fallback_router_id);
         let mut session = if said { session } else { session.without_restart() };
         session.start(now);
-        self.peers.insert(key, Peer::new(session, range));
+        self.peers.insert(Peer::new(session, range), &mut self.schedule);
     }
 
     /// Has the listeners demand keys; returns whether they do. Where they cannot, connections are refused.
@@ -174,7 +191,7 @@ impl Engine {
     }
 
     fn remove_peer(&mut self, key: &PeerKey, reason: &StopReason) {
-        let Some(mut peer) = self.peers.remove(key) else { return };
+        let Some(mut peer) = self.peers.remove(key, &mut self.schedule) else { return };
         if peer.range.is_none() {
             self.listeners.release(&Owner::Peer(key.clone()));
         }
@@ -185,15 +202,93 @@ impl Engine {
     /// Lets go of a peer: its connections linger, its events are delivered.
     fn finish(&mut self, mut peer: Peer) {
         self.restart.note(&peer.session, now());
-        peer.run_effects(&mut self.table, &mut self.lingering);
+        peer.run_effects(&mut self.table, &mut self.closing);
         peer.drain_events(&mut self.outbox);
     }
 
+    /// Has established sessions send what is new in the table.
+    fn write_changes(&mut self) -> bool {
+        if !std::mem::take(&mut self.table_changed) {
+            return false;
+        }
+        let mut progress = false;
+        let established = |member: &&mut Member| member.peer.session.state() == State::Established;
+        for Member { peer, seat } in self.peers.members().filter(established) {
+            let mut work = Work {
+                table: &mut self.table,
+                lingering: &mut self.closing,
+                outbox: &mut self.outbox,
+                buffer: &mut self.buffer,
+            };
+            if peer.write(&mut seat.context(), &mut work) {
+                self.schedule.mark(seat);
+                progress = true;
+            }
+        }
+        progress
+    }
+
+    /// Delivers events; peers whose routes were waiting are read again.
+    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = self.outbox.poll(cx);
+        while let Some(key) = self.outbox.next_released() {
+            progress |= self.peers.get_mut(&key, &mut self.schedule).is_some();
+        }
+        progress
+    }
+
+    /// Looks at those who have something to do.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        for _ in 0..self.schedule.take_woken(cx) {
+            let Some(token) = self.schedule.next() else { break };
+            progress |= self.poll_peer(token);
+            self.poll_lingering(token);
+        }
+        for lingering in self.closing.drain(..) {
+            let mut seat = self.schedule.seat();
+            self.schedule.set_deadline(&mut seat, Some(lingering.deadline.into_std()));
+            self.lingering.insert(seat.token(), (lingering, seat));
+            progress = true;
+        }
+        progress
+    }
+
+    fn poll_peer(&mut self, token: Token) -> bool {
+        let Some(Member { peer, seat }) = self.peers.member(token) else { return false };
+        seat.begin();
+        let mut work = Work {
+            table: &mut self.table,
+            lingering: &mut self.closing,
+            outbox: &mut self.outbox,
+            buffer: &mut self.buffer,
+        };
+        let progress = peer.poll(&mut seat.context(), &mut work);
+        self.schedule.set_deadline(seat, peer.next_timeout());
+        if peer.is_over() {
+            let key = peer.session.key().clone();
+            if let Some(peer) = self.peers.remove(&key, &mut self.schedule) {
+                self.finish(peer);
+            }
+            return true;
+        }
+        if progress {
+            self.schedule.mark(seat);
+        }
+        progress
+    }
+
+    fn poll_lingering(&mut self, token: Token) {
+        let Some((lingering, seat)) = self.lingering.get_mut(&token) else { return };
+        seat.begin();
+        if lingering.poll(&mut seat.context(), Instant::now()).is_ready() {
+            self.schedule.set_deadline(seat, None);
+            self.lingering.remove(&token);
+        }
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let sessions = self.peers.values().filter_map(Peer::next_timeout);
-        let sessions = sessions.map(Instant::from_std);
-        let lingering = self.lingering.iter().map(|lingering| lingering.deadline);
-        let Some(next) = sessions.chain(lingering).min() else { return false };
+        let Some(next) = self.schedule.next_deadline().map(Instant::from_std) else { return false };
         if self.timer.deadline() != next {
             self.timer.as_mut().reset(next);
         }
@@ -201,41 +296,23 @@ impl Engine {
             return false;
         }
         let now = now();
-        for peer in self.peers.values_mut() {
-            peer.handle_timeout(cx, now);
+        while let Some(token) = self.schedule.due(now) {
+            if let Some(Member { peer, seat }) = self.peers.member(token) {
+                self.schedule.set_deadline(seat, None);
+                peer.handle_timeout(&mut seat.context(), now);
+                self.schedule.mark(seat);
+            } else if let Some((_, seat)) = self.lingering.get_mut(&token) {
+                self.schedule.set_deadline(seat, None);
+                self.schedule.mark(seat);
+            }
         }
         true
-    }
-
-    fn poll_peers(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = self.outbox.poll(cx);
-        let mut over = Vec::new();
-        for (key, peer) in &mut self.peers {
-            let mut work = Work {
-                table: &mut self.table,
-                lingering: &mut self.lingering,
-                outbox: &mut self.outbox,
-                buffer: &mut self.buffer,
-            };
-            progress |= peer.poll(cx, &mut work);
-            if peer.is_over() {
-                over.push(key.clone());
-            }
-        }
-        for key in over {
-            if let Some(peer) = self.peers.remove(&key) {
-                self.finish(peer);
-            }
-            progress = true;
-        }
-        progress |= self.outbox.poll(cx);
-        progress
     }
 
     fn stop(&mut self, reason: &StopReason) {
         self.stopping = true;
         self.listeners.close();
-        let keys: Vec<PeerKey> = self.peers.keys().cloned().collect();
+        let keys: Vec<PeerKey> = self.peers.iter().map(|(key, _)| key.clone()).collect();
         for key in keys {
             self.remove_peer(&key, reason);
         }
@@ -247,7 +324,7 @@ pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-/// Rounds over all sockets before other tasks get their turn.
+/// Rounds before other tasks get their turn.
 const MAX_ROUNDS: usize = 32;
 /// Octets read from a socket at a time.
 const READ_SIZE: usize = 1 << 16;

@@ -2,7 +2,7 @@
 //! [`AdvTable`](crate::table::AdvTable).
 //!
 //! One task owns every session, the table and all sockets of a [`Speaker`]; the handle sends it
-//! facts. Nothing is locked and nothing is shared.
+//! facts. Nothing is locked; all that is shared is a queue of the numbers of those whose sockets became ready.
 
 mod authenticate;
 mod config;
@@ -13,7 +13,9 @@ mod linger;
 mod listener;
 mod outbox;
 mod peer;
+mod peers;
 mod restart;
+mod schedule;
 mod socket;
 #[expect(unsafe_code, reason = "socket options that no safe crate has")]
 mod sys;

@@ -19,17 +19,30 @@ pub(super) struct Outbox {
     queue: VecDeque<Event>,
     /// How many of the events are routes of which peer.
     routes: BTreeMap<PeerKey, usize>,
+    /// Peers of which it does not hold routes any more.
+    released: Vec<PeerKey>,
     reserve: Option<Reserve>,
 }
 
 impl Outbox {
     pub(super) const fn new(sender: Sender<Event>) -> Self {
-        Self { sender: Some(sender), queue: VecDeque::new(), routes: BTreeMap::new(), reserve: None }
+        Self {
+            sender: Some(sender),
+            queue: VecDeque::new(),
+            routes: BTreeMap::new(),
+            released: Vec::new(),
+            reserve: None,
+        }
     }
 
     /// Whether the user is behind with the routes of a peer.
     pub(super) fn holds_routes(&self, peer: &PeerKey) -> bool {
         self.routes.contains_key(peer)
+    }
+
+    /// A peer whose routes the user has taken, so that there can be more.
+    pub(super) fn next_released(&mut self) -> Option<PeerKey> {
+        self.released.pop()
     }
 
     /// Delivers or queues an event, instead of those that it makes obsolete. So the queue never holds more of a peer
@@ -74,7 +87,7 @@ impl Outbox {
             self.reserve = None;
             match permit {
                 Ok(permit) => {
-                    if let Some(event) = pop(&mut self.queue, &mut self.routes) {
+                    if let Some(event) = pop(&mut self.queue, &mut self.routes, &mut self.released) {
                         permit.send(event);
                     }
                 }
@@ -97,7 +110,7 @@ impl Outbox {
             let Some(sender) = &self.sender else { return self.forget() };
             let closed = match sender.try_reserve() {
                 Ok(permit) => {
-                    if let Some(event) = pop(&mut self.queue, &mut self.routes) {
+                    if let Some(event) = pop(&mut self.queue, &mut self.routes, &mut self.released) {
                         permit.send(event);
                     }
                     false
@@ -114,20 +127,24 @@ impl Outbox {
     fn forget(&mut self) {
         self.sender = None;
         self.queue.clear();
-        self.routes.clear();
+        self.released.extend(std::mem::take(&mut self.routes).into_keys());
         self.reserve = None;
     }
 }
 
 /// The first of the queue.
-fn pop(queue: &mut VecDeque<Event>, routes: &mut BTreeMap<PeerKey, usize>) -> Option<Event> {
+fn pop(
+    queue: &mut VecDeque<Event>,
+    routes: &mut BTreeMap<PeerKey, usize>,
+    released: &mut Vec<PeerKey>,
+) -> Option<Event> {
     let event = queue.pop_front()?;
     if let Event::Received { peer, .. } = &event
         && let Some(count) = routes.get_mut(peer)
     {
         *count -= 1;
         if *count == 0 {
-            routes.remove(peer);
+            released.extend(routes.remove_entry(peer).map(|(peer, _)| peer));
         }
     }
     Some(event)

@@ -104,7 +104,7 @@ impl Peer {
     /// One round: effects, sockets, events. Returns whether anything happened.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
         let mut progress = self.run_effects(work.table, work.lingering);
-        self.look = self.look.filter(|at| *at > now());
+        self.look.take_if(|at| *at <= now());
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             progress |= match &mut link.kind {
@@ -116,6 +116,11 @@ impl Peer {
         progress |= self.run_effects(work.table, work.lingering);
         self.drain_events(work.outbox);
         progress
+    }
+
+    /// Writes what is new in the table, and nothing else. Returns whether anything happened, so that a round is due.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
+        (0..self.links.len()).fold(false, |progress, index| progress | self.poll_write(cx, index, work))
     }
 
     pub(super) fn drain_events(&mut self, outbox: &mut Outbox) {

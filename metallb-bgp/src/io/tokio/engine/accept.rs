@@ -9,6 +9,7 @@ use super::super::ListenRange;
 use super::super::demand::Owner;
 use super::super::linger::Lingering;
 use super::super::peer::Peer;
+use super::super::peers::Member;
 use super::{Engine, now};
 use crate::session::{PeerConfig, PeerKey, StopReason};
 use crate::wire::header::MessageLimit;
@@ -26,7 +27,9 @@ impl Engine {
             self.remove_range(&name);
             return;
         }
-        for peer in self.peers.values_mut().filter(|peer| peer.range.as_ref() == Some(&name)) {
+        let of_range = |member: &&mut Member| member.peer.range.as_ref() == Some(&name);
+        for Member { peer, seat } in self.peers.members().filter(of_range) {
+            self.schedule.mark(seat);
             let config = dynamic_config(&range, peer.session.config().remote);
             peer.apply_socket_options(&config);
             peer.reconfigure(now(), config, &mut self.table);
@@ -65,7 +68,7 @@ impl Engine {
     fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
         match self.peer_for(remote) {
             Ok(key) => {
-                let Some(peer) = self.peers.get_mut(&key) else { return };
+                let Some(peer) = self.peers.get_mut(&key, &mut self.schedule) else { return };
                 match self.listeners.refusal(&Owner::Peer(key)) {
                     Some(error) => peer.refuse(now(), error),
                     None => peer.accept(stream, remote, now()),
@@ -77,23 +80,23 @@ impl Engine {
             Err(Refusal::Taken(peer)) => {
                 tracing::warn!(%remote, %peer, "a peer of another address has this name, connection refused");
             }
-            Err(Refusal::Full) if self.lingering.len() >= MAX_REFUSED => {}
+            Err(Refusal::Full) if self.lingering.len() + self.closing.len() >= MAX_REFUSED => {}
             Err(Refusal::Full) => {
                 tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
                 let mut last = Vec::new();
                 Notification::cease(iana::CEASE_CONNECTION_REJECTED)
                     .encode(MessageLimit::Standard, &mut last);
-                self.lingering.push(Lingering::new(stream, last));
+                self.closing.push(Lingering::new(stream, last));
             }
         }
     }
 
     /// The peer a connection from `remote` belongs to: a configured one, else one of a range.
     fn peer_for(&mut self, remote: SocketAddr) -> Result<PeerKey, Refusal> {
-        let of_address = |(_, peer): &(&PeerKey, &Peer)| same_host(peer.session.config().remote, remote);
-        let all = self.peers.iter().filter(of_address);
-        if let Some((key, _)) = all.min_by_key(|(_, peer)| peer.range.is_some()) {
-            return Ok(key.clone());
+        let of_address = |peer: &&Peer| same_host(peer.session.config().remote, remote);
+        let all = self.peers.values().filter(of_address);
+        if let Some(peer) = all.min_by_key(|peer| (peer.range.is_some(), peer.session.key())) {
+            return Ok(peer.session.key().clone());
         }
         let ip = remote.ip().to_canonical();
         let ranges = self.ranges.iter().filter(|(_, range)| range.prefix.contains(ip));
@@ -103,11 +106,11 @@ impl Engine {
             return Err(Refusal::Full);
         }
         let key = dynamic_key(name, remote);
-        if self.peers.contains_key(&key) {
+        if self.peers.get(&key).is_some() {
             return Err(Refusal::Taken(key));
         }
         let (name, config) = (name.clone(), dynamic_config(range, remote));
-        self.start_peer(key.clone(), config, Some(name));
+        self.start_peer(&key, config, Some(name));
         Ok(key)
     }
 }
