@@ -20,7 +20,6 @@ pub(crate) use pull::{Announced, Mark, Prefixes, Sink};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
-use self::cursor::Cursor;
 use self::interner::Interner;
 use self::peers::{PeerSet, Peers};
 use self::pull::{Pieces, Shared};
@@ -119,10 +118,10 @@ impl AdvTable {
     pub(crate) fn attach(&mut self, peer: &PeerKey, families: Families, enhanced: bool) -> Option<PeerSlot> {
         let slot = self.peers.hold(peer)?;
         if families.contains(Family::Ipv4Unicast) {
-            self.v4.cursors.insert(slot, Cursor::new(self.v4.version, enhanced));
+            self.v4.attach(slot, enhanced);
         }
         if families.contains(Family::Ipv6Unicast) {
-            self.v6.cursors.insert(slot, Cursor::new(self.v6.version, enhanced));
+            self.v6.attach(slot, enhanced);
         }
         Some(slot)
     }

@@ -134,6 +134,7 @@ impl<N: Prefix> Rib<N> {
         let Some(place) = self.cursors.get_mut(&slot) else { return false };
         // Nothing looks at the place while its cursor is out.
         let mut cursor = std::mem::replace(place, Cursor::new(0, false));
+        let before = cursor.seen;
         let worked = if cursor.dump.is_some() {
             self.dump(slot, &mut cursor, shared, sink);
             true
@@ -143,10 +144,10 @@ impl<N: Prefix> Rib<N> {
         } else {
             Self::marks(&mut cursor, shared, sink)
         };
+        self.moved(before, cursor.seen);
         if let Some(place) = self.cursors.get_mut(&slot) {
             *place = cursor;
         }
-        self.forget_seen();
         worked
     }
 

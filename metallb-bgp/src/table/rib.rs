@@ -21,6 +21,8 @@ pub(super) struct Rib<N> {
     /// For the prefixes of the log: what sessions hold of them.
     pub(super) pending: BTreeMap<N, Pending>,
     pub(super) cursors: BTreeMap<PeerSlot, Cursor<N>>,
+    /// How many of the sessions have seen exactly this version: what all have seen is not searched for among them.
+    seen: BTreeMap<u64, usize>,
     pub(super) version: u64,
     /// Memory for the next piece of the log.
     pub(super) scratch: Scratch<N>,
@@ -82,6 +84,7 @@ impl<N: Copy + Ord + Debug> Rib<N> {
             log: BTreeMap::new(),
             pending: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            seen: BTreeMap::new(),
             version: 0,
             scratch: Scratch::new(),
         }
@@ -122,7 +125,7 @@ impl<N: Copy + Ord + Debug> Rib<N> {
 
     /// Drops from the log what every session has seen.
     pub(super) fn forget_seen(&mut self) {
-        let seen = self.cursors.values().map(|cursor| cursor.seen).min().unwrap_or(self.version);
+        let seen = self.seen.first_key_value().map_or(self.version, |(seen, _)| *seen);
         while let Some(first) = self.log.first_entry() {
             if *first.key() > seen {
                 break;
@@ -135,11 +138,40 @@ impl<N: Copy + Ord + Debug> Rib<N> {
         }
     }
 
-    /// Ends a session's place; what it held is forgotten.
-    pub(super) fn detach(&mut self, slot: PeerSlot) {
-        if self.cursors.remove(&slot).is_none() {
+    /// Takes note that a session has come from one version to another.
+    pub(super) fn moved(&mut self, from: u64, to: u64) {
+        if from == to {
             return;
         }
+        // In this order the map, which mostly has one entry, keeps its memory.
+        *self.seen.entry(to).or_default() += 1;
+        self.left(from);
+        self.forget_seen();
+    }
+
+    /// One session less has seen exactly this version.
+    fn left(&mut self, seen: u64) {
+        if let Some(count) = self.seen.get_mut(&seen) {
+            *count -= 1;
+            if *count == 0 {
+                self.seen.remove(&seen);
+            }
+        }
+    }
+
+    /// Starts a session's place at the beginning.
+    pub(super) fn attach(&mut self, slot: PeerSlot, enhanced: bool) {
+        let cursor = Cursor::new(self.version, enhanced);
+        *self.seen.entry(cursor.seen).or_default() += 1;
+        if let Some(old) = self.cursors.insert(slot, cursor) {
+            self.left(old.seen);
+        }
+    }
+
+    /// Ends a session's place; what it held is forgotten.
+    pub(super) fn detach(&mut self, slot: PeerSlot) {
+        let Some(cursor) = self.cursors.remove(&slot) else { return };
+        self.left(cursor.seen);
         for pending in self.pending.values_mut() {
             pending.held.remove(slot);
             pending.same.remove(slot);
