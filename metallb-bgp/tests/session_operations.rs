@@ -37,6 +37,7 @@ enum Op {
     Say(u8, Vec<u8>),
     Garbage(u8, Vec<u8>),
     Written(u8, usize),
+    Unread(u8),
     Advance(u32),
     Transmit,
     /// The peer goes through the whole exchange on the latest connection.
@@ -59,6 +60,7 @@ fn op() -> impl Strategy<Value = Op> {
         9 => (any::<u8>(), prop::collection::vec(0..9_u8, 1..4)).prop_map(|(id, said)| Op::Say(id, said)),
         1 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(id, said)| Op::Garbage(id, said)),
         1 => (any::<u8>(), 0..200_usize).prop_map(|(id, count)| Op::Written(id, count)),
+        1 => any::<u8>().prop_map(Op::Unread),
         4 => (0..20_000_u32).prop_map(Op::Advance),
         4 => Just(Op::Transmit),
         2 => Just(Op::Establish),
@@ -158,6 +160,11 @@ impl Driver {
             Op::Written(choice, count) => {
                 if let Some(id) = self.id(choice) {
                     self.session.handle_written(now, id, count);
+                }
+            }
+            Op::Unread(choice) => {
+                if let Some(id) = self.id(choice) {
+                    self.session.handle_unread(now, id);
                 }
             }
             Op::Advance(by) => {

@@ -17,7 +17,8 @@ use crate::wire::update::{Action, Fault};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The session moved to another state.
+    /// The session moved to another state. Where a user of the driver is behind, only the last of several moves is told:
+    /// `Established` after `Established` is another session.
     StateChanged {
         /// Whose session.
         peer: PeerKey,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metallb_bgp::fsm::State;
 use metallb_bgp::types::HoldTime;
 use metallb_bgp::wire::iana;
 use metallb_bgp::wire::notification::Notification;
@@ -25,6 +26,23 @@ fn keepalives_are_a_second_apart_whatever_the_jitter() {
         bench.say(id, &mk_keepalive());
     }
     assert!(shortest >= Duration::from_secs(1), "{shortest:?}");
+}
+
+// req: F9
+#[test]
+fn a_hold_timer_that_is_due_starts_again_while_octets_wait_unread() {
+    let mut config = mk_config();
+    config.hold_time = HoldTime::from_secs(3).unwrap();
+    let (mut bench, id) = Bench::established(config, 3, Vec::new());
+    for _ in 0..3 {
+        bench.now += Duration::from_secs(3);
+        bench.session.handle_unread(bench.now, id);
+        bench.session.handle_timeout(bench.now);
+        assert_eq!(bench.session.state(), State::Established);
+    }
+    bench.now += Duration::from_secs(3);
+    bench.session.handle_timeout(bench.now);
+    assert_eq!(bench.session.state(), State::Idle, "nothing waited");
 }
 
 /// Sessions there are in ten minutes with a peer that says this as soon as each is established.
