@@ -4,8 +4,9 @@
 //! |---|---|
 //! | time | `cargo bench -p metallb-benches` |
 //! | instructions and allocations | `cargo bench -p metallb-benches --features instructions --bench instructions --bench allocations` |
+//! | end to end, against real routers | `cargo run --release -p metallb-benches --example bgp_peers` |
 //!
-//! Instructions take valgrind and `cargo install gungraun-runner` in the version of the lock file.
+//! Instructions take valgrind and `cargo install gungraun-runner` in the version of the lock file; routers take root.
 //! `cargo bench -p metallb-benches -- --test` does everything once, without measuring.
 
 pub mod announce;
