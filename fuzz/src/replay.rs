@@ -11,7 +11,9 @@ use std::process::ExitCode;
 pub fn files(named: impl Iterator<Item = OsString>, property: fn(&[u8])) -> ExitCode {
     let named: Vec<PathBuf> = named.map(PathBuf::from).collect();
     if named.is_empty() {
-        eprintln!("name the files or folders to run this target on; to look for new ones: cargo fuzz run TARGET");
+        eprintln!(
+            "name the files or folders to run this target on; to look for new ones: cargo fuzz run TARGET"
+        );
         return ExitCode::from(2);
     }
     let mut count = 0;
