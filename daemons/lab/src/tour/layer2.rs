@@ -20,7 +20,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long one try to ask may take.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
 /// How long a speaker may take to write who announces.
-const STATUS_LIMIT: Duration = Duration::from_secs(5);
+const STATUS_LIMIT: Duration = Duration::from_secs(1);
+/// How long network and API may name different nodes.
+const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Three witnesses of who answers for an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +54,23 @@ impl Tour<'_> {
     }
 
     /// Asks kernel, backend and API who answers for an address until all three agree, on `expected`
-    /// if that is given.
+    /// if that is given. An address may move between two answers; then everybody is asked again.
     pub(super) async fn witness(&self, target: &Target, expected: Option<&str>) -> Result<Owner, Stop> {
+        let begun = Instant::now();
+        loop {
+            let owner = self.answering(target, expected).await?;
+            match self.api_agrees(target, &owner.node).await? {
+                Ok(()) => return Ok(owner),
+                Err(disagreement) if begun.elapsed() > AGREEMENT_LIMIT => {
+                    return Err(Stop::Failed(disagreement));
+                }
+                Err(disagreement) => self.reporter.saw(format!("{disagreement}: asking again")),
+            }
+        }
+    }
+
+    /// Asks kernel and backend who answers until both agree, on `expected` if that is given.
+    async fn answering(&self, target: &Target, expected: Option<&str>) -> Result<Owner, Stop> {
         let protocol = protocol(target);
         let macs = self.node_macs().await?;
         let mut observer = Observer::start(&self.lab.client).await?;
@@ -91,7 +108,6 @@ impl Tour<'_> {
             self.reporter.saw(format!("packet on the client's eth0: {form}, {address} is at {mac}"));
         }
         self.saw_answer(target, &answer, mac, took);
-        self.api_agrees(target, &answer.node).await?;
         Ok(Owner { node: answer.node, mac })
     }
 
@@ -111,8 +127,8 @@ impl Tour<'_> {
         ));
     }
 
-    /// The API must name the node that the network shows.
-    async fn api_agrees(&self, target: &Target, node: &str) -> Result<(), Stop> {
+    /// The API must name the node that the network shows; what it says instead, if it does not.
+    async fn api_agrees(&self, target: &Target, node: &str) -> Result<Result<(), String>, Stop> {
         let mut last = None;
         let agreed = within(STATUS_LIMIT, async || {
             let mut owners = cluster::layer2_owners(&self.lab.api).await?;
@@ -122,10 +138,10 @@ impl Tour<'_> {
         .await?;
         if agreed.is_none() {
             let says = last.unwrap_or_else(|| "nobody".to_owned());
-            return Err(Stop::Failed(format!("{node} answers, but the ServiceL2Status names {says}")));
+            return Ok(Err(format!("{node} answers, but the ServiceL2Status names {says}")));
         }
         self.reporter.saw(format!("ServiceL2Status of {}: node {node}", target.service.key));
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// The hardware address of every node's eth0, from its kernel.
