@@ -105,12 +105,12 @@ impl Drop for Program {
     }
 }
 
-/// Where a program is.
+/// Where a program is. FRR's come first, because OpenBGPD has a `bgpd`, too.
 pub(crate) fn find(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/sbin", "/usr/lib/frr"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(more)
+    std::iter::once(PathBuf::from("/usr/lib/frr"))
+        .chain(std::env::split_paths(&path))
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|place| place.join(program))
         .find(|candidate| candidate.is_file())
         .ok_or_else(|| format!("{program} is not installed").into())

@@ -14,13 +14,13 @@ use crate::support::{mk_speaker, prefix, snapshot_until, to};
 const ROUTE: &str = "198.51.100.1/32";
 
 /// Starts a process of this very test program that announces routes, so that it can be killed.
-fn announce(lab: &Lab, routes: &[&str]) -> Child {
+pub(crate) fn announce(lab: &Lab, routes: &[&str]) -> Child {
     let program = std::env::current_exe().unwrap();
     let arguments = ["--exact", "graceful::announcing_process", "--ignored", "--nocapture"];
     lab.start_speaker(&program, &arguments, (VARIABLE, &routes.join(",")))
 }
 
-fn kill(mut speaker: Child) {
+pub(crate) fn kill(mut speaker: Child) {
     speaker.kill().unwrap();
     speaker.wait().unwrap();
 }

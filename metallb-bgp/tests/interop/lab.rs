@@ -72,12 +72,17 @@ impl Lab {
 
     /// Runs `ip` in the router's namespace.
     pub(crate) fn router_ip(&self, arguments: &[&str]) -> Result<(), String> {
-        in_namespace(&self.router, "ip", arguments)
+        in_namespace(&self.router, "ip", arguments).map(|_| ())
+    }
+
+    /// Runs a program in the router's namespace and returns what it prints.
+    pub(crate) fn router_says(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
+        in_namespace(&self.router, program, arguments)
     }
 
     /// Runs `ip` in the speaker's namespace.
     pub(crate) fn speaker_ip(&self, arguments: &[&str]) -> Result<(), String> {
-        in_namespace(&self.speaker, "ip", arguments)
+        in_namespace(&self.speaker, "ip", arguments).map(|_| ())
     }
 
     /// Loads nftables rules in the router's namespace.
@@ -193,14 +198,18 @@ fn hold_namespace() -> Result<Child, String> {
     Err("making a network namespace takes too long".to_owned())
 }
 
-fn in_namespace(holder: &Child, program: &str, arguments: &[&str]) -> Result<(), String> {
+fn in_namespace(holder: &Child, program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("nsenter")
         .args(["-t", &holder.id().to_string(), "-n", program])
         .args(arguments)
         .output()
         .map_err(|error| format!("nsenter: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(format!("{program} {arguments:?}: {said}")) }
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(format!("{program} {arguments:?}: {}", text(&output.stderr)))
+    }
 }
 
 fn netstat(holder: &Child, name: &str) -> u64 {
@@ -210,11 +219,11 @@ fn netstat(holder: &Child, name: &str) -> u64 {
     pairs.find(|(key, _)| **key == name).unwrap().1.parse().unwrap()
 }
 
-/// Where a program is.
+/// Where a program is. FRR's come first, because OpenBGPD has a `bgpd`, too.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places =
-        std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/lib/frr"].map(PathBuf::from));
+    let frr = std::iter::once(PathBuf::from("/usr/lib/frr"));
+    let places = frr.chain(std::env::split_paths(&path)).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     places.map(|place| place.join(program)).find(|candidate| candidate.is_file())
 }
 

@@ -1,4 +1,4 @@
-//! The speaker against FRR and BIRD in network namespaces.
+//! The speaker against FRR, BIRD, GoBGP, OpenBGPD and ExaBGP in network namespaces.
 //!
 //! Tests skip themselves with a reason where tools or rights are missing; `METALLB_REQUIRE_INTEROP=1` makes that
 //! a failure. They work as root and as root of a user namespace (`unshare -Urnm`).
@@ -13,11 +13,14 @@
 
 mod basics;
 mod capabilities;
+mod exabgp;
+mod gobgp;
 mod graceful;
 mod hops;
 mod lab;
 mod long_lived;
 mod matrix;
+mod openbgpd;
 mod operations;
 mod policy;
 mod ranges;

@@ -1,4 +1,4 @@
-//! Every kind of session with both routers: inside and outside the AS, over IPv4 and IPv6, with one family and
+//! Every kind of session with FRR and BIRD: inside and outside the AS, over IPv4 and IPv6, with one family and
 //! with both, with short and long AS numbers, with routers that know no long ones. Routes in both directions.
 
 use std::net::IpAddr;
@@ -67,11 +67,11 @@ impl Kind {
         if self.v6 { "2001:db8:ff::2" } else { "192.0.2.2" }
     }
 
-    const fn them(&self) -> &'static str {
+    pub(crate) const fn them(&self) -> &'static str {
         if self.v6 { "2001:db8:ff::1" } else { "192.0.2.1" }
     }
 
-    const fn router_as(&self) -> u32 {
+    pub(crate) const fn router_as(&self) -> u32 {
         if self.internal { self.asn } else { OTHER }
     }
 
@@ -139,7 +139,7 @@ protocol bgp node {{ local {them} as {router_as}; neighbor {us} {expected}; pass
 }
 
 /// Every kind of session with a router that knows long AS numbers.
-fn kinds() -> Vec<Kind> {
+pub(crate) fn kinds() -> Vec<Kind> {
     let mut kinds = Vec::new();
     for v6 in [false, true] {
         for internal in [false, true] {
