@@ -65,8 +65,16 @@ struct Settling {
     settled: bool,
     /// Latest end, counted from the start.
     last: Instant,
-    /// Latest end, counted from the first list of peers.
-    by_peers: Option<Instant>,
+    /// What is counted from the first list of peers.
+    by_peers: Option<SettlingByPeers>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SettlingByPeers {
+    /// Until when peers that are not ready are waited for: they may be starting, too.
+    soon: Instant,
+    /// Latest end.
+    last: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -208,8 +216,11 @@ impl Membership {
         }
         self.roster_changed();
         let detection = self.timing.detection(self.rosters.current().len());
-        let twice = later(self.now, detection.saturating_mul(2));
-        self.settling.by_peers.get_or_insert(twice);
+        let from_now = |time| later(self.now, time);
+        self.settling.by_peers.get_or_insert_with(|| SettlingByPeers {
+            soon: from_now(detection / TOGETHER),
+            last: from_now(detection.saturating_mul(2)),
+        });
         self.judge_all();
         self.settle();
     }
@@ -310,7 +321,8 @@ impl Membership {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         let sending = (self.leaving != Some(0)).then_some(self.sending.next);
-        let settling = (!self.settling.settled && self.leaving.is_none()).then(|| self.settling.deadline());
+        let starting = !self.settling.settled && self.leaving.is_none();
+        let settling = starting.then(|| self.settling.next_deadline(self.now));
         let check = self.next_check.filter(|_| self.leaving.is_none());
         let dropped = self.dropped_at.filter(|_| self.members.contains(&self.this));
         [sending, settling, check, dropped].into_iter().flatten().min()
@@ -435,6 +447,8 @@ impl Jitter {
     }
 }
 
+/// Part of the detection time in which members that start together are expected to hear each other.
+const TOGETHER: u32 = 4;
 /// Longest cautious start, also without a list of peers.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(3);
 /// How often a farewell is sent.

@@ -17,7 +17,8 @@ use super::transfer::{Incoming, Outgoing};
 pub struct Peer {
     /// Where its heartbeats go.
     pub address: SocketAddr,
-    /// Whether the discovery says that it is ready. A member that starts waits for those that are.
+    /// Whether the discovery says that it is ready. A member that starts waits for those that are (for two detection
+    /// times at most), and for the others only a quarter of the detection time: they may be starting with it.
     pub ready: bool,
 }
 

@@ -111,6 +111,40 @@ fn a_start_waits_for_ready_members_but_not_for_ever() {
 }
 
 #[test]
+fn members_that_start_together_hear_each_other_before_they_claim_anything() {
+    for seed in 0..20 {
+        let mut sim = Simulation::new(3, LAN, seed);
+        for index in 0..3 {
+            sim.create(index, 1);
+            sim.members_starting(index);
+            // One after the other, as processes come up.
+            sim.run_for(ms(15));
+        }
+        sim.run_for(ms(150));
+        let views = sim.log.iter().filter(|(.., seen)| *seen == Seen::Settled).count();
+        assert_eq!(views, 3, "seed {seed}: {:?}", sim.log);
+        let first = sim.log.iter().position(|(.., seen)| *seen == Seen::Settled).unwrap();
+        let (_, claimant, _) = &sim.log[first];
+        let view = sim.log[..first].iter().rev().find_map(|(_, index, seen)| match seen {
+            Seen::Members(members) if index == claimant => Some(members.clone()),
+            _ => None,
+        });
+        assert_eq!(view, Some(set([0, 1, 2])), "seed {seed}: {:?}", sim.log);
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_ready_and_never_heard_delays_a_start_but_little() {
+    let mut sim = Simulation::new(2, LAN, 3);
+    sim.create(0, 1);
+    sim.members_starting(0);
+    sim.run_for(ms(90));
+    assert!(!sim.machine(0).is_settled());
+    sim.run_for(ms(15));
+    assert!(sim.machine(0).is_settled());
+}
+
+#[test]
 fn a_start_without_a_list_of_peers_ends_after_three_seconds() {
     let mut sim = Simulation::new(2, LAN, 7);
     sim.create(0, 1);

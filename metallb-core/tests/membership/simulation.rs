@@ -311,6 +311,13 @@ impl Simulation {
         self.with(index, |machine, now| machine.set_peers(now, peers));
     }
 
+    /// Tells a member of all others, none of which is ready yet.
+    pub(crate) fn members_starting(&mut self, index: usize) {
+        let others = (0..self.members.len()).filter(|other| *other != index);
+        let peers = others.map(|other| (name(other), Peer::new(address(other), false))).collect();
+        self.with(index, |machine, now| machine.set_peers(now, peers));
+    }
+
     /// Stops a process without ending it.
     pub(crate) fn freeze(&mut self, index: usize) -> Duration {
         self.kill(index);

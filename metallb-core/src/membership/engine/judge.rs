@@ -65,14 +65,17 @@ impl Membership {
             .max()
     }
 
-    /// Ends the cautious start when everybody who is ready was heard, or at the latest possible moment.
+    /// Ends the cautious start when everybody who is ready was heard, or at the latest possible moment. Those who are
+    /// not ready are waited for a little, so that members that start together do not each take everything first.
     pub(super) fn settle(&mut self) {
         if self.settling.settled || self.leaving.is_some() {
             return;
         }
         let missing = |status| matches!(status, Status::Unknown | Status::Down);
-        let complete = self.settling.by_peers.is_some()
-            && !self.peers.values().any(|state| state.peer.ready && missing(state.status));
+        let complete = self.settling.by_peers.is_some_and(|by_peers| {
+            let soon = self.now < by_peers.soon;
+            !self.peers.values().any(|state| (state.peer.ready || soon) && missing(state.status))
+        });
         if !complete && self.now < self.settling.deadline() {
             return;
         }
@@ -96,6 +99,12 @@ impl Membership {
 
 impl Settling {
     pub(super) fn deadline(&self) -> Instant {
-        self.by_peers.unwrap_or(self.last).min(self.last)
+        self.by_peers.map_or(self.last, |by_peers| by_peers.last.min(self.last))
+    }
+
+    /// The next moment at which the passing of time alone may end the start.
+    pub(super) fn next_deadline(&self, now: Instant) -> Instant {
+        let soon = self.by_peers.map(|by_peers| by_peers.soon).filter(|soon| now < *soon);
+        soon.map_or(self.deadline(), |soon| soon.min(self.deadline()))
     }
 }
