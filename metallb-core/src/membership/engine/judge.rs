@@ -105,6 +105,7 @@ impl Settling {
     /// The next moment at which the passing of time alone may end the start.
     pub(super) fn next_deadline(&self, now: Instant) -> Instant {
         let soon = self.by_peers.map(|by_peers| by_peers.soon).filter(|soon| now < *soon);
-        soon.map_or(self.deadline(), |soon| soon.min(self.deadline()))
+        let deadline = self.deadline();
+        soon.map_or(deadline, |soon| soon.min(deadline))
     }
 }
