@@ -156,7 +156,11 @@ pub struct PeerConfig {
     pub authentication: Authentication,
     /// TTL of packets.
     pub ttl: TtlPolicy,
-    /// Interface or VRF to bind to (`SO_BINDTODEVICE`).
+    /// Interface or VRF to bind to (`SO_BINDTODEVICE`). The peer's own connections are taken only if they came in
+    /// through it, and are bound to it, too; the same address behind another device is another host. Two limits are
+    /// the kernel's: of a connection through an interface of a VRF it tells the VRF only, so that a peer bound to
+    /// that interface can be dialled and not accepted; and listeners, which are bound to nothing, hear VRFs only
+    /// where `net.ipv4.tcp_l3mdev_accept` is on. Default: none, whatever the routes say.
     pub bind_device: Option<String>,
     /// Graceful restart; `None` offers only the helper's side (End-of-RIB markers).
     pub graceful_restart: Option<GracefulRestart>,

@@ -53,9 +53,7 @@ impl Lab {
         let router = hold_namespace()?;
         let speaker = hold_namespace()?;
         let lab = Self { directory, router, speaker, children: Vec::new() };
-        let pid = lab.speaker.id().to_string();
-        lab.router_ip(&["link", "add", "vrouter", "type", "veth", "peer", "name", "vspeaker"])?;
-        lab.router_ip(&["link", "set", "vspeaker", "netns", &pid])?;
+        lab.link("vrouter", "vspeaker")?;
         lab.router_ip(&["addr", "add", &format!("{}/24", ROUTER[0]), "dev", "vrouter"])?;
         lab.router_ip(&["addr", "add", &format!("{}/64", ROUTER[1]), "dev", "vrouter", "nodad"])?;
         lab.speaker_ip(&["addr", "add", &format!("{}/24", SPEAKER[0]), "dev", "vspeaker"])?;
@@ -68,6 +66,12 @@ impl Lab {
             lab.speaker_ip(&["link", "set", device, "up"])?;
         }
         Ok(lab)
+    }
+
+    /// Makes a link between a device at the router and one at the speaker.
+    pub(crate) fn link(&self, router: &str, speaker: &str) -> Result<(), String> {
+        self.router_ip(&["link", "add", router, "type", "veth", "peer", "name", speaker])?;
+        self.router_ip(&["link", "set", speaker, "netns", &self.speaker.id().to_string()])
     }
 
     /// Runs `ip` in the router's namespace.
@@ -145,15 +149,16 @@ impl Lab {
 
     /// Runs the test's future on a thread in the speaker's namespace.
     pub(crate) fn run<T: Send>(&mut self, test: impl AsyncFnOnce(&mut Self) -> T + Send) -> T {
-        let path = format!("/proc/{}/ns/net", self.speaker.id());
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                setns(File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(test(self))
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let speaker = self.speaker.id();
+        within_namespace(speaker, || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test(self))
         })
+    }
+
+    /// Does something in the router's namespace. Sockets that are made there stay there.
+    pub(crate) fn at_router<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        within_namespace(self.router.id(), action)
     }
 }
 
@@ -196,6 +201,18 @@ fn hold_namespace() -> Result<Child, String> {
         std::thread::yield_now();
     }
     Err("making a network namespace takes too long".to_owned())
+}
+
+/// Runs something on a thread in the namespace that a process holds.
+fn within_namespace<T: Send>(holder: u32, action: impl FnOnce() -> T + Send) -> T {
+    let path = format!("/proc/{holder}/ns/net");
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            setns(File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+            action()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn in_namespace(holder: &Child, program: &str, arguments: &[&str]) -> Result<String, String> {

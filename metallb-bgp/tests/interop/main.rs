@@ -13,6 +13,7 @@
 
 mod basics;
 mod capabilities;
+mod devices;
 mod exabgp;
 mod gobgp;
 mod graceful;

@@ -74,7 +74,8 @@ impl Peer {
             tracing::debug!(peer = %self.session.key(), "connection to another address than ours refused");
             return;
         }
-        if let Err(error) = socket::configure_accepted(&stream, config) {
+        let bound = socket::keep_to_device(&stream, config);
+        if let Err(error) = bound.and_then(|()| socket::configure_accepted(&stream, config)) {
             tracing::warn!(peer = %self.session.key(), %error, "socket options refused, connection closed");
             return;
         }

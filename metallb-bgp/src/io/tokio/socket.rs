@@ -84,6 +84,25 @@ pub(super) fn came_near_enough(stream: &TcpStream, config: &PeerConfig) -> bool 
     sys::first_ttl(stream.as_fd()).is_ok_and(|ttl| ttl.is_some_and(|ttl| ttl >= least_ttl(hops)))
 }
 
+/// Whether an accepted connection was opened through the device its peer is bound to, if to any. Where that is not
+/// known it was not.
+pub(super) fn came_through_device(stream: &TcpStream, remote: SocketAddr, config: &PeerConfig) -> bool {
+    let Some(device) = &config.bind_device else { return true };
+    let arrival = sys::arrival(stream.as_fd(), remote.is_ipv4());
+    if_nametoindex(device.as_str()).is_ok_and(|device| arrival.is_ok_and(|arrival| arrival == device))
+}
+
+/// Has an accepted connection use the device of the peer from now on, as one that we open does.
+pub(super) fn keep_to_device(stream: &TcpStream, config: &PeerConfig) -> io::Result<()> {
+    let Some(device) = &config.bind_device else { return Ok(()) };
+    let socket = SockRef::from(stream);
+    // The kernel has bound some itself: link-local ones, and those of VRFs. Without privileges that is final.
+    if socket.device()?.as_deref() == Some(device.as_bytes()) {
+        return Ok(());
+    }
+    socket.bind_device(Some(device.as_bytes()))
+}
+
 /// RFC 5082 §3: 256 − hops.
 const fn least_ttl(hops: u8) -> u8 {
     if hops == 0 { u8::MAX } else { u8::MAX - hops + 1 }

@@ -95,6 +95,41 @@ pub(super) fn first_ttl(socket: BorrowedFd<'_>) -> io::Result<Option<u8>> {
     })
 }
 
+/// `struct cmsghdr` with the `struct in_pktinfo` that follows it.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct PacketInfo {
+    length: libc::size_t,
+    level: i32,
+    kind: i32,
+    interface: i32,
+    /// Two addresses, and on machines of 64 bits the padding behind them.
+    rest: [i32; PACKET_INFO_REST],
+}
+
+/// The index of the interface through which an accepted connection was opened, of an interface of a VRF that of the
+/// VRF; 0 where the kernel does not say. It keeps that as the interface for multicasts, which TCP has no other use for.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn arrival(socket: BorrowedFd<'_>, v4: bool) -> io::Result<u32> {
+    let interface = if v4 {
+        let on: libc::c_int = 1;
+        set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, &on)?;
+        let mut infos =
+            [PacketInfo { length: 0, level: 0, kind: 0, interface: 0, rest: [0; PACKET_INFO_REST] }];
+        get(socket, libc::IPPROTO_IP, libc::IP_PKTOPTIONS, &mut infos)?;
+        let [info] = infos;
+        let is_told = info.level == libc::IPPROTO_IP && info.kind == libc::IP_PKTINFO;
+        if is_told { info.interface } else { 0 }
+    } else {
+        let mut interface = [0_i32];
+        get(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, &mut interface)?;
+        interface[0]
+    };
+    Ok(u32::try_from(interface).unwrap_or_default())
+}
+
 fn is_host(hosts: &IpNetwork) -> bool {
     hosts.prefix() == if hosts.is_ipv4() { 32 } else { 128 }
 }
@@ -148,6 +183,8 @@ where
 const MAX_KEY: usize = 80;
 /// Room for the headers of a first packet: 60 octets of IPv4 or 40 of IPv6 with extensions, 60 of TCP.
 const FIRST_PACKET: usize = 512;
+/// The words of a [`PacketInfo`] behind the interface: there is no padding inside it.
+const PACKET_INFO_REST: usize = if size_of::<libc::size_t>() == 8 { 3 } else { 2 };
 /// A TTL of −1.
 const SYSTEM_DEFAULT: libc::c_int = -1;
 const FLAG_PREFIX: u8 = 1;

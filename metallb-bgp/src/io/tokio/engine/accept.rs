@@ -10,6 +10,7 @@ use super::super::demand::Owner;
 use super::super::linger::Lingering;
 use super::super::peer::Peer;
 use super::super::peers::Member;
+use super::super::socket;
 use super::{Engine, now};
 use crate::session::{PeerConfig, PeerKey, StopReason};
 use crate::wire::header::MessageLimit;
@@ -66,7 +67,7 @@ impl Engine {
 
     /// Hands a connection to its peer, unless there is none or it cannot be authenticated.
     fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
-        match self.peer_for(remote) {
+        match self.peer_for(&stream, remote) {
             Ok(key) => {
                 let Some(peer) = self.peers.get_mut(&key, &mut self.schedule) else { return };
                 match self.listeners.refusal(&Owner::Peer(key)) {
@@ -76,6 +77,9 @@ impl Engine {
             }
             Err(Refusal::Stranger) => {
                 tracing::debug!(%remote, "connection from an address without a peer refused");
+            }
+            Err(Refusal::Elsewhere) => {
+                tracing::warn!(%remote, "connection through another device than that of its peer refused");
             }
             Err(Refusal::Taken(peer)) => {
                 tracing::warn!(%remote, %peer, "a peer of another address has this name, connection refused");
@@ -91,16 +95,26 @@ impl Engine {
         }
     }
 
-    /// The peer a connection from `remote` belongs to: a configured one, else one of a range.
-    fn peer_for(&mut self, remote: SocketAddr) -> Result<PeerKey, Refusal> {
-        let of_address = |peer: &&Peer| same_host(peer.session.config().remote, remote);
-        let all = self.peers.values().filter(of_address);
+    /// The peer a connection from `remote` belongs to: a configured one, else one of a range. The same address behind
+    /// another device is another host.
+    fn peer_for(&mut self, stream: &TcpStream, remote: SocketAddr) -> Result<PeerKey, Refusal> {
+        let mut refusal = Refusal::Stranger;
+        let mut is_here = |config: &PeerConfig| {
+            let is_here = socket::came_through_device(stream, remote, config);
+            if !is_here {
+                refusal = Refusal::Elsewhere;
+            }
+            is_here
+        };
+        let of_host = |peer: &&Peer| same_host(peer.session.config().remote, remote);
+        let all = self.peers.values().filter(of_host).filter(|peer| is_here(peer.session.config()));
         if let Some(peer) = all.min_by_key(|peer| (peer.range.is_some(), peer.session.key())) {
             return Ok(peer.session.key().clone());
         }
         let ip = remote.ip().to_canonical();
         let ranges = self.ranges.iter().filter(|(_, range)| range.prefix.contains(ip));
-        let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix()).ok_or(Refusal::Stranger)?;
+        let ranges = ranges.filter(|(_, range)| is_here(&range.template));
+        let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix()).ok_or(refusal)?;
         let members = self.peers.values().filter(|peer| peer.range.as_ref() == Some(name)).count();
         if members >= range.limit {
             return Err(Refusal::Full);
@@ -119,6 +133,8 @@ impl Engine {
 enum Refusal {
     /// Nobody expects it.
     Stranger,
+    /// Whoever has its address is bound to another device.
+    Elsewhere,
     /// Its range has as many peers as it may.
     Full,
     /// A peer that is configured at another address has the name this one would get.
