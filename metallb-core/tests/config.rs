@@ -210,6 +210,27 @@ fn a_missing_secret_is_reported_and_heals() {
 }
 
 #[test]
+fn a_password_with_a_line_break_is_refused_wherever_it_comes_from() {
+    let reference =
+        |password| PasswordInput::Reference { name: "key".into(), value: Ok(Secret::new(password)) };
+    let cases = [
+        (PasswordInput::Plain(Secret::new("s3cret\n")), "spec.password: "),
+        (PasswordInput::Plain(Secret::new("s3\rcret")), "spec.password: "),
+        (reference("s3cret\r\n"), "spec.passwordSecret: "),
+    ];
+    for (password, field) in cases {
+        let input = peers(vec![PeerInput { password, ..mk_peer("p", 1) }]);
+        assert_only_error(
+            &input,
+            &format!("BGPPeer \"p\": {field}the password contains a line break; remove it"),
+        );
+        assert!(!texts(&build(&input).errors).concat().contains("s3"), "passwords are never printed");
+    }
+    let blank = PasswordInput::Plain(Secret::new(" with\tblanks "));
+    assert_eq!(build(&peers(vec![PeerInput { password: blank, ..mk_peer("p", 1) }])).errors, []);
+}
+
+#[test]
 fn hold_and_keepalive_complete_each_other() {
     let cases = [
         (None, None, 90, 30),

@@ -257,6 +257,11 @@ pub enum Problem {
         /// Its length.
         octets: usize,
     },
+    /// The password has a line break, which no router takes.
+    #[error(
+        "the password contains a line break; remove it, also from the end of a file that a Secret is made of"
+    )]
+    PasswordLineBreak,
     /// An older peer has the same session on every node this one selects.
     #[error(
         "BGPPeer \"{older}\" is older and has the same session on the same nodes; remove one or select other nodes"
@@ -356,7 +361,7 @@ impl Problem {
             Self::Combination(_) => "invalid_combination",
             Self::SourceFamily { .. } => "source_family_mismatch",
             Self::Secret { .. } => "unusable_secret",
-            Self::PasswordLength { .. } => "invalid_password",
+            Self::PasswordLength { .. } | Self::PasswordLineBreak => "invalid_password",
             Self::DuplicatePeer { .. } | Self::OverlappingPeer { .. } => "duplicate_peer",
             Self::UnknownProfile { .. } => "unknown_bfd_profile",
             Self::UnknownPool { .. } => "unknown_pool",

@@ -197,6 +197,10 @@ fn password(input: &PeerInput, check: &mut Check) -> Option<Secret> {
     if !(1..=LONGEST_PASSWORD).contains(&octets) {
         check.error(field, Problem::PasswordLength { octets });
     }
+    // No router takes one, so the two sides would never agree; most often it is the end of the file of a Secret.
+    if secret.reveal().contains(['\n', '\r']) {
+        check.error(field, Problem::PasswordLineBreak);
+    }
     Some(secret.clone())
 }
 
