@@ -184,13 +184,10 @@ impl NodeTable {
     }
 
     fn ad_on(&self, node: &Node, ad: &Arc<L2Advertisement>) -> AdOnNode {
-        let rejection = if !ad.selects_node(&node.labels) {
-            Some(Rejection::NodeNotSelected)
-        } else if !self.has_interface(&node.name, ad) {
-            Some(Rejection::NoInterface)
-        } else {
-            None
-        };
+        if !ad.selects_node(&node.labels) {
+            return AdOnNode { rejection: Some(Rejection::NodeNotSelected), score: 0 };
+        }
+        let rejection = (!self.has_interface(&node.name, ad)).then_some(Rejection::NoInterface);
         AdOnNode { rejection, score: ad.preference_score(&node.labels) }
     }
 

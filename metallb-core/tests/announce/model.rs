@@ -129,8 +129,9 @@ impl World {
                 }
             }
         }
-        let score =
-            self.all_ads(addresses, services).iter().map(|ad| ad.preference_score(&fact.labels)).sum();
+        let ads = self.all_ads(addresses, services);
+        let on_node = ads.iter().filter(|ad| ad.selects_node(&fact.labels));
+        let score = on_node.map(|ad| ad.preference_score(&fact.labels)).sum();
         let local = if services.len() > 1 { local } else { 0 };
         ready.then(|| (score, local, key.place(node)))
     }

@@ -51,6 +51,11 @@ fn l2_menu() -> Vec<L2AdvertisementInput> {
             preferred_nodes: vec![PreferenceInput { weight: 7, preference: label("zone", "y").remove(0) }],
             ..ad("prefer-y")
         },
+        L2AdvertisementInput {
+            node_selectors: label("zone", "x"),
+            preferred_nodes: vec![PreferenceInput { weight: 9, preference: label("zone", "y").remove(0) }],
+            ..ad("x-prefers-y")
+        },
     ]
 }
 
