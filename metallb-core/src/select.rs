@@ -99,8 +99,13 @@ impl Selector {
             let test = Test::In([value.clone()].into());
             requirements.insert(Requirement { key: key.clone(), test });
         }
+        let mut expressions = BTreeSet::new();
         for expression in &input.match_expressions {
-            requirements.insert(requirement(expression)?);
+            let requirement = requirement(expression)?;
+            if !expressions.insert(requirement.clone()) {
+                return Err(SelectorError::DuplicateExpression { text: requirement.to_string().into() });
+            }
+            requirements.insert(requirement);
         }
         Ok(Self { requirements })
     }
@@ -224,6 +229,12 @@ pub enum SelectorError {
         key: Box<str>,
         /// `Exists` or `DoesNotExist`.
         operator: Box<str>,
+    },
+    /// One expression stands twice, perhaps with its values in another order.
+    #[error("expression {text:?} is listed twice; remove one")]
+    DuplicateExpression {
+        /// The expression, as it would be written for `kubectl`.
+        text: Box<str>,
     },
     /// One value stands twice.
     #[error("value {value:?} of {key:?} is listed twice; remove one")]

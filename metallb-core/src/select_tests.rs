@@ -59,11 +59,13 @@ fn an_empty_list_is_read_by_the_rule_that_is_asked_for() {
 #[test]
 fn wrong_selectors_say_what_is_wrong() {
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, &'a str, &'a [&'a str])], &'a str);
-    let cases: [Case<'_>; 8] = [
+    let cases: [Case<'_>; 10] = [
         (&[], &[("a", "in", &["x"])], "is not an operator"),
         (&[], &[("a", "In", &[])], "needs values"),
         (&[], &[("a", "Exists", &["x"])], "takes no values"),
         (&[], &[("a", "In", &["x", "x"])], "listed twice"),
+        (&[], &[("a", "In", &["x", "y"]), ("a", "In", &["y", "x"])], "\"a in (x,y)\" is listed twice"),
+        (&[], &[("a", "Exists", &[]), ("b", "Exists", &[]), ("a", "Exists", &[])], "\"a\" is listed twice"),
         (&[("a b", "x")], &[], "not a label key"),
         (&[("", "x")], &[], "not a label key"),
         (&[("a", "x y")], &[], "cannot be a label value"),
@@ -75,6 +77,13 @@ fn wrong_selectors_say_what_is_wrong() {
     }
     assert!(Selector::new(&mk(&[("node-role.kubernetes.io/control-plane", "")], &[])).is_ok());
     assert!(Selector::new(&mk(&[("Bad.Prefix/x", "")], &[])).is_err());
+}
+
+#[test]
+fn a_label_and_an_expression_may_say_the_same() {
+    let both = selector(&[("a", "x")], &[("a", "In", &["x"]), ("a", "Exists", &[])]);
+    assert_eq!(both.to_string(), "a=x,a");
+    assert!(both.matches(&labels(&[("a", "x")])));
 }
 
 #[test]

@@ -508,6 +508,36 @@ fn every_bgp_list_refuses_duplicates() {
 }
 
 #[test]
+fn a_selector_in_other_words_is_only_remarked_upon() {
+    let expression = |key: &str, values: &[&str]| ExpressionInput {
+        key: key.into(),
+        operator: "In".into(),
+        values: strings(values),
+    };
+    let of = |match_expressions: &[ExpressionInput]| SelectorInput {
+        match_expressions: match_expressions.to_vec(),
+        ..SelectorInput::default()
+    };
+    let with = |node_selectors: &[SelectorInput]| {
+        let peer = PeerInput { node_selectors: node_selectors.to_vec(), ..mk_peer("p", 1) };
+        let built = build(&peers(vec![peer]));
+        (texts(&built.errors), texts(&built.warnings), built.config.peers().get("p").cloned())
+    };
+    let (errors, warnings, peer) = with(&[selector("a", "x"), of(&[expression("a", &["x"])])]);
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(warnings, ["BGPPeer \"p\": spec.nodeSelectors[1]: \"a=x\" is listed twice; remove one"]);
+    assert_eq!(peer.unwrap().node_selectors.len(), 1);
+    let (ab, ba) = (
+        [expression("a", &["x"]), expression("b", &["y"])],
+        [expression("b", &["y"]), expression("a", &["x"])],
+    );
+    assert_eq!(with(&[of(&ab), of(&ba)]).1.len(), 1, "expressions in another order");
+    let (errors, _, peer) = with(&[of(&[expression("a", &["x", "y"])]), of(&[expression("a", &["y", "x"])])]);
+    assert_eq!(errors, ["BGPPeer \"p\": spec.nodeSelectors[1]: \"a in (x,y)\" is listed twice; remove one"]);
+    assert!(peer.is_none(), "the order of values is no other wording");
+}
+
+#[test]
 fn an_address_is_found_in_the_pool_that_may_give_it_out() {
     let mut avoiding = mk_pool("avoiding", 1, &["198.51.100.0/24"]);
     avoiding.avoid_buggy_ips = true;

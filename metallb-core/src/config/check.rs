@@ -23,17 +23,30 @@ impl Check {
         self.notes.push((field.into(), problem));
     }
 
-    /// A list of selectors; none may stand there twice.
+    /// A list of selectors; none may stand there twice. One that says the same as another in other words is only
+    /// remarked upon, since MetalLB takes it.
     pub(super) fn selectors(&mut self, field: &str, inputs: &[SelectorInput]) -> Vec<Selector> {
         let mut selectors: Vec<Selector> = Vec::with_capacity(inputs.len());
+        let mut written: Vec<SelectorInput> = Vec::with_capacity(inputs.len());
         for (index, input) in inputs.iter().enumerate() {
-            match Selector::new(input) {
-                Ok(selector) if selectors.contains(&selector) => {
-                    let text = selector.to_string().into();
-                    self.error(format!("{field}[{index}]"), Problem::Duplicate { text });
+            let at = || format!("{field}[{index}]");
+            let selector = match Selector::new(input) {
+                Ok(selector) => selector,
+                Err(error) => {
+                    self.error(at(), Problem::Selector(error));
+                    continue;
                 }
-                Ok(selector) => selectors.push(selector),
-                Err(error) => self.error(format!("{field}[{index}]"), Problem::Selector(error)),
+            };
+            let as_written = comparable(input);
+            let duplicate = || Problem::Duplicate { text: selector.to_string().into() };
+            if written.contains(&as_written) {
+                self.error(at(), duplicate());
+            } else if selectors.contains(&selector) {
+                self.warn(at(), duplicate());
+                written.push(as_written);
+            } else {
+                selectors.push(selector);
+                written.push(as_written);
             }
         }
         selectors
@@ -71,6 +84,16 @@ impl Check {
             }
         }
     }
+}
+
+/// The selector as written, except for the order of labels and of values, which nobody means anything by.
+fn comparable(input: &SelectorInput) -> SelectorInput {
+    let mut input = input.clone();
+    input.match_labels.sort();
+    for expression in &mut input.match_expressions {
+        expression.values.sort();
+    }
+    input
 }
 
 /// What a number may be.
