@@ -436,7 +436,7 @@ fn layer_2_advertisements_check_lists_weights_and_selectors() {
     let preference = |weight| PreferenceInput { weight, preference: selector("a", "b") };
     input.l2_advertisements = vec![L2AdvertisementInput {
         meta: Meta::new("x", Created(0)),
-        interfaces: strings(&["eth0", "eth0"]),
+        interfaces: strings(&["eth0", ""]),
         preferred_nodes: vec![preference(0), preference(100), preference(101)],
         node_selectors: vec![SelectorInput {
             match_expressions: vec![ExpressionInput {
@@ -458,6 +458,23 @@ fn layer_2_advertisements_check_lists_weights_and_selectors() {
             "spec.nodeSelectors[0]",
         ]
     );
+}
+
+#[test]
+fn an_interface_listed_twice_is_only_remarked_upon() {
+    let advertisement = L2AdvertisementInput {
+        meta: Meta::new("x", Created(0)),
+        interfaces: strings(&["eth0", "eth1", "eth0"]),
+        ..L2AdvertisementInput::default()
+    };
+    let input = Input { l2_advertisements: vec![advertisement], ..Input::default() };
+    let built = build(&input);
+    assert_eq!(built.errors, []);
+    assert_eq!(
+        texts(&built.warnings),
+        ["L2Advertisement \"x\": spec.interfaces[2]: \"eth0\" is listed twice; remove one"]
+    );
+    assert_eq!(built.config.l2_advertisements().get("x").unwrap().interfaces.len(), 2);
 }
 
 #[test]

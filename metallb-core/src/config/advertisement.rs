@@ -23,7 +23,8 @@ pub(super) fn read_l2(input: &L2AdvertisementInput, check: &mut Check) -> L2Adve
             Err(error) => check.error(format!("{field}.preference"), Problem::Selector(error)),
         }
     }
-    let interfaces: BTreeSet<InterfaceName> = check.names("spec.interfaces", &input.interfaces);
+    // MetalLB takes an interface twice, and it means nothing else than once.
+    let interfaces: BTreeSet<InterfaceName> = check.names_even_twice("spec.interfaces", &input.interfaces);
     L2Advertisement {
         name: input.meta.name.as_str().into(),
         created: input.meta.created,

@@ -58,16 +58,38 @@ impl Check {
         field: &str,
         names: &[String],
     ) -> BTreeSet<T> {
+        let (set, repeated) = self.distinct(field, names);
+        self.problems.extend(repeated);
+        set
+    }
+
+    /// As [`Check::names`], but a name that stands there twice is only remarked upon.
+    pub(super) fn names_even_twice<T: for<'a> From<&'a str> + Ord>(
+        &mut self,
+        field: &str,
+        names: &[String],
+    ) -> BTreeSet<T> {
+        let (set, repeated) = self.distinct(field, names);
+        self.notes.extend(repeated);
+        set
+    }
+
+    fn distinct<T: for<'a> From<&'a str> + Ord>(
+        &mut self,
+        field: &str,
+        names: &[String],
+    ) -> (BTreeSet<T>, Vec<(String, Problem)>) {
         let mut set = BTreeSet::new();
+        let mut repeated = Vec::new();
         for (index, name) in names.iter().enumerate() {
             let at = || format!("{field}[{index}]");
             if name.is_empty() {
                 self.error(at(), Problem::Missing { remedy: "write a name or remove the element" });
             } else if !set.insert(T::from(name.as_str())) {
-                self.error(at(), Problem::Duplicate { text: name.as_str().into() });
+                repeated.push((at(), Problem::Duplicate { text: name.as_str().into() }));
             }
         }
-        set
+        (set, repeated)
     }
 
     /// A number within limits; `default` when it is absent or wrong.
