@@ -263,6 +263,7 @@ impl Model {
         let complete =
             |has: &[IpAddr]| wish.request.families().iter().all(|f| has.iter().any(|a| Family::of(*a) == f));
         if !complete(&has) {
+            let nothing_before = has.is_empty();
             if wish.request.wanted_addresses().is_empty() {
                 if has.is_empty() {
                     has = self.fresh(service, wish).unwrap_or_default();
@@ -272,6 +273,9 @@ impl Model {
                 }
             } else {
                 has.extend(self.wanted(service, wish, &has).unwrap_or_default());
+            }
+            if nothing_before {
+                has.sort_unstable();
             }
         }
         self.resting.retain(|address, _| !has.contains(address));

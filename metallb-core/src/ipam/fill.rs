@@ -46,25 +46,26 @@ impl Allocator {
     fn give(
         &mut self,
         claim: &Claim<'_>,
-        mut slot: Option<Slot>,
+        slot: Option<Slot>,
         picks: Result<Picks, AllocationError>,
     ) -> Result<Allocation, AllocationError> {
-        let picks = match picks {
-            Ok(picks) => picks,
+        let (mut picks, mut missing) = match picks {
+            Ok(picks) => (picks, None),
             Err(error) => return self.outcome(slot, Some(error)),
         };
-        slot = self.hold_all(claim, picks).or(slot);
-        let half = claim.request.families().second().is_some() && self.missing(claim).is_some();
-        if !half {
-            return self.outcome(slot, None);
-        }
-        match self.second(claim) {
-            Ok(picks) => {
-                slot = self.hold_all(claim, picks).or(slot);
-                self.outcome(slot, None)
+        if let [Some(one), None] = picks
+            && claim.request.families().second().is_some()
+            && self.lacks(claim, Some(one)).is_some()
+        {
+            match self.second(claim, Some(one)) {
+                Ok([second, _]) => picks = [Some(one), second],
+                Err(error) => missing = Some(error),
             }
-            Err(error) => self.outcome(slot, Some(error)),
         }
+        // Of what is given together IPv4 comes first.
+        picks.sort_unstable();
+        let slot = self.hold_all(claim, picks).or(slot);
+        self.outcome(slot, missing)
     }
 
     fn hold_all(&mut self, claim: &Claim<'_>, picks: Picks) -> Option<Slot> {
@@ -108,7 +109,7 @@ impl Allocator {
         if !claim.request.wanted_addresses().is_empty() {
             self.wanted(claim)
         } else if has_one {
-            self.second(claim)
+            self.second(claim, None)
         } else {
             self.fresh(claim)
         }
@@ -159,13 +160,19 @@ impl Allocator {
         self.admitted(claim, id).map(|()| id)
     }
 
-    /// The missing second address of a service that has one: from the same pool, or from another when two may serve.
-    fn second(&self, claim: &Claim<'_>) -> Result<Picks, AllocationError> {
-        let families = claim.request.families();
+    /// The family that the service wants and does not have, when it gets `with` in addition to what it holds.
+    fn lacks(&self, claim: &Claim<'_>, with: Option<IpAddr>) -> Option<Family> {
         let holding = self.book.holding(claim.service);
-        let missing = families.iter().find(|&family| holding.is_none_or(|h| h.address(family).is_none()));
-        let Some(missing) = missing else { return Ok([None; 2]) };
-        let pools = self.pools_for_second(claim, missing)?;
+        let holds = |family| holding.is_some_and(|holding| holding.address(family).is_some());
+        let gets = |family| with.is_some_and(|address| Family::of(address) == family);
+        claim.request.families().iter().find(|&family| !holds(family) && !gets(family))
+    }
+
+    /// The missing second address of a service that has one, or is given `with`: from the same pool, or from another when
+    /// two may serve.
+    fn second(&self, claim: &Claim<'_>, with: Option<IpAddr>) -> Result<Picks, AllocationError> {
+        let Some(missing) = self.lacks(claim, with) else { return Ok([None; 2]) };
+        let pools = self.pools_for_second(claim, missing, with)?;
         for from_quarantine in [false, true] {
             let found = pools.iter().find_map(|&(_, id)| self.choose(claim, id, missing, from_quarantine));
             if let Some(address) = found {
@@ -175,12 +182,17 @@ impl Allocator {
         Err(self.why_not(&pools, [missing].into_iter()))
     }
 
-    /// The pools that may give a service its missing address, when it holds one of the other family.
-    fn pools_for_second(&self, claim: &Claim<'_>, missing: Family) -> Result<Vec<Eligible>, AllocationError> {
+    /// The pools that may give a service its missing address, when it holds one of the other family or is given it.
+    fn pools_for_second(
+        &self,
+        claim: &Claim<'_>,
+        missing: Family,
+        with: Option<IpAddr>,
+    ) -> Result<Vec<Eligible>, AllocationError> {
         let holding = self.book.holding(claim.service);
-        let held = holding.and_then(|holding| holding.address(missing.other()));
+        let first = holding.and_then(|holding| holding.address(missing.other())).or(with);
         let own =
-            held.and_then(|address| self.pools.locate(address)).map(|(id, _)| (Group::Unrestricted, id));
+            first.and_then(|address| self.pools.locate(address)).map(|(id, _)| (Group::Unrestricted, id));
         if self.options.dual_stack_two_pools {
             let own = own.filter(|&(_, id)| self.admitted(claim, id).is_ok());
             let others = self.eligible(claim)?;
@@ -201,7 +213,7 @@ impl Allocator {
         let holding = self.book.holding(claim.service);
         let lacks = |family| holding.is_some_and(|holding| holding.address(family).is_none());
         let pools = match claim.request.families().iter().find(|&family| lacks(family)) {
-            Some(missing) => self.pools_for_second(claim, missing),
+            Some(missing) => self.pools_for_second(claim, missing, None),
             None => self.eligible(claim),
         };
         pools.unwrap_or_default().into_iter().map(|(_, id)| id).collect()
