@@ -531,6 +531,36 @@ fn more_groups_than_one_socket_holds_are_joined_and_left() {
 }
 
 #[test]
+fn groups_that_cannot_be_joined_are_reported_once_and_joined_later() {
+    in_namespace("groups_that_cannot_be_joined_are_reported_once_and_joined_later", || {
+        let (node, client) = node_and_client();
+        let mut speaker = node.driver(Options::default);
+        speaker.ready("eth0");
+        // No memory for memberships; older kernels have this setting for all namespaces together.
+        let room = |octets: u32| node.try_sh(&format!("sysctl -qw net.core.optmem_max={octets}")).0;
+        if !room(1) {
+            eprintln!("skipped: net.core.optmem_max cannot be set for a namespace");
+            return;
+        }
+        speaker.handle.announce(ip(V6), Scope::All).unwrap();
+        let error = speaker.wait("the error", |event| match event {
+            Event::Error { interface, error, .. } => Some((interface, error.to_string())),
+            _ => None,
+        });
+        assert_eq!(error.0.as_deref(), Some("eth0"));
+        assert!(error.1.contains("join a multicast group"), "{}", error.1);
+        let joined =
+            || node.sh("ip -6 maddr show dev eth0 | grep -c 'ff02::1:ff00:1$' || true").trim().to_owned();
+        assert_eq!(joined(), "0");
+        assert!(room(131_072));
+        eventually("joined", || joined() == "1");
+        client.resolves(ip(V6), &node.mac("eth0"));
+        speaker.handle.withdraw(ip(V6));
+        eventually("left", || joined() == "0");
+    });
+}
+
+#[test]
 fn a_bridge_takes_the_place_of_its_ports() {
     in_namespace("a_bridge_takes_the_place_of_its_ports", || {
         let (node, client) = node_and_client();

@@ -4,6 +4,7 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -96,7 +97,8 @@ struct Engine {
     ports: Ports,
     buffer: ReceiveBuffer,
     outbox: Outbox,
-    /// When to list all interfaces again: after lost messages, or sockets that could not be opened.
+    /// When to list all interfaces again: after lost messages, sockets that could not be opened, and groups that could
+    /// not be joined.
     list_at: Option<Instant>,
     /// Messages were lost: links may have gone down and come up unseen.
     lost: bool,
@@ -199,28 +201,38 @@ impl Engine {
         while let Some(event) = self.responder.poll_event() {
             self.report(&event);
         }
-        let all_effects = self.perform_effects();
+        let all_effects = self.perform_effects(now);
         self.transmit(now) && all_effects
     }
 
-    fn perform_effects(&mut self) -> bool {
+    fn perform_effects(&mut self, now: Instant) -> bool {
         for _ in 0..EFFECTS_PER_TURN {
-            let (interface, operation, result) = match self.responder.poll_effect() {
-                Some(Effect::Join { interface, group }) => {
-                    (interface, Operation::JoinGroup, self.ports.join(interface, group))
-                }
+            match self.responder.poll_effect() {
+                Some(Effect::Join { interface, group }) => self.join(now, interface, group, true),
                 Some(Effect::Leave { interface, group }) => {
-                    (interface, Operation::LeaveGroup, self.ports.leave(interface, group))
+                    let left = self.ports.leave(interface, group);
+                    if let Some(error) = relevant(Operation::LeaveGroup, left) {
+                        self.report_error(Some(interface), error);
+                    }
                 }
-                None => return true,
-            };
-            if let Some(error) =
-                result.err().map(|error| Error::io(operation, &error)).filter(|e| !e.is_gone())
-            {
-                self.report_error(Some(interface), error);
+                None => match self.ports.next_join_again() {
+                    Some((interface, group)) => self.join(now, interface, group, false),
+                    None => return true,
+                },
             }
         }
         false
+    }
+
+    /// Joins a group. Where that fails, solicitations for its addresses are not heard, so it is tried again later;
+    /// only the first failure is reported.
+    fn join(&mut self, now: Instant, interface: InterfaceIndex, group: Ipv6Addr, first: bool) {
+        let Some(error) = relevant(Operation::JoinGroup, self.ports.join(interface, group)) else { return };
+        let retry = now.checked_add(LIST_RETRY);
+        self.list_at = self.list_at.or(retry);
+        if first {
+            self.report_error(Some(interface), error);
+        }
     }
 
     /// Sends frames until there are none (`true`), or the turn is over (`false`).
@@ -388,6 +400,7 @@ impl Engine {
             Ok(links) => {
                 self.list_at = None;
                 self.links = links;
+                self.ports.join_again();
                 let known: BTreeSet<InterfaceIndex> =
                     self.links.indices().chain(self.used.keys().copied()).collect();
                 let mut changed = false;
@@ -427,6 +440,11 @@ impl Engine {
         let name = interface.and_then(|index| self.used.get(&index)).map(|used| used.name.clone());
         self.shared.0.emit(Event::Error { interface: name, error });
     }
+}
+
+/// The error, unless the interface has gone: netlink tells what has become of it.
+fn relevant(operation: Operation, result: io::Result<()>) -> Option<Error> {
+    result.err().map(|error| Error::io(operation, &error)).filter(|error| !error.is_gone())
 }
 
 /// Tells everybody when the driver ends, however it ends.

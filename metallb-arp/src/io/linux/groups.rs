@@ -1,6 +1,6 @@
 //! Memberships in solicited-node groups, spread over as many sockets as they need.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv6Addr;
 
@@ -19,15 +19,42 @@ pub(super) struct Groups {
     /// Sockets below this number are known to be full, save for groups left since.
     open: usize,
     members: BTreeMap<Ipv6Addr, usize>,
+    /// Groups that could not be joined.
+    unjoined: BTreeSet<Ipv6Addr>,
+    /// Those of them that are to be tried again now.
+    again: BTreeSet<Ipv6Addr>,
 }
 
 impl Groups {
     pub(super) fn new(interface: InterfaceIndex) -> Self {
-        Self { interface, sockets: Vec::new(), open: 0, members: BTreeMap::new() }
+        Self {
+            interface,
+            sockets: Vec::new(),
+            open: 0,
+            members: BTreeMap::new(),
+            unjoined: BTreeSet::new(),
+            again: BTreeSet::new(),
+        }
     }
 
-    /// Joins a group; joining twice is once.
+    /// Joins a group; joining twice is once. One that cannot be joined is remembered until it is left.
     pub(super) fn join(&mut self, group: Ipv6Addr) -> io::Result<()> {
+        self.try_join(group).inspect_err(|_| {
+            self.unjoined.insert(group);
+        })
+    }
+
+    /// Makes [`Groups::next_again`] go through all groups that could not be joined.
+    pub(super) fn join_again(&mut self) {
+        self.again.append(&mut self.unjoined);
+    }
+
+    /// A group to be joined again.
+    pub(super) fn next_again(&mut self) -> Option<Ipv6Addr> {
+        self.again.pop_first()
+    }
+
+    fn try_join(&mut self, group: Ipv6Addr) -> io::Result<()> {
         if self.members.contains_key(&group) {
             return Ok(());
         }
@@ -43,13 +70,20 @@ impl Groups {
                     return Ok(());
                 }
                 Err(error) if is_full(&error) && !fresh => self.open += 1,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if fresh {
+                        self.sockets.pop();
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
     /// Leaves a group; one that was never joined is no error.
     pub(super) fn leave(&mut self, group: Ipv6Addr) -> io::Result<()> {
+        self.unjoined.remove(&group);
+        self.again.remove(&group);
         let Some(number) = self.members.remove(&group) else { return Ok(()) };
         let Some(socket) = self.sockets.get(number) else { return Ok(()) };
         self.open = self.open.min(number);

@@ -61,6 +61,16 @@ impl Ports {
         self.ports.get_mut(&interface).map_or(Ok(()), |port| port.groups.leave(group))
     }
 
+    /// Makes [`Ports::next_join_again`] go through all groups that could not be joined.
+    pub(super) fn join_again(&mut self) {
+        self.ports.values_mut().for_each(|port| port.groups.join_again());
+    }
+
+    /// A group to be joined again.
+    pub(super) fn next_join_again(&mut self) -> Option<(InterfaceIndex, Ipv6Addr)> {
+        self.ports.iter_mut().find_map(|(interface, port)| Some((*interface, port.groups.next_again()?)))
+    }
+
     /// The socket that sends `frame`: the kernel tells others of the protocol it is bound to.
     pub(super) fn sender(&self, interface: InterfaceIndex, frame: &[u8]) -> Option<&PacketSocket> {
         let port = self.ports.get(&interface)?;
