@@ -161,7 +161,7 @@ fn an_unchanged_object_is_the_same_value_as_before() {
 #[test]
 fn peers_say_what_is_missing_and_what_excludes_each_other() {
     type Case = (fn(&mut PeerInput), &'static str);
-    let cases: [Case; 22] = [
+    let cases: [Case; 25] = [
         (|p| p.peer_asn = None, "spec.peerASN: is missing"),
         (|p| p.dynamic_asn = Some("internal".into()), "spec.dynamicASN: cannot be set together with peerASN"),
         (|p| (p.peer_asn, p.dynamic_asn) = (None, Some("both".into())), "write internal or external"),
@@ -180,6 +180,15 @@ fn peers_say_what_is_missing_and_what_excludes_each_other() {
             |p| (p.hold_time, p.keepalive_time) = (Some("9s".into()), Some("10s".into())),
             "keepalive 10 s does not fit",
         ),
+        (
+            |p| p.hold_time = Some("900ms".into()),
+            "spec.holdTime: \"900ms\" is not a hold time of whole seconds",
+        ),
+        (
+            |p| (p.hold_time, p.keepalive_time) = (Some("0.5s".into()), Some("1s".into())),
+            "write 3s to 65535s, or 0s for none",
+        ),
+        (|p| p.keepalive_time = Some("500ms".into()), "write 1s to 21845s, or give holdTime too"),
         (|p| p.keepalive_time = Some("30000s".into()), "spec.keepaliveTime: a hold time of 90000 s"),
         (|p| p.connect_time = Some("1500ms".into()), "whole number of seconds"),
         (|p| p.connect_time = Some("0s".into()), "use 1 to 65535"),

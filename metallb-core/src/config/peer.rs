@@ -206,8 +206,21 @@ fn password(input: &PeerInput, check: &mut Check) -> Option<Secret> {
 
 /// Hold time and keepalive interval.
 fn timers(input: &PeerInput, check: &mut Check) -> (Duration, Duration) {
-    let hold = seconds("spec.holdTime", input.hold_time.as_deref(), check);
-    let keepalive = seconds("spec.keepaliveTime", input.keepalive_time.as_deref(), check);
+    let (hold_text, keepalive_text) = (input.hold_time.as_deref(), input.keepalive_time.as_deref());
+    let hold = seconds("spec.holdTime", hold_text, check);
+    let keepalive = seconds("spec.keepaliveTime", keepalive_text, check);
+    // Cut down to 0 these two would switch the hold time off.
+    if let Some(text) = hold_text.filter(|text| is_split_second(text)) {
+        let expected = "a hold time of whole seconds; write 3s to 65535s, or 0s for none";
+        check.error("spec.holdTime", Problem::NotA { text: text.into(), expected });
+        return (Duration::ZERO, Duration::ZERO);
+    }
+    if let Some(text) = keepalive_text.filter(|text| hold_text.is_none() && is_split_second(text)) {
+        let expected =
+            "a keepalive time that a hold time follows from; write 1s to 21845s, or give holdTime too";
+        check.error("spec.keepaliveTime", Problem::NotA { text: text.into(), expected });
+        return (Duration::ZERO, Duration::ZERO);
+    }
     let (hold, keepalive) = match (hold, keepalive) {
         (None, None) => (DEFAULT_HOLD, DEFAULT_HOLD / 3),
         (Some(0), None) => (0, 0),
@@ -238,6 +251,10 @@ fn seconds(field: &str, text: Option<&str>, check: &mut Check) -> Option<u64> {
         check.warn(field, Problem::Truncated { seconds });
     }
     Some(seconds)
+}
+
+fn is_split_second(text: &str) -> bool {
+    duration::parse(text).is_ok_and(|duration| !duration.is_zero() && duration < Duration::from_secs(1))
 }
 
 fn connect_time(input: &PeerInput, check: &mut Check) -> Option<Duration> {
