@@ -46,10 +46,9 @@ use super::{ConfigurationStatus, LabelSelector};
         "message": "ebgpMultiHop is only for external peers"
     },
     {
-        "rule": "!has(self.holdTime) || !has(self.keepaliveTime) || (duration(self.keepaliveTime) <= \
-        duration(self.holdTime) && (duration(self.keepaliveTime) == duration('0s')) == \
-        (duration(self.holdTime) == duration('0s')))",
-        "message": "keepaliveTime must not be longer than holdTime, and both are 0s or none is"
+        "rule": "!has(self.holdTime) || !has(self.keepaliveTime) || duration(self.keepaliveTime) <= \
+        duration(self.holdTime)",
+        "message": "keepaliveTime must not be longer than holdTime"
     }
 ]))]
 #[serde(rename_all = "camelCase")]

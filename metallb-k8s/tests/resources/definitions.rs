@@ -119,3 +119,84 @@ fn every_property_is_described() {
         }
     }
 }
+
+/// The schema of a property; `[]` goes into the items of a list.
+fn property<'a>(schema: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(schema, |schema, name| match name.strip_suffix("[]") {
+        Some(list) => &schema["properties"][list]["items"],
+        None => &schema["properties"][name],
+    })
+}
+
+fn schema(plural: &str, version: &str) -> Value {
+    let crd = metallb_k8s::crd::all().into_iter().find(|crd| crd.spec.names.plural == plural).unwrap();
+    let found = crd.spec.versions.into_iter().find(|found| found.name == version).unwrap();
+    serde_json::to_value(found.schema.unwrap().open_api_v3_schema.unwrap()).unwrap()
+}
+
+#[test]
+fn every_number_that_metallb_takes_is_taken() {
+    const ASN: i64 = 4_294_967_295;
+    // What MetalLB's definitions and its own checks let through together.
+    let cases = [
+        ("bfdprofiles", "v1beta1", "spec.detectMultiplier", 2, 255),
+        ("bfdprofiles", "v1beta1", "spec.echoInterval", 10, 60_000),
+        ("bfdprofiles", "v1beta1", "spec.minimumTtl", 1, 254),
+        ("bfdprofiles", "v1beta1", "spec.receiveInterval", 10, 60_000),
+        ("bfdprofiles", "v1beta1", "spec.transmitInterval", 10, 60_000),
+        ("bgpadvertisements", "v1beta1", "spec.aggregationLength", 1, 32),
+        ("bgpadvertisements", "v1beta1", "spec.aggregationLengthV6", 1, 128),
+        ("bgpadvertisements", "v1beta1", "spec.localPref", 0, ASN),
+        ("bgppeers", "v1beta1", "spec.myASN", 0, ASN),
+        ("bgppeers", "v1beta1", "spec.peerASN", 0, ASN),
+        ("bgppeers", "v1beta1", "spec.peerPort", 0, 16_384),
+        ("bgppeers", "v1beta2", "spec.localASN", 1, ASN),
+        ("bgppeers", "v1beta2", "spec.myASN", 1, ASN),
+        ("bgppeers", "v1beta2", "spec.peerASN", 0, ASN),
+        ("bgppeers", "v1beta2", "spec.peerPort", 1, 16_384),
+        (
+            "ipaddresspools",
+            "v1beta1",
+            "spec.serviceAllocation.priority",
+            i64::from(i32::MIN),
+            i64::from(i32::MAX),
+        ),
+        ("l2advertisements", "v1beta1", "spec.preferredNodeSelectors[].weight", 1, 100),
+    ];
+    #[expect(clippy::cast_precision_loss, reason = "bounds are small")]
+    for (plural, version, path, least, most) in cases {
+        let schema = schema(plural, version);
+        let found = property(&schema, path);
+        assert_eq!(found["type"], "integer", "{plural} {path}");
+        let bound = |name: &str, otherwise: i64| found[name].as_f64().unwrap_or(otherwise as f64);
+        assert!(bound("minimum", least) <= least as f64, "{plural} {path}");
+        assert!(bound("maximum", most) >= most as f64, "{plural} {path}");
+    }
+}
+
+#[test]
+fn kinds_are_named_as_in_metallb() {
+    for crd in metallb_k8s::crd::all() {
+        let names = crd.spec.names;
+        assert_eq!(crd.spec.scope, "Namespaced");
+        assert_eq!(crd.spec.group, "metallb.io");
+        assert_eq!(names.singular, Some(names.kind.to_lowercase()));
+        assert_eq!(names.list_kind, Some(format!("{}List", names.kind)));
+        assert_eq!((names.short_names, names.categories), (None, None), "{}: MetalLB has none", names.kind);
+        assert_eq!(crd.metadata.name, Some(format!("{}.metallb.io", names.plural)));
+    }
+}
+
+#[test]
+fn a_keepalive_time_of_zero_is_left_to_the_conversion() {
+    // Older versions of MetalLB wrote it beside a hold time where people had written none.
+    let schema = schema("bgppeers", "v1beta2");
+    let rules = schema["properties"]["spec"]["x-kubernetes-validations"].as_array().unwrap();
+    let about: Vec<_> = rules
+        .iter()
+        .filter_map(|rule| rule["rule"].as_str())
+        .filter(|rule| rule.contains("keepaliveTime"))
+        .collect();
+    assert_eq!(about.len(), 1);
+    assert!(!about[0].contains("'0s'"), "{about:?}");
+}
