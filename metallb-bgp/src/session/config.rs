@@ -167,7 +167,8 @@ pub struct PeerConfig {
     /// The node is drained: every route carries GRACEFUL_SHUTDOWN and, inside the AS, LOCAL_PREF 0, so that routers
     /// move traffic elsewhere before the routes go (RFC 8326). A change applies to the running session.
     pub graceful_shutdown: bool,
-    /// Offer and use messages of up to 65535 octets (RFC 8654). Default true.
+    /// Offer to read messages of up to 65535 octets (RFC 8654); without, one of more than 4096 ends the session. What we
+    /// send depends on the peer's offer alone, whatever is said here. Default true.
     pub extended_messages: bool,
     /// Send-hold time (RFC 9687). Default: the larger of 8 min and twice the hold time. Zero
     /// switches it off.

@@ -41,8 +41,10 @@ pub struct PeerSnapshot {
     pub advertised_v4: u64,
     /// As [`advertised_v4`](Self::advertised_v4), for IPv6.
     pub advertised_v6: u64,
-    /// Prefixes that are to be announced but cannot be (no next hop, family not negotiated, or
-    /// attributes too large).
+    /// Prefixes of the session's families that are to be announced and cannot be: without a next hop, with no other
+    /// than the peer's own address, or with attributes that leave no room in a message. Each counts from when its turn
+    /// has come. Those of a family that is not among the [negotiated ones](NegotiatedSnapshot::families) are counted
+    /// nowhere.
     pub unsendable: u64,
     /// Changes of the table this session has not written yet.
     pub queued_changes: u64,
