@@ -469,10 +469,6 @@ fn context() -> UpdateContext {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        ProptestConfig::default().cases.min(64).max(ProptestConfig::default().cases / 8)
-    ))]
-
     // req: A4, A5, A11
     #[test]
     fn announcements_decode_to_the_same_table(
