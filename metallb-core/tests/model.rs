@@ -263,6 +263,14 @@ impl Model {
         let complete =
             |has: &[IpAddr]| wish.request.families().iter().all(|f| has.iter().any(|a| Family::of(*a) == f));
         if !complete(&has) {
+            if let [alone] = has[..]
+                && wish.request.policy() == FamilyPolicy::RequireDual
+                && !self.kept_for.contains_key(&(service, Family::of(alone)))
+                && !self.can_be_two(service, wish, alone)
+            {
+                self.rest(service, alone);
+                has.clear();
+            }
             let nothing_before = has.is_empty();
             if wish.request.wanted_addresses().is_empty() {
                 if has.is_empty() {
@@ -283,6 +291,15 @@ impl Model {
             self.services.insert(service, Held { wish: wish.clone(), addresses: has.clone() });
         }
         has
+    }
+
+    /// Whether the service can get its other address beside the one that it has.
+    fn can_be_two(&self, service: usize, wish: &Wish, has: IpAddr) -> bool {
+        if wish.request.wanted_addresses().is_empty() {
+            self.second(service, wish, has).is_some()
+        } else {
+            self.wanted(service, wish, &[has]).is_some()
+        }
     }
 
     /// The service leaves the address, which rests when nobody else is there.

@@ -132,6 +132,14 @@ pub enum ClearReason {
         /// The wanted pool.
         pool: PoolName,
     },
+    /// The service must have both families, and the other one cannot be had beside it.
+    #[error("{address} alone is not enough for ipFamilyPolicy RequireDualStack: {missing}")]
+    SecondMissing {
+        /// The address.
+        address: IpAddr,
+        /// Why the other family is missing.
+        missing: AllocationError,
+    },
     /// Another service holds it and it cannot be shared.
     #[error("{0}")]
     Conflict(AllocationError),
@@ -147,7 +155,8 @@ impl ClearReason {
             | Self::FamilyNotWanted { address }
             | Self::SecondOfFamily { address }
             | Self::OtherAddressWanted { address }
-            | Self::OtherPoolWanted { address, .. } => Some(*address),
+            | Self::OtherPoolWanted { address, .. }
+            | Self::SecondMissing { address, .. } => Some(*address),
             Self::Conflict(error) => error.address(),
         }
     }
@@ -160,7 +169,7 @@ impl ClearReason {
             Self::Avoided { .. } => "address_avoided",
             Self::FamilyNotWanted { .. } | Self::SecondOfFamily { .. } => "family_mismatch",
             Self::OtherAddressWanted { .. } | Self::OtherPoolWanted { .. } => "request_changed",
-            Self::Conflict(error) => error.reason(),
+            Self::SecondMissing { missing: error, .. } | Self::Conflict(error) => error.reason(),
         }
     }
 }

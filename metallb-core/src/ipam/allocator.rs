@@ -15,6 +15,7 @@ use super::pools::{PoolId, Pools};
 use super::quarantine::Quarantine;
 use crate::addr::from_value;
 use crate::config::{Config, RejectedPool};
+use crate::facts::FamilyPolicy;
 use crate::keys::{Family, PoolName, Port, ServiceKey};
 
 /// How the allocator behaves.
@@ -178,7 +179,27 @@ impl Allocator {
             return self.fill_new(claim);
         }
         self.revise(now, claim, &[]);
+        self.give_up_half(now, claim);
         self.fill(claim)
+    }
+
+    /// Takes the only address of a service that must have two, when the other cannot be given to it where it is: both may
+    /// be had elsewhere. What is held for a pool that is not in force stays, as it could not be had back.
+    ///
+    /// Returns the reason when the service has lost its address.
+    pub fn give_up_half(&mut self, now: Instant, claim: &Claim<'_>) -> Option<ClearReason> {
+        if claim.request.policy() != FamilyPolicy::RequireDual {
+            return None;
+        }
+        let holding = self.book.holding(claim.service)?;
+        let (address, other) = (holding.addresses().next()?, holding.addresses().nth(1));
+        let is_held = self.held.contains_key(&(claim.service.clone(), Family::of(address)));
+        if other.is_some() || is_held {
+            return None;
+        }
+        let missing = self.more(claim, true).err()?;
+        self.drop_address(now, claim.service, address);
+        Some(ClearReason::SecondMissing { address, missing })
     }
 
     /// Takes everything from a service. Returns what it had.

@@ -105,7 +105,8 @@ impl Allocator {
         (!complete).then_some(Missing { has_one: holding.is_some() })
     }
 
-    fn more(&self, claim: &Claim<'_>, has_one: bool) -> Result<Picks, AllocationError> {
+    /// What a service gets in addition to what it holds.
+    pub(super) fn more(&self, claim: &Claim<'_>, has_one: bool) -> Result<Picks, AllocationError> {
         if !claim.request.wanted_addresses().is_empty() {
             self.wanted(claim)
         } else if has_one {

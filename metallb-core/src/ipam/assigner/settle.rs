@@ -37,7 +37,12 @@ impl Assigner {
         let before: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
         let lost = match turn {
             Turn::Recorded | Turn::Assigned => self.give_back(&entry.fact),
-            Turn::Holding | Turn::Without => self.keep(now, &entry.fact),
+            Turn::Holding => self.keep(now, &entry.fact),
+            Turn::Without => {
+                let mut lost = self.keep(now, &entry.fact);
+                lost.extend(self.give_up_half(now, &entry.fact));
+                lost
+            }
         };
         entry.lost = entry.lost.take().or_else(|| lost.first().cloned());
         self.tell_lost(service, lost);
@@ -107,6 +112,13 @@ impl Assigner {
         let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
         let claim = Claim::new(fact, &request, labels);
         self.allocator.revise(now, &claim, &fact.recorded_pools)
+    }
+
+    /// Takes the only address of a service that must have two and cannot get the other beside it.
+    fn give_up_half(&mut self, now: Instant, fact: &Service) -> Option<ClearReason> {
+        let Demand::Addresses(request) = &fact.demand else { return None };
+        let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
+        self.allocator.give_up_half(now, &Claim::new(fact, request, labels))
     }
 
     /// True when the service holds all that it wants.
