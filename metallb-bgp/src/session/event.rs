@@ -18,7 +18,7 @@ use crate::wire::update::{Action, Fault};
 #[non_exhaustive]
 pub enum Event {
     /// The session moved to another state. Where a user of the driver is behind, only the last of several moves is told:
-    /// `Established` after `Established` is another session.
+    /// `Established` after `Established` is another session. Of a peer that was added and is gone meanwhile nothing is.
     StateChanged {
         /// Whose session.
         peer: PeerKey,

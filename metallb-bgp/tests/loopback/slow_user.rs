@@ -1,16 +1,19 @@
 //! Users who do not take the events.
+
+use std::collections::BTreeMap;
+
 use metallb_bgp::fsm::State;
-use metallb_bgp::io::tokio::{EventReceiver, Speaker, SpeakerConfig};
+use metallb_bgp::io::tokio::{EventReceiver, ListenRange, Speaker, SpeakerConfig};
 use metallb_bgp::session::{Event, PeerConfig, PeerSnapshot};
-use metallb_bgp::types::{Family, HoldTime};
+use metallb_bgp::types::{Asn, Family, HoldTime, RemoteAs};
 use metallb_bgp::wire::header::{MessageLimit, MessageType};
 use metallb_bgp::wire::keepalive;
 use metallb_bgp::wire::notification::Notification;
 use metallb_bgp::wire::pack::encode_end_of_rib;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::bare::Bare;
-use crate::support::{Routes, mk_id, mk_peer, snapshot_until};
+use crate::support::{Routes, mk_id, mk_peer, prefix, snapshot_until};
 
 /// A speaker with room for four events that dials peers of this hold time, each of them established.
 async fn mk_few(
@@ -172,4 +175,41 @@ async fn a_flood_of_end_of_rib_is_one_event() {
         }
         assert_eq!(ends, 1);
     }
+}
+
+// req: !H5
+#[tokio::test]
+async fn peers_from_ever_new_addresses_do_not_fill_the_memory_of_a_user_who_takes_nothing() {
+    let mut config = SpeakerConfig::new(mk_id(200));
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.event_capacity = 4;
+    let (collector, mut events) = Speaker::start(config).unwrap();
+    let template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any);
+    collector.set_listen_range("nodes".into(), ListenRange::new(prefix("127.0.0.0/8"), template));
+    for host in 1..=50 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("127.0.1.{host}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(collector.listening()[0]).await.unwrap();
+        let bare = Bare::establish_with(stream, 90, Vec::new()).await;
+        let name = format!("nodes/127.0.1.{host}");
+        snapshot_until(&collector, &name, "established", |s| s.state == State::Established).await;
+        drop(bare);
+        while !collector.snapshot().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(collector.dropped_events().await >= 40, "the last state of each that nobody was told of");
+    // The events are in order: whatever comes comes before those of a peer that is new.
+    collector.set_peer("last".into(), mk_peer("192.0.2.1:179".parse().unwrap(), 64512, 64513));
+    let mut states = BTreeMap::new();
+    loop {
+        match events.recv().await.unwrap() {
+            event if event.peer().as_str() == "last" => break,
+            Event::StateChanged { peer, state, .. } => states.insert(peer, state),
+            _ => None,
+        };
+    }
+    let told = 1..=4;
+    assert!(told.contains(&states.len()), "{states:?}");
+    assert!(states.values().all(|state| *state < State::Established), "{states:?}");
 }

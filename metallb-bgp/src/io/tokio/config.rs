@@ -18,8 +18,11 @@ pub struct SpeakerConfig {
     pub fallback_router_id: RouterId,
     /// How many events may wait for their receiver. When they do, the routes of peers that
     /// [import](PeerConfig::import) are left in the sockets; sessions go on. That a peer ended
-    /// one is seen a second after its last octets came, or, where there is no room for them, with the next KEEPALIVE. Of other events the last of each kind and peer waits besides. A session that ends takes
-    /// its undelivered routes along. Default 1024.
+    /// one is seen a second after its last octets came, or, where there is no room for them, with the next KEEPALIVE.
+    /// Of other events the last of each kind and peer waits besides. A session that ends takes its undelivered routes
+    /// along, and a peer that goes, removed or one of a range, all that is undelivered but its last state; that, too,
+    /// if nothing was told of it before. [`Speaker::dropped_events`](super::Speaker::dropped_events) counts them.
+    /// Default 1024.
     pub event_capacity: usize,
 }
 

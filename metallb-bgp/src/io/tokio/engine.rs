@@ -144,6 +144,10 @@ impl Engine {
                 // Whoever asked may have given up.
                 let _ = reply.send(snapshots);
             }
+            Command::DroppedEvents(reply) => {
+                // As above.
+                let _ = reply.send(self.outbox.dropped());
+            }
             Command::Shutdown(how, reply) => {
                 self.waiting_for_stop.push(reply);
                 match how {
@@ -204,6 +208,7 @@ impl Engine {
         self.restart.note(&peer.session, now());
         peer.run_effects(&mut self.table, &mut self.closing);
         peer.drain_events(&mut self.outbox);
+        self.outbox.depart(peer.session.key());
     }
 
     /// Has established sessions send what is new in the table.

@@ -91,6 +91,14 @@ impl Speaker {
         answer.await.unwrap_or_default()
     }
 
+    /// How many events nobody will see, because their peer had gone before there was
+    /// [room](SpeakerConfig::event_capacity) for them. Zero after the speaker stopped.
+    pub async fn dropped_events(&self) -> u64 {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::DroppedEvents(reply));
+        answer.await.unwrap_or_default()
+    }
+
     /// Ends every session and then the speaker; returns when the last NOTIFICATION has been
     /// delivered or its second is over.
     pub async fn shutdown(&self, how: Shutdown) {
@@ -145,6 +153,7 @@ pub(super) enum Command {
     SetPrefix(IpNetwork, Vec<Announcement>),
     TableComplete,
     Snapshot(oneshot::Sender<Vec<PeerSnapshot>>),
+    DroppedEvents(oneshot::Sender<u64>),
     Shutdown(Shutdown, oneshot::Sender<()>),
 }
 

@@ -1,6 +1,6 @@
 //! Events on their way to the user.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,6 +21,12 @@ pub(super) struct Outbox {
     routes: BTreeMap<PeerKey, usize>,
     /// Peers of which it does not hold routes any more.
     released: Vec<PeerKey>,
+    /// Peers the user has been told of and not yet that they are gone.
+    told: BTreeSet<PeerKey>,
+    /// Those of them that are gone; the queue holds the state in which they went.
+    gone: BTreeSet<PeerKey>,
+    /// Events of peers that were gone before there was room for them.
+    dropped: u64,
     reserve: Option<Reserve>,
 }
 
@@ -31,6 +37,9 @@ impl Outbox {
             queue: VecDeque::new(),
             routes: BTreeMap::new(),
             released: Vec::new(),
+            told: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            dropped: 0,
             reserve: None,
         }
     }
@@ -49,11 +58,42 @@ impl Outbox {
     /// than the routes of one read, both families' ends and disablings, and one event of every other kind.
     pub(super) fn push(&mut self, event: Event) {
         let event = self.supersede(event);
+        // If it had gone, it is back.
+        self.gone.remove(event.peer());
         if let Event::Received { peer, .. } = &event {
             *self.routes.entry(peer.clone()).or_default() += 1;
         }
         self.queue.push_back(event);
         self.try_send();
+    }
+
+    /// A peer is gone, and has said its last. Of one that the user has been told of the last state is kept, so that it
+    /// does not stay established for him; of others there is nothing to correct. So the queue is bounded by the peers
+    /// that are there and those that were when the user took something last, however many come and go.
+    pub(super) fn depart(&mut self, peer: &PeerKey) {
+        let is_told = self.told.contains(peer);
+        let (before, mut is_kept) = (self.queue.len(), false);
+        self.queue.retain(|event| {
+            let keep = event.peer() != peer || (is_told && matches!(event, Event::StateChanged { .. }));
+            is_kept |= keep && event.peer() == peer;
+            keep
+        });
+        self.routes.remove(peer);
+        if is_kept {
+            self.gone.insert(peer.clone());
+        } else {
+            self.told.remove(peer);
+        }
+        let dropped = (before - self.queue.len()) as u64;
+        if self.dropped == 0 && dropped > 0 {
+            tracing::warn!(%peer, "events are not received, those of peers that have gone are dropped");
+        }
+        self.dropped += dropped;
+    }
+
+    /// How many events of peers that were gone the user will not see.
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Takes what `event` makes obsolete out of the queue.
@@ -87,7 +127,7 @@ impl Outbox {
             self.reserve = None;
             match permit {
                 Ok(permit) => {
-                    if let Some(event) = pop(&mut self.queue, &mut self.routes, &mut self.released) {
+                    if let Some(event) = self.pop() {
                         permit.send(event);
                     }
                 }
@@ -106,48 +146,49 @@ impl Outbox {
     }
 
     fn try_send(&mut self) {
+        let Some(sender) = self.sender.take() else { return self.forget() };
         while self.reserve.is_none() && !self.queue.is_empty() {
-            let Some(sender) = &self.sender else { return self.forget() };
-            let closed = match sender.try_reserve() {
+            match sender.try_reserve() {
                 Ok(permit) => {
-                    if let Some(event) = pop(&mut self.queue, &mut self.routes, &mut self.released) {
+                    if let Some(event) = self.pop() {
                         permit.send(event);
                     }
-                    false
                 }
-                Err(TrySendError::Full(())) => return,
-                Err(TrySendError::Closed(())) => true,
-            };
-            if closed {
-                return self.forget();
+                Err(TrySendError::Full(())) => break,
+                Err(TrySendError::Closed(())) => return self.forget(),
             }
         }
+        self.sender = Some(sender);
+    }
+
+    /// The first of the queue, for the user.
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.queue.pop_front()?;
+        let peer = event.peer();
+        if matches!(event, Event::Received { .. })
+            && let Some(count) = self.routes.get_mut(peer)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.released.extend(self.routes.remove_entry(peer).map(|(peer, _)| peer));
+            }
+        }
+        if self.gone.remove(peer) {
+            self.told.remove(peer);
+        } else if !self.told.contains(peer) {
+            self.told.insert(peer.clone());
+        }
+        Some(event)
     }
 
     fn forget(&mut self) {
         self.sender = None;
         self.queue.clear();
+        self.told.clear();
+        self.gone.clear();
         self.released.extend(std::mem::take(&mut self.routes).into_keys());
         self.reserve = None;
     }
-}
-
-/// The first of the queue.
-fn pop(
-    queue: &mut VecDeque<Event>,
-    routes: &mut BTreeMap<PeerKey, usize>,
-    released: &mut Vec<PeerKey>,
-) -> Option<Event> {
-    let event = queue.pop_front()?;
-    if let Event::Received { peer, .. } = &event
-        && let Some(count) = routes.get_mut(peer)
-    {
-        *count -= 1;
-        if *count == 0 {
-            released.extend(routes.remove_entry(peer).map(|(peer, _)| peer));
-        }
-    }
-    Some(event)
 }
 
 /// Whether `new` leaves nothing of what `old` says about the same peer: with the state go the routes of the session,
@@ -249,6 +290,80 @@ mod tests {
         let end = Event::EndOfRib { peer: "a".into(), family: Family::Ipv4Unicast };
         let pushed = [&first, &routes("a"), &end, &routes("b"), &routes("a"), &idle].map(Clone::clone);
         assert_eq!(late(pushed.to_vec()), [first, routes("b"), idle]);
+    }
+
+    /// Everything about a peer that comes and goes.
+    fn visit(outbox: &mut Outbox, peer: &str) {
+        let key = PeerKey::from(peer);
+        let changed = |state, reason| Event::StateChanged { peer: key.clone(), state, reason };
+        outbox.push(changed(State::Established, None));
+        outbox.push(routes(peer));
+        outbox.push(Event::EndOfRib { peer: key.clone(), family: Family::Ipv4Unicast });
+        outbox.push(changed(State::Idle, Some(CloseReason::ConnectionClosed)));
+        outbox.push(Event::AttemptFailed { peer: key.clone(), reason: CloseReason::ConnectTimeout });
+        outbox.depart(&key);
+    }
+
+    // req: !H5
+    #[test]
+    fn peers_that_come_and_go_while_nobody_looks_leave_nothing_behind() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut outbox = Outbox::new(sender);
+        let up = state(State::Established, None);
+        outbox.push(up.clone());
+        outbox.push(routes("a"));
+        for number in 0..1000 {
+            visit(&mut outbox, &format!("stranger {number}"));
+        }
+        assert_eq!(outbox.queue.len(), 1, "the routes of the one that is there");
+        assert_eq!(outbox.dropped(), 2000, "the last state and the failure of each");
+        assert!(outbox.routes.len() == 1 && outbox.told.len() == 1 && outbox.gone.is_empty());
+        assert_eq!(receiver.try_recv(), Ok(up));
+    }
+
+    // req: H5
+    #[test]
+    fn the_end_of_a_peer_that_was_told_of_is_told_however_late() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut outbox = Outbox::new(sender);
+        let (up, closed) = (state(State::Established, None), Some(CloseReason::ConnectionClosed));
+        outbox.push(up.clone());
+        outbox.push(failed(CloseReason::ConnectTimeout));
+        let down = state(State::Idle, closed.clone());
+        outbox.push(down.clone());
+        outbox.depart(&"a".into());
+        visit(&mut outbox, "stranger");
+        // It comes back before anybody has looked, and goes again.
+        outbox.push(state(State::Active, None));
+        outbox.depart(&"a".into());
+        assert_eq!(outbox.queue.len(), 1);
+        assert_eq!(receiver.try_recv(), Ok(up));
+        outbox.try_send();
+        assert_eq!(receiver.try_recv(), Ok(state(State::Active, closed)));
+        assert!(outbox.queue.is_empty() && outbox.told.is_empty() && outbox.gone.is_empty());
+        assert_eq!(outbox.dropped(), 3);
+    }
+
+    // req: H5
+    #[test]
+    fn a_user_who_looks_now_and_then_does_not_let_the_queue_grow() {
+        let (sender, mut receiver) = mpsc::channel(2);
+        let mut outbox = Outbox::new(sender);
+        for number in 0..1000 {
+            let peer = format!("visitor {number}");
+            outbox.push(Event::StateChanged {
+                peer: peer.as_str().into(),
+                state: State::Established,
+                reason: None,
+            });
+            if number % 3 == 0 {
+                assert!(receiver.try_recv().is_ok());
+                outbox.try_send();
+            }
+            visit(&mut outbox, &peer);
+            assert!(outbox.queue.len() <= 3, "{:?}", outbox.queue);
+            assert!(outbox.told.len() <= 3 && outbox.gone.len() <= 3);
+        }
     }
 
     // req: H5
