@@ -1,6 +1,7 @@
 //! Manifests, and what is said about them. `UPDATE_GOLDEN=1` writes the expected texts anew.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -79,6 +80,58 @@ fn good_manifests_are_accepted_as_a_whole() {
         let built = judge(&file);
         assert_eq!(said(&built), "", "{}", file.display());
         assert!(!built.config.pools().is_empty(), "{}", file.display());
+    }
+}
+
+/// Paths of all values in a document, list items as `[]`.
+fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    found.insert(path.to_owned());
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                paths(value, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| paths(item, &format!("{path}[]"), found)),
+        _ => {}
+    }
+}
+
+/// Paths of all properties of a schema, list items as `[]`.
+fn properties(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    found.insert(path.to_owned());
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        properties(property, &format!("{path}.{name}"), found);
+    }
+    if schema["items"].is_object() {
+        properties(&schema["items"], &format!("{path}[]"), found);
+    }
+}
+
+#[test]
+fn every_field_stands_in_a_manifest_that_is_accepted() {
+    let text = fs::read_to_string(directory("pass/every-field.yaml")).unwrap();
+    let documents: Vec<Value> =
+        text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect();
+    for crd in crd::all() {
+        let version = crd.spec.versions.last().unwrap();
+        let schema = serde_json::to_value(version.schema.as_ref().unwrap()).unwrap();
+        let kind = crd.spec.names.kind.as_str();
+        let mut written = BTreeSet::new();
+        for document in documents.iter().filter(|document| document["kind"] == kind) {
+            assert_eq!(document["apiVersion"], format!("{}/{}", crd.spec.group, version.name));
+            paths(&document["spec"], "spec", &mut written);
+        }
+        let mut known = BTreeSet::new();
+        properties(&schema["openAPIV3Schema"]["properties"]["spec"], "spec", &mut known);
+        // Selectors are all alike; each of their fields stands somewhere.
+        known.retain(|path| !path.contains("electors[].") && !path.contains("preference."));
+        if written.is_empty() {
+            assert_eq!(known.len(), 1, "{kind} only has a status");
+            continue;
+        }
+        let missing: Vec<_> = known.difference(&written).collect();
+        assert!(missing.is_empty(), "{kind}: {missing:?}");
     }
 }
 
