@@ -249,7 +249,9 @@ fn input(text: &str) -> Input {
         let value = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         let many =
             |key: &str| value(key).map(|v| v.split(',').map(str::to_owned).collect()).unwrap_or_default();
-        let selectors = |key: &str| value(key).map(|v| vec![selector(v)]).unwrap_or_default();
+        let selectors = |key: &str| -> Vec<SelectorInput> {
+            value(key).map(|v| v.split(',').map(selector).collect()).unwrap_or_default()
+        };
         let meta = Meta::new(name, Created(value("created").map_or(0, |at| at.parse().unwrap())));
         match kind {
             "pool" => {
