@@ -161,15 +161,21 @@ fn wanted(
     let annotated =
         annotations::get(found, annotations::LOAD_BALANCER_IPS).filter(|text| !text.trim().is_empty());
     let field = spec.load_balancer_ip.as_deref().filter(|text| !text.trim().is_empty());
-    let text = match (annotated, field) {
-        (Some(_), Some(_)) => return Err(RequestError::WantedTwice),
-        (Some(text), None) | (None, Some(text)) => text,
-        (None, None) => return Ok(Vec::new()),
-    };
-    text.split(',')
-        .map(str::trim)
-        .map(|text| text.parse().map_err(|_| RequestError::InvalidAddress { text: text.into() }))
-        .collect()
+    match (annotated, field) {
+        (Some(_), Some(_)) => Err(RequestError::WantedTwice),
+        (Some(list), None) => list.split(',').map(wanted_address).collect(),
+        (None, Some(one)) => wanted_address(one).map(|address| vec![address]),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// An IPv4 address may be written as an IPv6 one (`::ffff:192.0.2.1`).
+fn wanted_address(text: &str) -> Result<IpAddr, RequestError> {
+    let text = text.trim();
+    let address: Result<IpAddr, _> = text.parse();
+    address
+        .map(|address| address.to_canonical())
+        .map_err(|_| RequestError::InvalidAddress { text: text.into() })
 }
 
 fn port(port: &objects::ServicePort) -> Option<Port> {

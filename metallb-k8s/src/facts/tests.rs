@@ -97,6 +97,39 @@ fn wanted_addresses_stand_in_the_annotation_or_in_the_field() {
         ["192.0.2.2"]
     );
     assert_eq!(wanted(&fact(|object| object["spec"]["loadBalancerIP"] = json!("192.0.2.3"))), ["192.0.2.3"]);
+    let mapped = json!({ "metallb.io/loadBalancerIPs": "::ffff:192.0.2.4" });
+    assert_eq!(wanted(&annotated(mapped)), ["192.0.2.4"]);
+}
+
+#[test]
+fn the_annotation_is_a_list_and_the_field_is_not() {
+    let dual = |object: &mut Value| {
+        object["spec"]["clusterIPs"] = json!(["10.0.0.1", "fd00::1"]);
+        object["spec"]["ipFamilyPolicy"] = json!("RequireDualStack");
+    };
+    let listed = fact(|object| {
+        dual(object);
+        object["metadata"]["annotations"] = json!({ "metallb.io/loadBalancerIPs": "192.0.2.1, 2001:db8::1" });
+    });
+    assert_eq!(wanted(&listed), ["192.0.2.1", "2001:db8::1"]);
+    let in_field = fact(|object| {
+        dual(object);
+        object["spec"]["loadBalancerIP"] = json!("192.0.2.1,2001:db8::1");
+    });
+    let unreadable = RequestError::InvalidAddress { text: "192.0.2.1,2001:db8::1".into() };
+    assert_eq!(in_field.demand, Demand::Invalid(unreadable));
+}
+
+#[test]
+fn an_empty_annotation_asks_for_nothing_even_beside_one_of_the_old_prefix() {
+    let fact = annotated(json!({
+        "metallb.io/address-pool": "", "metallb.universe.tf/address-pool": "old",
+        "metallb.io/allow-shared-ip": "", "metallb.universe.tf/allow-shared-ip": "k",
+        "metallb.io/loadBalancerIPs": "", "metallb.universe.tf/loadBalancerIPs": "192.0.2.1",
+    }));
+    assert_eq!((wanted(&fact), &fact.sharing_key), (Vec::new(), &None));
+    let Demand::Addresses(request) = fact.demand else { panic!() };
+    assert_eq!(request.wanted_pool(), None);
 }
 
 #[test]
