@@ -47,6 +47,23 @@ pub struct SelectorInput {
     pub match_expressions: Vec<ExpressionInput>,
 }
 
+impl SelectorInput {
+    /// The same with every expression, and every value of an expression, only once.
+    #[must_use]
+    pub fn without_repetitions(&self) -> Self {
+        let mut match_expressions: Vec<ExpressionInput> = Vec::with_capacity(self.match_expressions.len());
+        for expression in &self.match_expressions {
+            let mut expression = expression.clone();
+            expression.values.sort();
+            expression.values.dedup();
+            if !match_expressions.contains(&expression) {
+                match_expressions.push(expression);
+            }
+        }
+        Self { match_labels: self.match_labels.clone(), match_expressions }
+    }
+}
+
 /// One requirement of a selector as a person writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
@@ -244,6 +261,13 @@ pub enum SelectorError {
         /// The value.
         value: Box<str>,
     },
+}
+
+impl SelectorError {
+    /// True when all that is wrong is that something stands there twice.
+    pub const fn is_repetition(&self) -> bool {
+        matches!(self, Self::DuplicateExpression { .. } | Self::DuplicateValue { .. })
+    }
 }
 
 fn requirement(input: &ExpressionInput) -> Result<Requirement, SelectorError> {

@@ -18,9 +18,9 @@ pub(super) fn read_l2(input: &L2AdvertisementInput, check: &mut Check) -> L2Adve
         let field = format!("spec.preferredNodeSelectors[{index}]");
         let limits = Limits { min: 1_u32, max: 100, default: 1 };
         let weight = check.number(&format!("{field}.weight"), Some(term.weight), limits);
-        match Selector::new(&term.preference) {
-            Ok(selector) => preferences.push((weight, selector)),
-            Err(error) => check.error(format!("{field}.preference"), Problem::Selector(error)),
+        if let Some(selector) = check.selector_even_repeating(format!("{field}.preference"), &term.preference)
+        {
+            preferences.push((weight, selector));
         }
     }
     // MetalLB takes an interface twice, and it means nothing else than once.

@@ -52,6 +52,28 @@ impl Check {
         selectors
     }
 
+    /// A selector in which something that stands there twice is only remarked upon.
+    pub(super) fn selector_even_repeating(
+        &mut self,
+        field: impl Into<String>,
+        input: &SelectorInput,
+    ) -> Option<Selector> {
+        let as_written = Selector::new(input);
+        let remark = as_written.as_ref().err().filter(|error| error.is_repetition()).cloned();
+        let read = if remark.is_some() { Selector::new(&input.without_repetitions()) } else { as_written };
+        match (read, remark) {
+            (Ok(selector), None) => Some(selector),
+            (Ok(selector), Some(remark)) => {
+                self.warn(field, Problem::Selector(remark));
+                Some(selector)
+            }
+            (Err(error), _) => {
+                self.error(field, Problem::Selector(error));
+                None
+            }
+        }
+    }
+
     /// A list of names; none may be empty or stand there twice.
     pub(super) fn names<T: for<'a> From<&'a str> + Ord>(
         &mut self,

@@ -4,7 +4,7 @@ use metallb_core::config::{L2AdvertisementInput, PreferenceInput};
 use metallb_core::select::{Labels, SelectorInput};
 
 use crate::support::{
-    Case, expressions, label, labels, layer2, mk_l2, refused, repeated, strings, taken, twice,
+    Case, build, expressions, label, labels, layer2, mk_l2, refused, repeated, strings, taken, texts, twice,
 };
 
 #[test]
@@ -47,6 +47,25 @@ fn preferences_add_up_and_an_empty_one_is_for_every_node() {
     assert_eq!(score(&[(10, SelectorInput::default())], &[]), 10);
 }
 
+#[test]
+fn a_preference_that_says_something_twice_is_only_remarked_upon() {
+    let mut preference = repeated().remove(0);
+    preference
+        .match_expressions
+        .extend(expressions(&[("b", "NotIn", &["y", "y"])]).remove(0).match_expressions);
+    let built = build(|input| layer2(input, |a| a.preferred_nodes = prefer(7, preference)));
+    assert_eq!(built.errors, []);
+    assert_eq!(
+        texts(&built.warnings),
+        [
+            "L2Advertisement \"x\": spec.preferredNodeSelectors[0].preference: expression \"a in (x,y)\" is listed twice; remove one"
+        ]
+    );
+    let advertisement = &built.config.l2_advertisements()["x"];
+    assert_eq!(advertisement.preference_score(&labels(&[("a", "y"), ("b", "z")])), 7);
+    assert_eq!(advertisement.preference_score(&labels(&[("a", "y"), ("b", "y")])), 0);
+}
+
 const REFUSED: &[Case<L2AdvertisementInput>] = &[
     ("a pool twice", |a| a.pools = strings(&["by", "by"]), "spec.ipAddressPools[1]", "remove one"),
     ("a pool selector twice", |a| a.pool_selectors = twice(), "spec.ipAddressPoolSelectors[1]", "remove one"),
@@ -56,6 +75,15 @@ const REFUSED: &[Case<L2AdvertisementInput>] = &[
     (
         "a wrong operator in a preference",
         |a| a.preferred_nodes = prefer(10, expressions(&[("a", "Near", &[])]).remove(0)),
+        "spec.preferredNodeSelectors[0].preference",
+        "use In, NotIn",
+    ),
+    (
+        "a wrong operator besides",
+        |a| {
+            a.preferred_nodes =
+                prefer(10, expressions(&[("b", "In", &["x", "x"]), ("a", "", &[])]).remove(0));
+        },
         "spec.preferredNodeSelectors[0].preference",
         "use In, NotIn",
     ),
