@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::aliases::Aliases;
 use super::check::{Check, Limits};
+use super::community::Community;
 use super::error::{Combination, Problem};
 use super::input::{BgpAdvertisementInput, L2AdvertisementInput};
 use super::model::{BgpAdvertisement, L2Advertisement, Pool, PoolMatch};
@@ -51,7 +52,7 @@ pub(super) fn read_bgp(
         }
         match aliases.resolve(text) {
             Some(community) => drop(communities.insert(community)),
-            None => check.error(field(), Problem::UnknownCommunity { text: text.as_str().into() }),
+            None => check.error(field(), unresolved(text)),
         }
     }
     let advertisement = BgpAdvertisement {
@@ -82,6 +83,14 @@ pub(super) fn read_bgp(
         }
     }
     advertisement
+}
+
+/// A name may still be defined; what is meant as a value will never be one.
+fn unresolved(text: &str) -> Problem {
+    match Community::parse_value(text) {
+        Err(problem) if text.contains(':') => problem,
+        _ => Problem::UnknownCommunity { text: text.into() },
+    }
 }
 
 fn pool_match(names: &[String], selectors: &[SelectorInput], check: &mut Check) -> PoolMatch {

@@ -114,6 +114,19 @@ fn advertisements_that_metallb_refuses_are_refused() {
 }
 
 #[test]
+fn only_a_name_may_be_an_alias_that_is_defined_later() {
+    let waits = |text: &str| {
+        let built = build(|input| bgp(input, |a| a.communities = strings(&[text])));
+        built.errors[0].problem.is_missing_reference()
+    };
+    assert!(waits("later"));
+    assert!(waits("12345"), "the old form of a community could be a name");
+    for text in ["11111:11aaaa", "65536:1", "larger:1:2:3", "large:1:two:3", "1:2:3"] {
+        assert!(!waits(text), "{text}");
+    }
+}
+
+#[test]
 fn an_aggregate_needs_a_network_that_is_large_enough_in_every_entry() {
     let with = |addresses: &[&str], length| {
         let built = build(|input| {
