@@ -103,6 +103,20 @@ async fn a_second_family_is_added_when_a_pool_has_it() {
 }
 
 #[tokio::test]
+async fn a_service_that_requires_both_families_has_both_or_none() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let prefer = json!({ "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"] });
+    cluster.service("dual", prefer, json!({})).await;
+    cluster.assigned("dual", &["192.0.2.0"]).await;
+    cluster.patch("dual", json!({ "spec": { "ipFamilyPolicy": "RequireDualStack" } })).await;
+    cluster.until("dual", |service| addresses(service).is_empty()).await;
+    let message = cluster.event("dual", "ClearAssignment").await;
+    assert!(message.contains("RequireDualStack") && message.contains("no IPv6 addresses"), "{message}");
+    cluster.pool("whole", &["198.51.100.0/28", "2001:db8::/124"]);
+    cluster.assigned("dual", &["198.51.100.0", "2001:db8::"]).await;
+}
+
+#[tokio::test]
 async fn a_service_that_is_no_load_balancer_any_more_loses_status_and_annotation() {
     let (cluster, _daemon) = with_pool(&["192.0.2.1-192.0.2.1"]).await;
     cluster.service("web", json!({}), json!({})).await;
