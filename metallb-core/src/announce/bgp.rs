@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use crate::config::{BgpAdvertisement, Community, Config, Peer};
+use crate::config::{BgpAdvertisement, Community, Config, DEFAULT_LOCAL_PREF, Peer};
 use crate::keys::{AdvertisementName, Created, Family, NodeName, PeerName, ServiceKey};
 
 use super::change::{Route, RouteAttributes};
@@ -258,7 +258,7 @@ fn offer_to_peers(
                 told.insert(peer.clone(), new);
                 continue;
             };
-            if known.local_pref.unwrap_or(DEFAULT_LOCAL_PREF) != ad.local_pref.unwrap_or(DEFAULT_LOCAL_PREF) {
+            if known.local_pref.unwrap_or(DEFAULT_LOCAL_PREF) != ad.effective_local_pref() {
                 return Err(AnnounceProblem::LocalPrefConflict {
                     prefix,
                     peer: peer.clone(),
@@ -293,9 +293,6 @@ fn aggregate(address: IpAddr, length: u8) -> IpNetwork {
     let network = IpNetwork::new(address, length).unwrap_or(host);
     IpNetwork::new(network.network(), length).unwrap_or(host)
 }
-
-/// RFC 4271 leaves it to the speaker; 100 is what routers use.
-const DEFAULT_LOCAL_PREF: u32 = 100;
 
 #[cfg(test)]
 mod tests {

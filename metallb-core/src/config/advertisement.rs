@@ -158,7 +158,7 @@ fn local_pref_problem(
         return None;
     }
     let conflict = |other: &&Arc<BgpAdvertisement>| {
-        other.local_pref != advertisement.local_pref
+        other.effective_local_pref() != advertisement.effective_local_pref()
             && other.service_selectors.is_empty()
             && other.applies_to(pool)
             && other.prefix_length(family) == advertisement.prefix_length(family)

@@ -26,8 +26,8 @@ pub use input::{
     PeerInput, PoolInput, PreferenceInput, Secret, SecretProblem, ServiceAllocationInput, UnreadableInput,
 };
 pub use model::{
-    BfdProfile, BgpAdvertisement, CommunityAliases, L2Advertisement, Peer, PeerEndpoint, PeerFamilies, Pool,
-    PoolMatch, RejectedPool, RemoteAs, ServiceAllocation,
+    BfdProfile, BgpAdvertisement, CommunityAliases, DEFAULT_LOCAL_PREF, L2Advertisement, Peer, PeerEndpoint,
+    PeerFamilies, Pool, PoolMatch, RejectedPool, RemoteAs, ServiceAllocation,
 };
 
 use std::collections::BTreeMap;

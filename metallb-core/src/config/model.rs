@@ -178,11 +178,14 @@ pub struct BgpAdvertisement {
     pub aggregation_length: u8,
     /// Length of IPv6 prefixes, 1 to 128.
     pub aggregation_length_v6: u8,
-    /// LOCAL_PREF towards internal peers; `None`: the default of the speaker.
+    /// LOCAL_PREF towards internal peers; `None`: the default of the speaker, [`DEFAULT_LOCAL_PREF`].
     pub local_pref: Option<u32>,
     /// Communities, sorted and without duplicates.
     pub communities: BTreeSet<Community>,
 }
+
+/// LOCAL_PREF where none is given. RFC 4271 §5.1.5 leaves it to the speaker; 100 is what routers use.
+pub const DEFAULT_LOCAL_PREF: u32 = 100;
 
 impl BgpAdvertisement {
     /// True when it is for the pool.
@@ -203,6 +206,11 @@ impl BgpAdvertisement {
     /// True when the peer is told.
     pub fn selects_peer(&self, peer: &PeerName) -> bool {
         self.peers.is_empty() || self.peers.contains(peer)
+    }
+
+    /// LOCAL_PREF as internal peers see it.
+    pub fn effective_local_pref(&self) -> u32 {
+        self.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)
     }
 
     /// The length of the prefixes of a family.

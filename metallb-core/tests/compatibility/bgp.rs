@@ -190,6 +190,7 @@ fn local_preferences_collide_where_metallb_says_so() {
     );
     assert!(collide(&[v4, v6], |old, _| old.aggregation_length = Some(24)), "one family is enough");
     assert!(!collide(&[v4], |old, _| old.local_pref = Some(200)), "equal");
+    assert!(!collide(&[v4], |_, young| young.local_pref = None), "100 is what none means");
     assert!(!collide(&[v4], |old, _| old.aggregation_length = Some(24)), "other prefixes");
     assert!(!collide(&[v6], |old, _| old.aggregation_length_v6 = Some(64)), "other prefixes");
     assert!(!collide(&[v4, v6], |old, _| {
