@@ -2,60 +2,16 @@
 #![expect(clippy::expect_used, clippy::disallowed_methods, reason = "benchmarks")]
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use metallb_arp::responder::{Interface, InterfaceIndex, Options, Outcome, Responder, Scope};
-use metallb_arp::wire::MacAddr;
-use metallb_arp::wire::arp::{Packet, PacketView};
+use metallb_arp::responder::Outcome;
+use metallb_arp::wire::arp::PacketView;
 use metallb_arp::wire::ethernet::Frame;
-use metallb_arp::wire::ipv6::solicited_node_group;
-use metallb_arp::wire::ndp::{Envelope, Message, NeighborSolicitation};
+use metallb_arp::wire::ndp::Message;
+use metallb_benches::arp::{ETH0, request_frame, responder, solicitation_frame, v4, v6};
 
-const ETH0: InterfaceIndex = InterfaceIndex(2);
-const CLIENT: MacAddr = MacAddr::new([2, 0, 0, 0, 1, 1]);
-const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1);
 const SIZES: [u32; 3] = [10, 1_000, 65_536];
-
-fn v4(host: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x0a00_0000 + host)
-}
-
-fn v6(host: u32) -> Ipv6Addr {
-    Ipv6Addr::from_bits(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0).to_bits() + u128::from(host))
-}
-
-/// A responder whose first announcements are over.
-fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Responder {
-    let mut options = Options::default();
-    options.refresh = None;
-    let mut responder = Responder::new(options);
-    let link_local = Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
-    let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
-    responder.upsert_interface(now, Interface { index: ETH0, name: "eth0".into(), mac, link_local });
-    let mut frame = Vec::new();
-    for address in addresses {
-        responder.announce(now, address, Scope::All).expect("unicast");
-        while responder.poll_transmit(&mut frame).is_some() {}
-    }
-    while responder.poll_effect().is_some() {}
-    responder
-}
-
-fn request(target: Ipv4Addr) -> Vec<u8> {
-    let mut frame = Vec::new();
-    let packet = Packet::request(CLIENT, Ipv4Addr::new(192, 0, 2, 100), target);
-    packet.emit_frame(MacAddr::BROADCAST, &mut frame);
-    frame
-}
-
-fn solicitation(target: Ipv6Addr) -> Vec<u8> {
-    let message = NeighborSolicitation { target, source_link_layer: Some(CLIENT), nonce: None };
-    let mut frame = Vec::new();
-    message.emit_frame(&Envelope::to_group(CLIENT, CLIENT_V6, solicited_node_group(target)), &mut frame);
-    frame
-}
 
 fn answer(criterion: &mut Criterion) {
     let now = Instant::now();
@@ -63,9 +19,9 @@ fn answer(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for size in SIZES {
         // Many different questions, so that a table larger than the caches shows as such.
-        let arp: Vec<Vec<u8>> = (0..1024).map(|n| request(v4(n * 61 % size))).collect();
-        let ndp: Vec<Vec<u8>> = (0..1024).map(|n| solicitation(v6(n * 61 % size))).collect();
-        let unknown: Vec<Vec<u8>> = (0..1024).map(|n| request(v4(1 << 20 | n))).collect();
+        let arp: Vec<Vec<u8>> = (0..1024).map(|n| request_frame(v4(n * 61 % size))).collect();
+        let ndp: Vec<Vec<u8>> = (0..1024).map(|n| solicitation_frame(v6(n * 61 % size))).collect();
+        let unknown: Vec<Vec<u8>> = (0..1024).map(|n| request_frame(v4(1 << 20 | n))).collect();
         let v4s = responder(now, (0..size).map(|host| v4(host).into()));
         let v6s = responder(now, (0..size).map(|host| v6(host).into()));
         for (name, mut responder, frames, answered) in
@@ -93,8 +49,8 @@ fn answer(criterion: &mut Criterion) {
 
 fn codec(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("arp_codec");
-    let request = request(v4(1));
-    let solicitation = solicitation(v6(1));
+    let request = request_frame(v4(1));
+    let solicitation = solicitation_frame(v6(1));
     group.bench_function("parse_request", |bencher| {
         bencher.iter(|| {
             let frame = Frame::parse(black_box(&request)).expect("a frame");

@@ -57,9 +57,23 @@ fn allocate_shared(c: &mut Criterion) {
     for (name, keys, count) in
         [("own_keys", 1_000, 10_000), ("own_keys", 10_000, 100_000), ("one_key", 1, 100_000)]
     {
-        let old: Vec<Service> = (0..count).map(|number| sharing_service(number, keys)).collect();
-        let fresh: Vec<Service> = (count..count + 10).map(|number| sharing_service(number, keys)).collect();
-        let mut allocator = filled(&config(&[vec!["10.0.0.0/8".into()]]), &old, Instant::now());
+        let now = Instant::now();
+        let mut all: Vec<Service> = (0..count).map(|number| sharing_service(number, keys)).collect();
+        let mut allocator = filled(&config(&[vec!["10.0.0.0/8".into()]]), &all, now);
+        // The last ones, so that each joins an address that nine others have.
+        let fresh = all.split_off(count - 10);
+        for service in &fresh {
+            allocator.release(now, &service.key);
+        }
+        let used = |allocator: &Allocator| allocator.pool_usage(&PoolName::new("p0000"));
+        let before = used(&allocator);
+        for service in &fresh {
+            assert!(with_claim(service, |claim| allocator.allocate(now, claim).is_ok()) == Some(true));
+        }
+        assert_eq!(used(&allocator), before, "they join");
+        for service in fresh.iter().rev() {
+            allocator.release(now, &service.key);
+        }
         group.bench_function(BenchmarkId::new(name, count), |b| {
             b.iter_custom(|rounds| time_allocations(&mut allocator, &fresh, rounds));
         });

@@ -17,15 +17,20 @@ use metallb_core::select::Labels;
 
 use crate::operation::Batch;
 
-const NODES: u32 = 100;
+/// How many nodes there are, unless said otherwise.
+pub const NODES: u32 = 100;
 /// The service that changes.
-const CHANGING: u32 = 77;
+pub const CHANGING: u32 = 77;
 
 /// How addresses are announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub enum Way {
+    /// By ARP and NDP.
     Layer2,
+    /// To three routers.
     Bgp,
+    /// To three routers, all addresses as one prefix.
+    BgpAggregated,
 }
 
 fn meta(name: &str) -> Meta {
@@ -41,9 +46,12 @@ fn config(way: Way) -> Arc<Config> {
             let advertisement = L2AdvertisementInput { meta: meta("lan"), ..L2AdvertisementInput::default() };
             input.l2_advertisements.push(advertisement);
         }
-        Way::Bgp => {
-            let advertisement =
+        Way::Bgp | Way::BgpAggregated => {
+            let mut advertisement =
                 BgpAdvertisementInput { meta: meta("all"), ..BgpAdvertisementInput::default() };
+            if way == Way::BgpAggregated {
+                advertisement.aggregation_length = Some(8);
+            }
             input.bgp_advertisements.push(advertisement);
             input.peers.extend((1..=3).map(|number: u8| PeerInput {
                 meta: meta(&format!("router-{number}")),
@@ -59,7 +67,8 @@ fn config(way: Way) -> Arc<Config> {
     Arc::new(built.config)
 }
 
-fn node(number: u32) -> NodeName {
+/// Name of a node; number 0 is this one.
+pub fn node(number: u32) -> NodeName {
     NodeName::new(format!("node-{number:03}.example.internal"))
 }
 
@@ -67,30 +76,38 @@ fn key(number: u32) -> ServiceKey {
     ServiceKey::new(format!("team-{}", number % 50), format!("service-{number}"))
 }
 
-fn service(number: u32) -> Service {
+/// A service with its address.
+pub fn service(number: u32) -> Service {
     let wish = Demand::Addresses(Request::single(Family::V4));
     let mut service = Service::new(key(number), Created(number.into()), wish);
     service.assigned = vec![IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number))];
     service
 }
 
-fn endpoints(number: u32, at: &[u32]) -> Endpoints {
+/// The endpoints of a service, at nodes.
+pub fn endpoints(number: u32, at: &[u32]) -> Endpoints {
     let nodes = at.iter().map(|node_number| node(*node_number)).collect();
     Endpoints { service: key(number), nodes, elsewhere: false }
 }
 
-/// An engine that has been told everything about this many services and has evaluated it.
-fn evaluated(services: u32, way: Way) -> Engine {
+/// An engine that has been told everything about so many services and nodes, and has evaluated nothing.
+pub fn told(services: u32, nodes: u32, way: Way) -> Engine {
     let mut engine = Engine::new(node(0), Options::default().with_liveness(Liveness::Members));
     engine.set_config(config(way));
-    engine.set_members((0..NODES).map(node).collect());
-    for number in 0..NODES {
+    engine.set_members((0..nodes).map(node).collect());
+    for number in 0..nodes {
         engine.apply_node(Node::new(node(number), Labels::new()));
     }
     for number in 0..services {
         engine.apply_service(service(number));
-        engine.apply_endpoints(endpoints(number, &[number % NODES, (number + 1) % NODES]));
+        engine.apply_endpoints(endpoints(number, &[number % nodes, (number + 1) % nodes]));
     }
+    engine
+}
+
+/// The same, all of it evaluated.
+pub fn evaluated(services: u32, nodes: u32, way: Way) -> Engine {
+    let mut engine = told(services, nodes, way);
     assert!(!engine.evaluate().is_empty());
     engine
 }
@@ -122,19 +139,20 @@ impl<F> Batch for Told<F> {
 /// How often a batch of facts can be told: to warm up, and to be counted.
 const BATCHES: u32 = 2;
 
+/// The service that changes, with labels that differ from turn to turn.
+pub fn relabelled(turn: u32) -> Service {
+    let mut changed = service(CHANGING);
+    changed.labels = [("turn", if turn.is_multiple_of(2) { "even" } else { "odd" })].into_iter().collect();
+    changed
+}
+
 fn endpoints_change(services: u32, operations: u32, way: Way) -> Box<dyn Batch> {
     let fact = |turn| endpoints(CHANGING, &[turn % NODES]);
-    Box::new(Told::new(evaluated(services, way), operations, fact, Engine::apply_endpoints))
+    Box::new(Told::new(evaluated(services, NODES, way), operations, fact, Engine::apply_endpoints))
 }
 
 fn labels_change(services: u32, operations: u32, way: Way) -> Box<dyn Batch> {
-    let fact = |turn: u32| {
-        let mut changed = service(CHANGING);
-        let value = if turn.is_multiple_of(2) { "even" } else { "odd" };
-        changed.labels = [("turn", value)].into_iter().collect();
-        changed
-    };
-    Box::new(Told::new(evaluated(services, way), operations, fact, Engine::apply_service))
+    Box::new(Told::new(evaluated(services, NODES, way), operations, relabelled, Engine::apply_service))
 }
 
 /// One service's endpoints move, announced on layer 2.
@@ -163,7 +181,7 @@ pub(crate) fn node_death(services: u32, operations: u32) -> Box<dyn Batch> {
     let mut fewer = all.clone();
     fewer.remove(&node(57));
     let fact = |_| [fewer.clone(), all.clone()];
-    let engine = evaluated(services, Way::Layer2);
+    let engine = evaluated(services, NODES, Way::Layer2);
     Box::new(Told::new(engine, operations, fact, |engine, [fewer, all]| {
         engine.set_members(fewer);
         black_box(engine.evaluate());

@@ -17,20 +17,26 @@ use metallb_arp::wire::ndp::{Envelope, NeighborSolicitation};
 
 use crate::operation::Batch;
 
-const ETH0: InterfaceIndex = InterfaceIndex(2);
+/// The interface of everything.
+pub const ETH0: InterfaceIndex = InterfaceIndex(2);
 const CLIENT: MacAddr = MacAddr::new([2, 0, 0, 0, 1, 1]);
 const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1);
 
-fn v4(host: u32) -> Ipv4Addr {
+/// An IPv4 address of ours, or of nobody.
+pub const fn v4(host: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x0a00_0000 + host)
 }
 
-fn v6(host: u32) -> Ipv6Addr {
+/// An IPv6 address of ours, or of nobody.
+pub fn v6(host: u32) -> Ipv6Addr {
     Ipv6Addr::from_bits((0x2001_0db8 << 96) + u128::from(host))
 }
 
 /// A responder whose first announcements are over.
-fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Responder {
+///
+/// # Panics
+/// When an address is not unicast.
+pub fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Responder {
     let mut options = Options::default();
     options.refresh = None;
     let mut responder = Responder::new(options);
@@ -46,14 +52,16 @@ fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Responder
     responder
 }
 
-fn request_frame(target: Ipv4Addr) -> Vec<u8> {
+/// Someone asks for an IPv4 address.
+pub fn request_frame(target: Ipv4Addr) -> Vec<u8> {
     let mut frame = Vec::new();
     let packet = Packet::request(CLIENT, Ipv4Addr::new(192, 0, 2, 100), target);
     packet.emit_frame(MacAddr::BROADCAST, &mut frame);
     frame
 }
 
-fn solicitation_frame(target: Ipv6Addr) -> Vec<u8> {
+/// Someone asks for an IPv6 address.
+pub fn solicitation_frame(target: Ipv6Addr) -> Vec<u8> {
     let message = NeighborSolicitation { target, source_link_layer: Some(CLIENT), nonce: None };
     let mut frame = Vec::new();
     message.emit_frame(&Envelope::to_group(CLIENT, CLIENT_V6, solicited_node_group(target)), &mut frame);

@@ -27,23 +27,27 @@ use crate::operation::Batch;
 
 const LOCAL: Asn = Asn::new(64513);
 const REMOTE: Asn = Asn::new(64512);
-const PEERS: u32 = 8;
+/// Peers of a node.
+pub const PEERS: u32 = 8;
 
-fn ipv4_host(n: u32) -> Ipv4Network {
+/// One of as many host routes as are wanted.
+pub fn ipv4_host(n: u32) -> Ipv4Network {
     Ipv4Network::new(Ipv4Addr::from_bits(0x0a00_0000 + n), 32).unwrap()
 }
 
-fn ipv4_hosts(count: u32) -> Vec<Ipv4Network> {
+/// IPv4 host routes.
+pub fn ipv4_hosts(count: u32) -> Vec<Ipv4Network> {
     (0..count).map(ipv4_host).collect()
 }
 
-fn ipv6_hosts(count: u32) -> Vec<Ipv6Network> {
+/// IPv6 host routes.
+pub fn ipv6_hosts(count: u32) -> Vec<Ipv6Network> {
     let base = 0x2001_0db8_u128 << 96;
     (0..count).map(|n| Ipv6Network::new(Ipv6Addr::from_bits(base + u128::from(n)), 128).unwrap()).collect()
 }
 
 /// What a node sends: a path, a community of each kind; the MED tells groups apart.
-fn block(family: Family, group: u32) -> AttributeBlock {
+pub fn block(family: Family, group: u32) -> AttributeBlock {
     let next_hop: IpAddr = match family {
         Family::Ipv4Unicast => Ipv4Addr::new(192, 0, 2, 1).into(),
         Family::Ipv6Unicast => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
@@ -58,7 +62,7 @@ fn block(family: Family, group: u32) -> AttributeBlock {
 }
 
 /// Packs all prefixes, evenly shared out among the groups.
-fn announce<P: WirePrefix>(blocks: &[AttributeBlock], prefixes: &[P], out: &mut Vec<u8>) {
+pub fn announce<P: WirePrefix>(blocks: &[AttributeBlock], prefixes: &[P], out: &mut Vec<u8>) {
     let per_group = prefixes.len().div_ceil(blocks.len());
     for (block, prefixes) in blocks.iter().zip(prefixes.chunks(per_group)) {
         let mut messages = Announcements::new(block, prefixes, MessageLimit::Standard);
@@ -96,20 +100,29 @@ pub(crate) fn encode_ipv6(prefixes: u32, _: u32) -> Box<dyn Batch> {
     encoding(vec![block(Family::Ipv6Unicast, 0)], ipv6_hosts(prefixes))
 }
 
+/// Packs withdrawals of all prefixes.
+pub fn withdraw<P: WirePrefix>(family: Family, prefixes: &[P], out: &mut Vec<u8>) {
+    let mut messages = Withdrawals::new(family, prefixes, MessageLimit::Standard);
+    while messages.write_next(out).unwrap() > 0 {}
+}
+
 /// Everything is withdrawn.
 pub(crate) fn encode_withdrawals(prefixes: u32, _: u32) -> Box<dyn Batch> {
     let (prefixes, mut out) = (ipv4_hosts(prefixes), Vec::new());
     Box::new(move || {
         out.clear();
-        let mut messages =
-            Withdrawals::new(Family::Ipv4Unicast, black_box(&prefixes), MessageLimit::Standard);
-        while messages.write_next(&mut out).unwrap() > 0 {}
+        withdraw(Family::Ipv4Unicast, black_box(&prefixes), &mut out);
         black_box(&out);
     })
 }
 
-/// Cuts, judges and reads everything; the result depends on every prefix.
-fn decode(mut stream: &[u8], context: &UpdateContext) -> (usize, u32) {
+/// A session with a peer outside the AS.
+pub const fn context() -> UpdateContext {
+    UpdateContext::new(PeerKind::External, LOCAL, AsnWidth::Four, Families::BOTH)
+}
+
+/// Cuts, judges and reads everything; returns how many prefixes there were, and a sum that depends on each.
+pub fn decode(mut stream: &[u8], context: &UpdateContext) -> (usize, u32) {
     let mut framer = Framer::new();
     let (mut count, mut sum) = (0, 0_u32);
     while let Some(frame) = framer.next_frame(&mut stream).unwrap() {
@@ -128,7 +141,7 @@ fn decode(mut stream: &[u8], context: &UpdateContext) -> (usize, u32) {
 }
 
 fn decoding<P: WirePrefix>(family: Family, prefixes: &[P]) -> Box<dyn Batch> {
-    let context = UpdateContext::new(PeerKind::External, LOCAL, AsnWidth::Four, Families::BOTH);
+    let context = context();
     let mut stream = Vec::new();
     announce(&[block(family, 0)], prefixes, &mut stream);
     let expected = prefixes.len();
@@ -144,12 +157,20 @@ pub(crate) fn decode_ipv4(prefixes: u32, _: u32) -> Box<dyn Batch> {
     decoding(Family::Ipv4Unicast, &ipv4_hosts(prefixes))
 }
 
+/// Prefixes whose lengths follow each other in no order, so that nothing can be guessed.
+pub fn ipv4_mixed(count: u32, lengths: &[u8]) -> Vec<Ipv4Network> {
+    let mut state = 1_u32;
+    let mut length = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *lengths.get((state >> 16) as usize % lengths.len()).unwrap()
+    };
+    (0..count).map(|n| Ipv4Network::new(ipv4_host(n).ip(), length()).unwrap()).collect()
+}
+
 /// Lengths from 16 to 32, in no order.
 pub(crate) fn decode_mixed(prefixes: u32, _: u32) -> Box<dyn Batch> {
-    let mixed: Vec<Ipv4Network> = (0..prefixes)
-        .map(|n| Ipv4Network::new(ipv4_host(n).ip(), u8::try_from(16 + n * 7 % 17).unwrap()).unwrap())
-        .collect();
-    decoding(Family::Ipv4Unicast, &mixed)
+    let lengths: Vec<u8> = (16..=32).collect();
+    decoding(Family::Ipv4Unicast, &ipv4_mixed(prefixes, &lengths))
 }
 
 /// IPv6 host routes.
@@ -161,13 +182,25 @@ fn peer(n: u32) -> PeerKey {
     PeerKey::new(format!("peer-{n}"))
 }
 
-fn routes(community: u32) -> Vec<Announcement> {
+/// A route to every peer.
+pub fn routes(community: u32) -> Vec<Announcement> {
     let attributes = RouteAttributes::new().with_communities([Community(community)]);
     vec![Announcement { peers: (0..PEERS).map(peer).collect(), attributes }]
 }
 
+/// A table of host routes, complete, whose attributes are of as many kinds as groups.
+pub fn table(prefixes: u32, groups: u32) -> AdvTable {
+    let mut table = AdvTable::new();
+    let routes: Vec<_> = (0..groups).map(routes).collect();
+    for (n, routes) in (0..prefixes).zip(routes.iter().cycle()) {
+        table.set(ipv4_host(n).into(), routes);
+    }
+    table.complete();
+    table
+}
+
 /// A session with an open connection to a peer that agrees to everything standard.
-fn session(n: u32, now: Instant, table: &mut AdvTable) -> (Session, ConnectionId) {
+pub fn session(n: u32, now: Instant, table: &mut AdvTable) -> (Session, ConnectionId) {
     let remote = SocketAddr::from(([192, 0, 2, 1], 179));
     let config = PeerConfig::new(remote, LOCAL, RemoteAs::Asn(REMOTE));
     let id = |last| RouterId::new(Ipv4Addr::new(10, 0, 0, last)).unwrap();
@@ -184,8 +217,27 @@ fn session(n: u32, now: Instant, table: &mut AdvTable) -> (Session, ConnectionId
     (session, connection)
 }
 
+/// Takes everything a session has to say; returns octets.
+pub fn drain(
+    session: &mut Session,
+    id: ConnectionId,
+    now: Instant,
+    table: &mut AdvTable,
+    out: &mut Vec<u8>,
+) -> u64 {
+    let mut total = 0;
+    out.clear();
+    while session.poll_transmit(now, id, table, out) {
+        session.handle_written(now, id, out.len());
+        total += out.len() as u64;
+        out.clear();
+    }
+    total
+}
+
 /// A table with its sessions, all of it sent.
-struct Speaker {
+#[derive(Debug)]
+pub struct Speaker {
     now: Instant,
     table: AdvTable,
     sessions: Vec<(Session, ConnectionId)>,
@@ -193,47 +245,38 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn new(prefixes: u32) -> Self {
+    /// As many host routes as `prefixes`, told to every peer.
+    pub fn new(prefixes: u32) -> Self {
         let now = Instant::now();
-        let mut table = AdvTable::new();
-        let first = routes(1);
-        for n in 0..prefixes {
-            table.set(ipv4_host(n).into(), &first);
-        }
-        table.complete();
+        let mut table = table(prefixes, 1);
         let sessions = (0..PEERS).map(|n| session(n, now, &mut table)).collect();
         let mut speaker = Self { now, table, sessions, out: Vec::new() };
         assert!(speaker.send() > u64::from(prefixes * PEERS));
         speaker
     }
 
+    /// Gives one prefix these routes and tells the peers.
+    pub fn change(&mut self, n: u32, routes: &[Announcement]) {
+        assert!(self.table.set(ipv4_host(n).into(), routes), "a change");
+        assert!(self.send() > u64::from(PEERS), "an UPDATE to each");
+    }
+
     /// Takes everything the sessions have to say; returns octets.
     fn send(&mut self) -> u64 {
-        let mut total = 0;
-        for (session, id) in &mut self.sessions {
-            self.out.clear();
-            while session.poll_transmit(self.now, *id, &mut self.table, &mut self.out) {
-                session.handle_written(self.now, *id, self.out.len());
-                total += self.out.len() as u64;
-                self.out.clear();
-            }
-        }
-        total
+        let Self { now, table, sessions, out } = self;
+        sessions.iter_mut().map(|(session, id)| drain(session, *id, *now, table, out)).sum()
     }
 }
 
 /// One prefix gets other attributes, and every peer its UPDATE.
 pub(crate) fn one_change(prefixes: u32, operations: u32) -> Box<dyn Batch> {
     let mut speaker = Speaker::new(prefixes);
-    let values = [routes(2), routes(3)];
-    let mut values = (0..).map(move |turn: usize| values.get(turn % 2).cloned().unwrap());
-    let mut next = values.next().unwrap();
+    let mut values = [routes(2), routes(3)].into_iter().cycle();
     Box::new(move || {
+        let next = values.next().unwrap();
         for n in 0..operations {
-            assert!(speaker.table.set(ipv4_host(n).into(), black_box(&next)));
-            assert!(speaker.send() > 0);
+            speaker.change(n, black_box(&next));
         }
-        next = values.next().unwrap();
     })
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Instructions take valgrind and `cargo install gungraun-runner` in the version of the lock file; routers take root.
 //! `cargo bench -p metallb-benches -- --test` does everything once, without measuring.
+#![expect(clippy::missing_panics_doc, reason = "fixtures stop whatever is measured when they are wrong")]
 
 pub mod announce;
 pub mod arp;
