@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use metallb_benches::core::{config, filled, service, sharing_service, with_claim, with_one_pool_changed};
+use metallb_benches::core::{config, filled, service, sharing_services, with_claim, with_one_pool_changed};
 use metallb_core::facts::Service;
 use metallb_core::ipam::{Allocator, Options};
 use metallb_core::keys::{Family, PoolName};
@@ -58,10 +58,8 @@ fn allocate_shared(c: &mut Criterion) {
         [("own_keys", 1_000, 10_000), ("own_keys", 10_000, 100_000), ("one_key", 1, 100_000)]
     {
         let now = Instant::now();
-        let mut all: Vec<Service> = (0..count).map(|number| sharing_service(number, keys)).collect();
+        let (all, fresh) = sharing_services(count, keys, 10);
         let mut allocator = filled(&config(&[vec!["10.0.0.0/8".into()]]), &all, now);
-        // The last ones, so that each joins an address that nine others have.
-        let fresh = all.split_off(count - 10);
         for service in &fresh {
             allocator.release(now, &service.key);
         }

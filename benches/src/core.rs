@@ -38,12 +38,19 @@ pub fn service(number: usize, family: Family) -> Service {
 }
 
 /// Services that share: ten to an address, each with a port of its own, under `keys` different keys.
-pub fn sharing_service(number: usize, keys: usize) -> Service {
+fn sharing_service(number: usize, keys: usize) -> Service {
     let mut service = service(number, Family::V4);
     service.sharing_key = Some(SharingKey::new(format!("key-{}", number % keys)));
     let port = u16::try_from(1000 + (number / keys) % 10).unwrap_or(u16::MAX);
     service.ports = BTreeSet::from([Port::new(Protocol::Tcp, port)]);
     service
+}
+
+/// Services as [`sharing_service`] makes them, and the last `fresh` of those that join nine others each.
+pub fn sharing_services(count: usize, keys: usize, fresh: usize) -> (Vec<Service>, Vec<Service>) {
+    let all = (0..count).map(|number| sharing_service(number, keys)).collect();
+    let tenth = (0..count).rev().filter(|number| (number / keys) % 10 == 9);
+    (all, tenth.take(fresh).map(|number| sharing_service(number, keys)).collect())
 }
 
 /// The claim of a service that asks for addresses.
@@ -89,11 +96,10 @@ struct Fresh {
 }
 
 impl Fresh {
-    /// The last of the services are the fresh ones; the allocator has had all of them, so nothing grows any more.
-    fn boxed(pool: &str, mut services: Vec<Service>, fresh: u32) -> Box<dyn Batch> {
+    /// The allocator has had all services, the fresh ones as well, so nothing grows any more.
+    fn boxed(pool: &str, services: &[Service], fresh: Vec<Service>) -> Box<dyn Batch> {
         let now = base();
-        let allocator = filled(&config(&[vec![pool.to_owned()]]), &services, now);
-        let fresh = services.split_off(services.len() - fresh as usize);
+        let allocator = filled(&config(&[vec![pool.to_owned()]]), services, now);
         let mut batch = Self { allocator, now, fresh };
         batch.undo();
         Box::new(batch)
@@ -115,29 +121,36 @@ impl Batch for Fresh {
     }
 }
 
+fn first_free(pool: &str, family: Family, services: u32, operations: u32) -> Box<dyn Batch> {
+    let all: Vec<Service> =
+        (0..services + operations).map(|number| service(number as usize, family)).collect();
+    let fresh = all.iter().skip(services as usize).cloned().collect();
+    Fresh::boxed(pool, &all, fresh)
+}
+
 /// The first free address of a pool that is never exhausted.
 pub(crate) fn first_free_64(services: u32, operations: u32) -> Box<dyn Batch> {
-    let all = (0..services + operations).map(|number| service(number as usize, Family::V6));
-    Fresh::boxed("2001:db8::/64", all.collect(), operations)
+    first_free("2001:db8::/64", Family::V6, services, operations)
 }
 
 /// The first free address of a pool that is nearly exhausted in the end.
 pub(crate) fn first_free_28(services: u32, operations: u32) -> Box<dyn Batch> {
-    let all = (0..services + operations).map(|number| service(number as usize, Family::V4));
-    Fresh::boxed("192.0.2.0/28", all.collect(), operations)
+    first_free("192.0.2.0/28", Family::V4, services, operations)
+}
+
+fn joining(services: u32, keys: u32, operations: u32) -> Box<dyn Batch> {
+    let (all, fresh) = sharing_services(services as usize, keys as usize, operations as usize);
+    Fresh::boxed("10.0.0.0/8", &all, fresh)
 }
 
 /// Ten services to an address, each address with a key of its own; the fresh ones join the others.
 pub(crate) fn shared_own_keys(services: u32, operations: u32) -> Box<dyn Batch> {
-    let keys = services as usize / 10;
-    let all = (0..services as usize).map(|number| sharing_service(number, keys));
-    Fresh::boxed("10.0.0.0/8", all.collect(), operations)
+    joining(services, services / 10, operations)
 }
 
 /// The same with one key for all: a place with a free port has to be found.
 pub(crate) fn shared_one_key(services: u32, operations: u32) -> Box<dyn Batch> {
-    let all = (0..services as usize).map(|number| sharing_service(number, 1));
-    Fresh::boxed("10.0.0.0/8", all.collect(), operations)
+    joining(services, 1, operations)
 }
 
 /// What is read when the controller starts.
