@@ -1,6 +1,7 @@
 //! The pools in force: by name, by address, by rank.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -118,24 +119,19 @@ impl Pools {
         quarantine: &Quarantine,
         affected: &mut BTreeSet<ServiceKey>,
     ) -> Vec<PoolName> {
-        let mut added: Vec<&Arc<Pool>> = Vec::new();
-        let gone: Vec<PoolName> =
-            self.names.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        let Differences { gone, changed, mut added } = self.differences(wanted);
         for name in gone {
             self.remove(&name, book, affected);
         }
-        for (name, pool) in wanted {
-            let Some(current) = self.by_name(name).map(|index| Arc::clone(index.pool())) else {
+        for pool in changed {
+            let Some(current) = self.by_name(&pool.name).map(|index| Arc::clone(index.pool())) else {
                 added.push(pool);
                 continue;
             };
-            if Arc::ptr_eq(&current, pool) || current == *pool {
-                continue;
-            }
             if current.entries == pool.entries && current.avoid_buggy_ips == pool.avoid_buggy_ips {
                 self.replace(&current, pool, book, affected);
             } else {
-                self.remove(name, book, affected);
+                self.remove(&pool.name, book, affected);
                 added.push(pool);
             }
         }
@@ -144,6 +140,27 @@ impl Pools {
             self.add(pool, book, quarantine, affected);
         }
         added.into_iter().map(|pool| pool.name.clone()).collect()
+    }
+
+    /// Goes through both in the order of their names, so that a pool that stays as it is costs little.
+    fn differences<'a>(&self, wanted: &'a BTreeMap<PoolName, Arc<Pool>>) -> Differences<'a> {
+        let mut found = Differences::default();
+        let mut names = self.names.iter().peekable();
+        for (name, pool) in wanted {
+            found
+                .gone
+                .extend(iter::from_fn(|| names.next_if(|(old, _)| *old < name)).map(|(old, _)| old.clone()));
+            let Some((_, &id)) = names.next_if(|(old, _)| *old == name) else {
+                found.added.push(pool);
+                continue;
+            };
+            let current = self.index(id).map(PoolIndex::pool);
+            if !current.is_some_and(|current| Arc::ptr_eq(current, pool) || current == pool) {
+                found.changed.push(pool);
+            }
+        }
+        found.gone.extend(names.map(|(name, _)| name.clone()));
+        found
     }
 
     fn replace(&mut self, old: &Pool, pool: &Arc<Pool>, book: &Book, affected: &mut BTreeSet<ServiceKey>) {
@@ -206,6 +223,14 @@ impl Pools {
         }
         self.names.insert(pool.name.clone(), id);
     }
+}
+
+/// What becomes of pools.
+#[derive(Default)]
+struct Differences<'a> {
+    gone: Vec<PoolName>,
+    changed: Vec<&'a Arc<Pool>>,
+    added: Vec<&'a Arc<Pool>>,
 }
 
 fn rank(pool: &Pool) -> Option<Rank> {
