@@ -10,7 +10,9 @@ use crate::table::{AdvTable, Announced, Mark, PeerSlot, Prefixes, RouteAttribute
 use crate::types::{AsPath, Asn, Attributes, Community, Family, NextHop, PeerKind};
 use crate::wire::header::{Header, MessageLimit, MessageType};
 use crate::wire::negotiate::Negotiated;
-use crate::wire::pack::{Announcements, AttributeBlock, WirePrefix, Withdrawals, encode_end_of_rib};
+use crate::wire::pack::{
+    Announcements, AttributeBlock, DEFAULT_LOCAL_PREF, WirePrefix, Withdrawals, encode_end_of_rib,
+};
 use crate::wire::refresh::{RefreshSubtype, RouteRefresh};
 
 impl Session {
@@ -316,5 +318,3 @@ impl Sink for Writer<'_> {
 
 /// How much [`Session::poll_transmit`] gives at a time; one message or one batch of changes may go beyond.
 pub const TRANSMIT_SIZE: usize = 1 << 16;
-/// LOCAL_PREF where the user gives none (RFC 4271 leaves it open; FRR and BIRD use the same).
-const DEFAULT_LOCAL_PREF: u32 = 100;

@@ -31,6 +31,7 @@ mod template;
 mod writer;
 
 pub use attributes::AttributeBlock;
+pub(crate) use attributes::DEFAULT_LOCAL_PREF;
 pub use prefix::WirePrefix;
 pub use writer::{Announcements, Withdrawals};
 

@@ -372,4 +372,5 @@ const fn origin(origin: Origin) -> u8 {
 const WELL_KNOWN: u8 = iana::FLAG_TRANSITIVE;
 const OPTIONAL_TRANSITIVE: u8 = iana::FLAG_OPTIONAL | iana::FLAG_TRANSITIVE;
 const OTHER: u8 = OPTIONAL_TRANSITIVE | iana::FLAG_PARTIAL;
-const DEFAULT_LOCAL_PREF: u32 = 100;
+/// LOCAL_PREF where the user gives none (RFC 4271 leaves it open; FRR and BIRD use the same).
+pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
