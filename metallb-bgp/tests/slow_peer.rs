@@ -8,31 +8,23 @@
     reason = "tests; the clock is read once as the base of virtual time"
 )]
 
+#[path = "support/established.rs"]
+mod established;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use ipnetwork::{IpNetwork, Ipv4Network};
-use metallb_bgp::session::{ConnectionId, Effect, Endpoints, PeerConfig, Session};
+use ipnetwork::IpNetwork;
+use metallb_bgp::session::{ConnectionId, Session};
 use metallb_bgp::table::{AdvTable, Announcement, RouteAttributes};
-use metallb_bgp::types::{
-    Asn, AsnWidth, Community, Families, Family, HoldTime, PeerKind, RemoteAs, RouterId,
-};
+use metallb_bgp::types::{AsnWidth, Community, Families, PeerKind};
 use metallb_bgp::wire::Message;
-use metallb_bgp::wire::capability::Capability;
 use metallb_bgp::wire::header::Framer;
-use metallb_bgp::wire::keepalive;
-use metallb_bgp::wire::open::Open;
 use metallb_bgp::wire::update::{Action, UpdateContext, UpdateView};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-const LOCAL: Asn = Asn::new(64513);
-const REMOTE: Asn = Asn::new(64512);
-
-fn prefix(n: u32) -> IpNetwork {
-    Ipv4Network::new(Ipv4Addr::from_bits(0x0a00_0000 + n), 32).unwrap().into()
-}
+use established::{LOCAL, mk_established, prefix};
 
 fn route(community: u32) -> Vec<Announcement> {
     let attributes = RouteAttributes::new().with_communities([Community(community)]);
@@ -105,20 +97,7 @@ struct Slow {
 impl Slow {
     fn new(mut table: AdvTable) -> Self {
         let now = Instant::now();
-        let remote = SocketAddr::from(([192, 0, 2, 1], 179));
-        let router_id = |last| RouterId::new(Ipv4Addr::new(10, 0, 0, last)).unwrap();
-        let config = PeerConfig::new(remote, LOCAL, RemoteAs::Asn(REMOTE));
-        let mut session = Session::new("slow".into(), config, router_id(1));
-        session.start(now);
-        let Some(Effect::Connect(id)) = session.poll_effect(&mut table) else { panic!("a connection") };
-        let local = SocketAddr::from(([192, 0, 2, 2], 40000));
-        session.handle_connected(now, id, Endpoints::new(local, remote));
-        let mut octets = Vec::new();
-        let capabilities =
-            vec![Capability::Multiprotocol(Family::Ipv4Unicast.afi_safi()), Capability::FourOctetAsn(REMOTE)];
-        Open::new(REMOTE, HoldTime::DEFAULT, router_id(2), capabilities).encode(&mut octets).unwrap();
-        keepalive::encode(&mut octets);
-        session.handle_data(now, id, &octets);
+        let (session, id) = mk_established("slow".into(), now, &mut table);
         let told = Told::default();
         Self { session, id, now, table, out: Vec::new(), written: 0, looks: 0, told }
     }

@@ -8,63 +8,29 @@
     reason = "tests; an allocator that counts has to be one; the clock is read once as the base of virtual time"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+#[path = "support/allocations.rs"]
+mod allocations;
+#[path = "support/established.rs"]
+mod established;
+
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use ipnetwork::{IpNetwork, Ipv4Network};
-use metallb_bgp::session::{ConnectionId, Effect, Endpoints, PeerConfig, PeerKey, Session};
+use ipnetwork::IpNetwork;
+use metallb_bgp::session::{ConnectionId, PeerKey, Session};
 use metallb_bgp::table::{AdvTable, Announcement, RouteAttributes};
-use metallb_bgp::types::{
-    AsPath, Asn, AsnWidth, Attributes, Community, Family, HoldTime, LargeCommunity, PeerKind, RemoteAs,
-    RouterId,
-};
-use metallb_bgp::wire::capability::Capability;
+use metallb_bgp::types::{AsPath, AsnWidth, Attributes, Community, Family, LargeCommunity, PeerKind};
 use metallb_bgp::wire::header::MessageLimit;
 use metallb_bgp::wire::keepalive;
-use metallb_bgp::wire::open::Open;
 use metallb_bgp::wire::pack::{Announcements, AttributeBlock, PathEncoding, Withdrawals};
 
-struct Counting;
+use allocations::allocations;
+use established::{REMOTE, mk_established, prefix};
 
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system allocator unchanged; growing goes through `alloc`.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.with(Cell::get);
-    work();
-    ALLOCATIONS.with(Cell::get) - before
-}
-
-const LOCAL: Asn = Asn::new(64513);
-const REMOTE: Asn = Asn::new(64512);
 const PEERS: u32 = 8;
 
 fn key(n: u32) -> PeerKey {
     PeerKey::new(format!("peer-{n}"))
-}
-
-fn prefix(n: u32) -> IpNetwork {
-    Ipv4Network::new(Ipv4Addr::from_bits(0x0a00_0000 + n), 32).unwrap().into()
 }
 
 /// A route for all peers.
@@ -85,20 +51,7 @@ struct Peer {
 
 impl Peer {
     fn new(n: u32, now: Instant, table: &mut AdvTable) -> Self {
-        let remote = SocketAddr::from(([192, 0, 2, 1], 179));
-        let router_id = |last| RouterId::new(Ipv4Addr::new(10, 0, 0, last)).unwrap();
-        let config = PeerConfig::new(remote, LOCAL, RemoteAs::Asn(REMOTE));
-        let mut session = Session::new(key(n), config, router_id(1));
-        session.start(now);
-        let Some(Effect::Connect(id)) = session.poll_effect(table) else { panic!("an attempt to connect") };
-        let local = SocketAddr::from(([192, 0, 2, 2], 40000));
-        session.handle_connected(now, id, Endpoints::new(local, remote));
-        let mut octets = Vec::new();
-        let capabilities =
-            vec![Capability::Multiprotocol(Family::Ipv4Unicast.afi_safi()), Capability::FourOctetAsn(REMOTE)];
-        Open::new(REMOTE, HoldTime::DEFAULT, router_id(2), capabilities).encode(&mut octets).unwrap();
-        keepalive::encode(&mut octets);
-        session.handle_data(now, id, &octets);
+        let (session, id) = mk_established(key(n), now, table);
         let mut peer = Self { session, id, now, out: Vec::with_capacity(1 << 17) };
         while peer.session.poll_event().is_some() {}
         peer.transmit(table);
