@@ -20,7 +20,7 @@ use metallb_bgp::types::{Asn, HoldTime, RemoteAs};
 use metallb_bgp::wire::{keepalive, open::Open};
 use tokio::io::AsyncReadExt;
 
-use support::{Routes, mk_peer, mk_speaker, prefix, snapshot_until, to};
+use support::{Routes, mk_peer, mk_speaker, prefix, snapshot_until, to, up};
 
 fn md5(key: &str) -> Authentication {
     Authentication::Md5(Md5Key::new(key).unwrap())
@@ -38,10 +38,6 @@ fn ao(ids: &[u8]) -> Authentication {
     });
     let preferred = keys.next().unwrap();
     Authentication::Ao(AoKeys::new(preferred, keys).unwrap())
-}
-
-fn up(snapshot: &PeerSnapshot) -> bool {
-    snapshot.state == State::Established
 }
 
 fn lasts(error: AuthenticationError) -> impl Fn(&PeerSnapshot) -> bool {
@@ -95,11 +91,16 @@ fn mk_announcer(remote: SocketAddr, authentication: Authentication) -> PeerConfi
 /// A collector with one configured peer, which is the other end of a listening speaker.
 fn mk_passive(remote: &str, authentication: Authentication) -> (Speaker, EventReceiver) {
     let (collector, events) = mk_speaker(200, &["127.0.0.1:0"]);
-    let mut peer = mk_peer(remote.parse().unwrap(), 64512, 64513);
-    peer.passive = true;
-    peer.authentication = authentication;
-    collector.set_peer("node".into(), peer);
+    collector.set_peer("node".into(), mk_node(remote, authentication));
     (collector, events)
+}
+
+/// A peer that is waited for.
+fn mk_node(remote: &str, authentication: Authentication) -> PeerConfig {
+    let mut node = mk_peer(remote.parse().unwrap(), 64512, 64513);
+    node.passive = true;
+    node.authentication = authentication;
+    node
 }
 
 // req: T1, !T1
@@ -126,14 +127,8 @@ async fn a_peer_given_in_mapped_form_needs_its_key() {
 async fn a_peer_whose_key_the_listener_cannot_tell_from_anothers_is_refused() {
     let (collector, _events) = mk_speaker(200, &["127.0.0.1:0"]);
     let remote = collector.listening()[0];
-    let mut other = mk_peer("127.0.0.1:1".parse().unwrap(), 64512, 64513);
-    other.passive = true;
-    other.authentication = md5("other");
-    collector.set_peer("z-other".into(), other);
-    let mut node = mk_peer("127.0.0.1:2".parse().unwrap(), 64512, 64513);
-    node.passive = true;
-    node.authentication = md5("s3cret");
-    collector.set_peer("node".into(), node);
+    collector.set_peer("z-other".into(), mk_node("127.0.0.1:1", md5("other")));
+    collector.set_peer("node".into(), mk_node("127.0.0.1:2", md5("s3cret")));
     let (speaker, _states) = mk_speaker(1, &[]);
     // It knows the other one's key, which opens the listener, but the peer that it is taken for has its own.
     speaker.set_peer("router".into(), mk_dialler(remote, md5("other")));
@@ -182,10 +177,7 @@ async fn a_connection_that_waited_while_the_key_was_set_is_not_taken_for_authent
     snapshot_of_all(&collector).await;
     // The kernel has it complete, the speaker has not looked yet.
     let early = std::net::TcpStream::connect(collector.listening()[0]).unwrap();
-    let mut node = mk_peer("127.0.0.1:1".parse().unwrap(), 64512, 64513);
-    node.passive = true;
-    node.authentication = md5("s3cret");
-    collector.set_peer("node".into(), node);
+    collector.set_peer("node".into(), mk_node("127.0.0.1:1", md5("s3cret")));
     early.set_nonblocking(true).unwrap();
     let mut early = tokio::net::TcpStream::from_std(early).unwrap();
     let mut said = Vec::new();
@@ -242,10 +234,7 @@ async fn without_tcp_ao_in_the_kernel_there_is_no_session() {
     let unsupported = AuthenticationError::AoUnsupported;
     let (collector, _events) = mk_speaker(200, &["127.0.0.1:0"]);
     let remote = collector.listening()[0];
-    let mut node = mk_peer("127.0.0.1:1".parse().unwrap(), 64512, 64513);
-    node.passive = true;
-    node.authentication = ao(&[1]);
-    collector.set_peer("node".into(), node);
+    collector.set_peer("node".into(), mk_node("127.0.0.1:1", ao(&[1])));
     let (speaker, _states) = mk_speaker(1, &[]);
     speaker.set_peer("router".into(), mk_dialler(remote, ao(&[1])));
     let refused = snapshot_until(&speaker, "router", "refused", lasts(unsupported)).await;
@@ -303,10 +292,7 @@ async fn a_peer_with_md5_inside_a_range_with_tcp_ao_is_refused() {
     }
     let (collector, _events) = mk_collector(&ao(&[1]));
     let remote = collector.listening()[0];
-    let mut node = mk_peer("127.0.0.2:1".parse().unwrap(), 64512, 64513);
-    node.passive = true;
-    node.authentication = md5("s3cret");
-    collector.set_peer("node".into(), node);
+    collector.set_peer("node".into(), mk_node("127.0.0.2:1", md5("s3cret")));
     let (speaker, _states) = mk_speaker(1, &[]);
     // The range's key opens the listener, but the connection is for a peer that has another.
     speaker.set_peer("router".into(), mk_announcer(remote, ao(&[1])));

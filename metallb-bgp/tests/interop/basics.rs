@@ -9,7 +9,7 @@ use metallb_bgp::types::{Community, LargeCommunity};
 
 use crate::lab::{Lab, eventually, router};
 use crate::routers::{Bird, Frr};
-use crate::support::{mk_peer, mk_speaker, prefix, snapshot_until, to};
+use crate::support::{mk_peer, mk_speaker, prefix, snapshot_until, to, up};
 
 /// bgpd's configuration: one neighbour for everything.
 pub(crate) fn frr_config(neighbour: &str, asn: u32, more: &str) -> String {
@@ -51,7 +51,8 @@ pub(crate) fn mk_router(address: IpAddr, asn: u32) -> PeerConfig {
     peer
 }
 
-fn attributes() -> RouteAttributes {
+/// A little of everything; a router outside our AS is told no preference.
+pub(crate) fn attributes() -> RouteAttributes {
     RouteAttributes::new()
         .with_communities([Community::new(64513, 7)])
         .with_large_communities([LargeCommunity::new(64513, 1, 2)])
@@ -147,7 +148,6 @@ fn sessions_stay_up_beyond_the_hold_time() {
         let (speaker, _events) = mk_speaker(2, &[]);
         speaker.table_complete();
         speaker.set_peer("router".into(), mk_router(router(false), 64513));
-        let up = |s: &metallb_bgp::session::PeerSnapshot| s.state == State::Established;
         let first = snapshot_until(&speaker, "router", "established", up).await;
         assert_eq!(first.negotiated.unwrap().hold_time.as_secs(), 3);
         let later = |s: &metallb_bgp::session::PeerSnapshot| s.counters.keepalives_received > 6;

@@ -3,9 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::{ListenRange, Speaker};
-use metallb_bgp::session::PeerSnapshot;
 use metallb_bgp::types::{Asn, HoldTime};
 use metallb_bgp::wire::keepalive;
 use metallb_bgp::wire::open::Open;
@@ -14,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::lab::{Lab, ROUTER, SPEAKER};
-use crate::support::{PATIENCE, mk_id, mk_peer, mk_speaker, snapshot_until};
+use crate::support::{PATIENCE, mk_id, mk_peer, mk_speaker, snapshot_until, up};
 
 /// The speaker's addresses on a second link.
 const SECOND: [&str; 2] = ["198.51.100.2", "2001:db8:fe::2"];
@@ -65,10 +63,6 @@ fn set_passive(collector: &Speaker, name: &str, remote: &str, device: &str) {
     peer.passive = true;
     peer.bind_device = Some(device.to_owned());
     collector.set_peer(name.into(), peer);
-}
-
-fn up(snapshot: &PeerSnapshot) -> bool {
-    snapshot.state == State::Established
 }
 
 /// A lab with two links and a collector that listens on all addresses of both families; its ports.

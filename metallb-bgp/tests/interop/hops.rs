@@ -1,12 +1,11 @@
 //! The TTL of packets, as a filter at the router sees it, and what we take of the router's.
 
-use metallb_bgp::fsm::State;
 use metallb_bgp::session::{PeerSnapshot, TtlPolicy};
 
 use crate::basics::{bird_config, mk_router};
 use crate::lab::{Lab, eventually, router};
 use crate::routers::Bird;
-use crate::support::{mk_speaker, snapshot_until};
+use crate::support::{mk_speaker, snapshot_until, up};
 
 /// Refuses what comes to the router's port 179 with another TTL.
 fn demand(lab: &Lab, ttl: u8) {
@@ -59,7 +58,7 @@ fn packets_leave_with_the_ttl_of_the_policy() {
             (255, TtlPolicy::Gtsm { hops: 1 }),
             (255, TtlPolicy::Gtsm { hops: 3 }),
         ] {
-            let Some(met) = meet(v6, demanded, policy, |s| s.state == State::Established) else { return };
+            let Some(met) = meet(v6, demanded, policy, up) else { return };
             assert_eq!(met.counters.connect_attempts, 1);
         }
     }
@@ -100,7 +99,7 @@ fn a_router_that_does_not_send_with_255_is_not_heard_where_we_demand_that() {
             assert_eq!((down.counters.established, down.counters.messages_received), (0, 0));
             peer.ttl = TtlPolicy::System;
             speaker.set_peer("router".into(), peer);
-            snapshot_until(&speaker, "router", "established", |s| s.state == State::Established).await;
+            snapshot_until(&speaker, "router", "established", up).await;
         });
     }
 }

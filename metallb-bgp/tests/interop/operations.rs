@@ -13,13 +13,9 @@ use nix::sys::signal::Signal;
 use crate::basics::{bird_config, frr_config, mk_router};
 use crate::lab::{Lab, eventually, router, within};
 use crate::routers::{Bird, Frr};
-use crate::support::{mk_speaker, prefix, snapshot_until, to};
+use crate::support::{mk_speaker, prefix, snapshot_until, to, up};
 
 const ROUTE: &str = "198.51.100.1/32";
-
-fn up(snapshot: &PeerSnapshot) -> bool {
-    snapshot.state == State::Established
-}
 
 // req: F7, T6
 #[test]

@@ -1,6 +1,5 @@
 //! What a session tells a router about itself: that the node is drained, and which role it has.
 
-use metallb_bgp::fsm::State;
 use metallb_bgp::session::{CloseReason, PeerSnapshot};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::wire::open::{Role, RolePolicy};
@@ -8,13 +7,9 @@ use metallb_bgp::wire::open::{Role, RolePolicy};
 use crate::basics::{bird_config, frr_config, mk_router};
 use crate::lab::{Lab, eventually, router};
 use crate::routers::{Bird, Frr};
-use crate::support::{mk_speaker, prefix, snapshot_until, to};
+use crate::support::{mk_speaker, prefix, snapshot_until, to, up};
 
 const ROUTE: &str = "198.51.100.1/32";
-
-fn up(snapshot: &PeerSnapshot) -> bool {
-    snapshot.state == State::Established
-}
 
 /// Whether there is a session, or was none because of the roles.
 fn is_decided(snapshot: &PeerSnapshot) -> bool {

@@ -2,7 +2,6 @@
 
 use std::net::{Ipv6Addr, SocketAddrV6};
 
-use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::ListenRange;
 use metallb_bgp::session::{OfferedFamilies, PeerConfig, PeerSnapshot, StopReason};
 use metallb_bgp::table::RouteAttributes;
@@ -10,7 +9,7 @@ use metallb_bgp::types::{Asn, RemoteAs};
 use nix::net::if_::if_nametoindex;
 
 use crate::lab::Lab;
-use crate::support::{mk_peer, mk_speaker, prefix, snapshot_until, to};
+use crate::support::{mk_peer, mk_speaker, prefix, snapshot_until, to, up};
 
 /// A pair of interfaces with the same addresses as every other pair.
 fn connect(lab: &Lab, near: &str, far: &str) {
@@ -19,10 +18,6 @@ fn connect(lab: &Lab, near: &str, far: &str) {
         lab.speaker_ip(&["addr", "add", address, "dev", device, "nodad"]).unwrap();
         lab.speaker_ip(&["link", "set", device, "up"]).unwrap();
     }
-}
-
-fn up(snapshot: &PeerSnapshot) -> bool {
-    snapshot.state == State::Established
 }
 
 // req: T8

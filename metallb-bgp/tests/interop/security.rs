@@ -3,20 +3,15 @@
 use std::net::SocketAddrV6;
 
 use ipnetwork::IpNetwork;
-use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::ListenRange;
-use metallb_bgp::session::{Authentication, Md5Key, OfferedFamilies, PeerConfig, PeerSnapshot, TtlPolicy};
+use metallb_bgp::session::{Authentication, Md5Key, OfferedFamilies, PeerConfig, TtlPolicy};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::{Asn, RemoteAs};
 
 use crate::basics::{bird_config, frr_config, mk_router};
 use crate::lab::{Lab, eventually, router};
 use crate::routers::{Bird, Frr};
-use crate::support::{Routes, mk_speaker, prefix, snapshot_until, to};
-
-fn up(snapshot: &PeerSnapshot) -> bool {
-    snapshot.state == State::Established
-}
+use crate::support::{Routes, mk_speaker, prefix, snapshot_until, to, up};
 
 // req: !T1
 #[test]

@@ -10,13 +10,9 @@ use metallb_bgp::types::{Community, HoldTime};
 use crate::basics::{bird_config, frr_config, mk_router};
 use crate::lab::{Lab, eventually, router, within};
 use crate::routers::{Bird, Frr};
-use crate::support::{mk_speaker, prefix, snapshot_until, to};
+use crate::support::{mk_speaker, prefix, snapshot_until, to, up};
 
 const ROUTE: &str = "198.51.100.1/32";
-
-fn up(snapshot: &PeerSnapshot) -> bool {
-    snapshot.state == State::Established
-}
 
 // req: F5
 #[test]

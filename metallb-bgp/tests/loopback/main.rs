@@ -24,7 +24,7 @@ use metallb_bgp::wire::refresh::{RefreshSubtype, RouteRefresh};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use bare::Bare;
-use support::{Routes, mk_peer, mk_speaker, prefix, snapshot_until, to};
+use support::{Routes, mk_peer, mk_speaker, prefix, snapshot_until, to, up};
 
 /// A collector that takes everybody from 127.0.0.0/8.
 fn mk_collector(change: impl FnOnce(&mut PeerConfig)) -> (Speaker, EventReceiver) {
@@ -44,6 +44,10 @@ fn mk_dialler(collector: &Speaker) -> PeerConfig {
     peer.local_address = Some("127.0.0.2".parse().unwrap());
     peer.next_hops.v6 = Some("2001:db8::1".parse().unwrap());
     peer
+}
+
+fn is_up(routes: &Routes) -> bool {
+    routes.state.values().any(|state| *state == State::Established)
 }
 
 // req: A1, A8, A9, A10, C1
@@ -114,8 +118,7 @@ async fn the_shutdown_text_reaches_the_peer() {
     let (speaker, _states) = mk_speaker(1, &[]);
     speaker.set_peer("router".into(), mk_dialler(&collector));
     let mut routes = Routes::default();
-    let up = |r: &Routes| r.state.values().any(|state| *state == State::Established);
-    routes.until(&mut events, "established", up).await;
+    routes.until(&mut events, "established", is_up).await;
     speaker.shutdown(Shutdown::Cease { text: "node drained".to_owned() }).await;
     routes.until(&mut events, "idle", |r| r.state.values().all(|state| *state == State::Idle)).await;
     let reason = routes.states.last().unwrap().2.clone().unwrap();
@@ -143,7 +146,6 @@ async fn the_smaller_hold_time_counts_and_changes_wait_as_pending() {
     let mut peer = mk_dialler(&collector);
     peer.hold_time = HoldTime::from_secs(30).unwrap();
     speaker.set_peer("router".into(), peer.clone());
-    let up = |s: &metallb_bgp::session::PeerSnapshot| s.state == State::Established;
     let snapshot = snapshot_until(&speaker, "router", "established", up).await;
     let negotiated = snapshot.negotiated.unwrap();
     assert_eq!(negotiated.hold_time.as_secs(), 30);
@@ -323,8 +325,7 @@ async fn a_slow_user_slows_the_peer_down_and_loses_nothing() {
     let (speaker, _states) = mk_speaker(1, &[]);
     speaker.set_peer("router".into(), mk_dialler(&collector));
     let mut routes = Routes::default();
-    let up = |r: &Routes| r.state.values().any(|state| *state == State::Established);
-    routes.until(&mut events, "established", up).await;
+    routes.until(&mut events, "established", is_up).await;
     // Each change is an UPDATE and an event of its own; far more than may wait.
     for n in 0..5000_u32 {
         let attributes = RouteAttributes::new().with_communities([Community(n)]);

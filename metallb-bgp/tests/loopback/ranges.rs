@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::bare::Bare;
 use crate::mk_collector;
-use crate::support::{mk_peer, snapshot_until};
+use crate::support::{mk_peer, snapshot_until, up};
 
 /// The name that a peer from 127.0.0.1 gets.
 const NAME: &str = "nodes/127.0.0.1";
@@ -33,7 +33,7 @@ async fn a_configured_peer_takes_its_name_from_one_of_a_range_and_stays() {
     let (collector, _events) = mk_collector(|_| {});
     let stream = TcpStream::connect(collector.listening()[0]).await.unwrap();
     let bare = Bare::establish_with(stream, 90, Vec::new()).await;
-    snapshot_until(&collector, NAME, "established", |s| s.state == State::Established).await;
+    snapshot_until(&collector, NAME, "established", up).await;
     let mut peer = mk_peer("203.0.113.1:179".parse().unwrap(), 64512, 64513);
     peer.passive = true;
     collector.set_peer(NAME.into(), peer.clone());

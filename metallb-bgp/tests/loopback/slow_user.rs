@@ -13,7 +13,7 @@ use metallb_bgp::wire::pack::encode_end_of_rib;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::bare::Bare;
-use crate::support::{Routes, mk_id, mk_peer, prefix, snapshot_until};
+use crate::support::{Routes, mk_id, mk_peer, prefix, snapshot_until, up};
 
 /// A speaker with room for four events that dials peers of this hold time, each of them established.
 async fn mk_few(
@@ -192,7 +192,7 @@ async fn peers_from_ever_new_addresses_do_not_fill_the_memory_of_a_user_who_take
         let stream = socket.connect(collector.listening()[0]).await.unwrap();
         let bare = Bare::establish_with(stream, 90, Vec::new()).await;
         let name = format!("nodes/127.0.1.{host}");
-        snapshot_until(&collector, &name, "established", |s| s.state == State::Established).await;
+        snapshot_until(&collector, &name, "established", up).await;
         drop(bare);
         while !collector.snapshot().await.is_empty() {
             tokio::task::yield_now().await;

@@ -88,6 +88,11 @@ impl Routes {
     }
 }
 
+/// The session is established.
+pub(crate) fn up(snapshot: &PeerSnapshot) -> bool {
+    snapshot.state == State::Established
+}
+
 /// Asks for snapshots until one peer's is as wanted.
 pub(crate) async fn snapshot_until(
     speaker: &Speaker,
