@@ -2,10 +2,9 @@
 
 use metallb_bgp::session::StopReason;
 use metallb_bgp::table::RouteAttributes;
-use metallb_bgp::types::{Community, LargeCommunity};
 use serde_json::Value;
 
-use crate::basics::mk_router;
+use crate::basics::{attributes, mk_router};
 use crate::lab::{Lab, eventually, router};
 use crate::matrix::{Kind, OURS, THEIRS, exchange, kinds};
 use crate::support::{mk_speaker, prefix, to};
@@ -99,11 +98,7 @@ fn exabgp_reads_attributes_changes_and_the_end() {
     lab.run(async |lab| {
         start(lab, &Kind::new(false)).await;
         let (speaker, _events) = mk_speaker(2, &[]);
-        let attributes = RouteAttributes::new()
-            .with_communities([Community::new(64513, 7)])
-            .with_large_communities([LargeCommunity::new(64513, 1, 2)])
-            .with_med(Some(30));
-        speaker.set_prefix(prefix(OURS[0]), to("router", attributes));
+        speaker.set_prefix(prefix(OURS[0]), to("router", attributes()));
         speaker.table_complete();
         speaker.set_peer("router".into(), mk_router(router(false), 64513));
         let (attributes, _) = eventually("the route", async || path(lab, OURS[0])).await;

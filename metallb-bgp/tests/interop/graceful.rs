@@ -5,6 +5,7 @@ use std::process::Child;
 use metallb_bgp::io::tokio::Shutdown;
 use metallb_bgp::session::GracefulRestart;
 use metallb_bgp::table::RouteAttributes;
+use serde_json::Value;
 
 use crate::basics::{bird_config, frr_config, mk_router};
 use crate::lab::{Lab, eventually, router};
@@ -43,6 +44,28 @@ fn announcing_process() {
         speaker.set_peer("router".into(), peer);
         while events.recv().await.is_some() {}
     });
+}
+
+/// The route of a killed speaker stays as a stale one until the speaker is back, and goes when that says so. `path` is
+/// what the router has of a prefix.
+pub(crate) async fn assert_kept_until_back(lab: &Lab, path: fn(&Lab, &str) -> Option<Value>) {
+    let stale = async |wanted: bool| {
+        let path = path(lab, ROUTE)?;
+        (path["stale"].as_bool().unwrap_or(false) == wanted).then_some(())
+    };
+    let speaker = announce(lab, &[ROUTE]);
+    eventually("the route", async || stale(false).await).await;
+    kill(speaker);
+    eventually("the route kept as stale", async || stale(true).await).await;
+    let (speaker, _events) = mk_speaker(2, &[]);
+    let mut peer = mk_router(router(false), 64513);
+    peer.graceful_restart = Some(GracefulRestart::default());
+    speaker.set_prefix(prefix(ROUTE), to("router", RouteAttributes::new()));
+    speaker.table_complete();
+    speaker.set_peer("router".into(), peer);
+    eventually("the route fresh again", async || stale(false).await).await;
+    speaker.shutdown(Shutdown::Cease { text: "moved away".to_owned() }).await;
+    eventually("the withdrawal", async || path(lab, ROUTE).is_none().then_some(())).await;
 }
 
 // req: G1, G2, G3, G6

@@ -1,14 +1,12 @@
 //! OpenBGPD, which is strict about what it reads.
 
-use metallb_bgp::io::tokio::Shutdown;
 use metallb_bgp::session::{Authentication, Md5Key, StopReason};
 use metallb_bgp::table::RouteAttributes;
-use metallb_bgp::types::{Community, LargeCommunity};
 use metallb_bgp::wire::open::{Role, RolePolicy};
 use serde_json::Value;
 
-use crate::basics::mk_router;
-use crate::graceful::{announce, kill};
+use crate::basics::{attributes, mk_router};
+use crate::graceful::assert_kept_until_back;
 use crate::lab::{Lab, eventually, router};
 use crate::matrix::{Kind, OURS, THEIRS, exchange, kinds};
 use crate::support::{mk_speaker, prefix, snapshot_until, to};
@@ -119,11 +117,7 @@ fn openbgpd_takes_attributes_changes_refreshes_and_the_end_under_a_key() {
         let config = config(lab, &Kind::new(false), more);
         start(lab, &config).await;
         let (speaker, _events) = mk_speaker(2, &[]);
-        let attributes = RouteAttributes::new()
-            .with_communities([Community::new(64513, 7)])
-            .with_large_communities([LargeCommunity::new(64513, 1, 2)])
-            .with_med(Some(30));
-        speaker.set_prefix(prefix(OURS[0]), to("router", attributes));
+        speaker.set_prefix(prefix(OURS[0]), to("router", attributes()));
         speaker.table_complete();
         let mut peer = mk_router(router(false), 64513);
         peer.authentication = Authentication::Md5(Md5Key::new("s3cret").unwrap());
@@ -160,22 +154,6 @@ fn openbgpd_keeps_routes_of_a_killed_speaker_until_it_is_back() {
     lab.run(async |lab| {
         let config = config(lab, &Kind::new(false), "");
         start(lab, &config).await;
-        let stale = async |wanted: bool| {
-            let path = path(lab, OURS[0])?;
-            (path["stale"].as_bool().unwrap_or(false) == wanted).then_some(())
-        };
-        let speaker = announce(lab, &[OURS[0]]);
-        eventually("the route", async || stale(false).await).await;
-        kill(speaker);
-        eventually("the route kept as stale", async || stale(true).await).await;
-        let (speaker, _events) = mk_speaker(2, &[]);
-        let mut peer = mk_router(router(false), 64513);
-        peer.graceful_restart = Some(metallb_bgp::session::GracefulRestart::default());
-        speaker.set_prefix(prefix(OURS[0]), to("router", RouteAttributes::new()));
-        speaker.table_complete();
-        speaker.set_peer("router".into(), peer);
-        eventually("the route fresh again", async || stale(false).await).await;
-        speaker.shutdown(Shutdown::Cease { text: "moved away".to_owned() }).await;
-        eventually("the withdrawal", async || path(lab, OURS[0]).is_none().then_some(())).await;
+        assert_kept_until_back(lab, path).await;
     });
 }
