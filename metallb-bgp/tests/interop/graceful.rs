@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use metallb_bgp::io::tokio::Shutdown;
+use metallb_bgp::io::tokio::{EventReceiver, Shutdown, Speaker};
 use metallb_bgp::session::GracefulRestart;
 use metallb_bgp::table::RouteAttributes;
 use serde_json::Value;
@@ -13,6 +13,19 @@ use crate::routers::{Bird, Frr};
 use crate::support::{mk_speaker, prefix, snapshot_until, to};
 
 const ROUTE: &str = "198.51.100.1/32";
+
+/// A speaker that announces all its routes, with graceful restart.
+fn mk_restarting<'a>(routes: impl IntoIterator<Item = &'a str>) -> (Speaker, EventReceiver) {
+    let (speaker, events) = mk_speaker(2, &[]);
+    let mut peer = mk_router(router(false), 64513);
+    peer.graceful_restart = Some(GracefulRestart::default());
+    for route in routes {
+        speaker.set_prefix(prefix(route), to("router", RouteAttributes::new()));
+    }
+    speaker.table_complete();
+    speaker.set_peer("router".into(), peer);
+    (speaker, events)
+}
 
 /// Starts a process of this very test program that announces routes, so that it can be killed.
 pub(crate) fn announce(lab: &Lab, routes: &[&str]) -> Child {
@@ -34,14 +47,7 @@ fn announcing_process() {
     let Some(routes) = std::env::var_os(VARIABLE) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (speaker, mut events) = mk_speaker(2, &[]);
-        let mut peer = mk_router(router(false), 64513);
-        peer.graceful_restart = Some(GracefulRestart::default());
-        for route in routes.to_str().unwrap().split(',') {
-            speaker.set_prefix(prefix(route), to("router", RouteAttributes::new()));
-        }
-        speaker.table_complete();
-        speaker.set_peer("router".into(), peer);
+        let (_speaker, mut events) = mk_restarting(routes.to_str().unwrap().split(','));
         while events.recv().await.is_some() {}
     });
 }
@@ -57,12 +63,7 @@ pub(crate) async fn assert_kept_until_back(lab: &Lab, path: fn(&Lab, &str) -> Op
     eventually("the route", async || stale(false).await).await;
     kill(speaker);
     eventually("the route kept as stale", async || stale(true).await).await;
-    let (speaker, _events) = mk_speaker(2, &[]);
-    let mut peer = mk_router(router(false), 64513);
-    peer.graceful_restart = Some(GracefulRestart::default());
-    speaker.set_prefix(prefix(ROUTE), to("router", RouteAttributes::new()));
-    speaker.table_complete();
-    speaker.set_peer("router".into(), peer);
+    let (speaker, _events) = mk_restarting([ROUTE]);
     eventually("the route fresh again", async || stale(false).await).await;
     speaker.shutdown(Shutdown::Cease { text: "moved away".to_owned() }).await;
     eventually("the withdrawal", async || path(lab, ROUTE).is_none().then_some(())).await;
@@ -131,12 +132,7 @@ fn frr_keeps_routes_through_a_graceful_shutdown_and_drops_them_at_a_final_one() 
         let Some(mut lab) = Lab::new(&["bgpd", "ip", "nsenter", "setpriv"]) else { return };
         lab.run(async |lab| {
             let frr = Frr::start(lab, &frr_config("192.0.2.2", 64513, "")).await;
-            let (speaker, _events) = mk_speaker(2, &[]);
-            let mut peer = mk_router(router(false), 64513);
-            peer.graceful_restart = Some(GracefulRestart::default());
-            speaker.set_prefix(prefix(ROUTE), to("router", RouteAttributes::new()));
-            speaker.table_complete();
-            speaker.set_peer("router".into(), peer);
+            let (speaker, _events) = mk_restarting([ROUTE]);
             eventually("the route", async || frr.route(ROUTE)["valid"].as_bool()).await;
             let text = "drained".to_owned();
             let how = if graceful { Shutdown::Graceful { text } } else { Shutdown::Cease { text } };

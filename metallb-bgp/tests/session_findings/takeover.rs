@@ -8,6 +8,17 @@ use metallb_bgp::table::RouteAttributes;
 
 use crate::support::{Bench, kinds, mk_config, mk_endpoints, mk_id, mk_keepalive, mk_open};
 
+/// A session that is established over a connection the peer opened.
+fn mk_accepted() -> Bench {
+    let mut config = mk_config();
+    config.passive = true;
+    let mut bench = Bench::new(config);
+    bench.start();
+    let first = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    bench.establish(first, 90, Vec::new());
+    bench
+}
+
 // req: A10
 #[test]
 fn a_connection_that_follows_at_once_gets_every_change() {
@@ -56,12 +67,7 @@ fn a_stopped_session_leaves_nothing_in_the_table() {
 // req: F5
 #[test]
 fn a_second_connection_of_the_peer_is_told_that_it_collides() {
-    let mut config = mk_config();
-    config.passive = true;
-    let mut bench = Bench::new(config);
-    bench.start();
-    let first = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
-    bench.establish(first, 90, Vec::new());
+    let mut bench = mk_accepted();
     let second = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
     bench.effects();
     let (closed, last) = bench.closed.last().unwrap();
@@ -77,12 +83,7 @@ fn a_flood_of_second_connections_is_not_answered() {
     let (mut bench, _) = Bench::established(mk_config(), 90, Vec::new());
     let first = bench.session.handle_accepted(bench.now, mk_endpoints());
     assert!(first.is_some(), "the peer opened none before");
-    let mut config = mk_config();
-    config.passive = true;
-    let mut bench = Bench::new(config);
-    bench.start();
-    let first = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
-    bench.establish(first, 90, Vec::new());
+    let mut bench = mk_accepted();
     let answered = |bench: &mut Bench| bench.session.handle_accepted(bench.now, mk_endpoints()).is_some();
     assert_eq!([(); 3].map(|()| answered(&mut bench)), [true, false, false]);
     bench.now += Duration::from_secs(1);
