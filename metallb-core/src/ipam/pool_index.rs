@@ -1,6 +1,6 @@
 //! One pool while it is in use: which of its addresses are free, in quarantine, or shareable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,7 +45,7 @@ struct FamilyIndex {
     /// Addresses in quarantine by its end.
     quarantined: BTreeSet<(Instant, u128)>,
     /// Addresses that services with this sharing may join, if ports allow.
-    shared: BTreeMap<Arc<Sharing>, SharedIndex>,
+    shared: HashMap<Arc<Sharing>, SharedIndex>,
 }
 
 impl PoolIndex {
