@@ -37,7 +37,6 @@ pub fn service(number: usize, family: Family) -> Service {
     service
 }
 
-/// Services that share: ten to an address, each with a port of its own, under `keys` different keys.
 fn sharing_service(number: usize, keys: usize) -> Service {
     let mut service = service(number, Family::V4);
     service.sharing_key = Some(SharingKey::new(format!("key-{}", number % keys)));
@@ -46,7 +45,8 @@ fn sharing_service(number: usize, keys: usize) -> Service {
     service
 }
 
-/// Services as [`sharing_service`] makes them, and the last `fresh` of those that join nine others each.
+/// Services that share: ten to an address, each with a port of its own, under `keys` different keys; and the last `fresh`
+/// of those that join nine others each.
 pub fn sharing_services(count: usize, keys: usize, fresh: usize) -> (Vec<Service>, Vec<Service>) {
     let all = (0..count).map(|number| sharing_service(number, keys)).collect();
     let tenth = (0..count).rev().filter(|number| (number / keys) % 10 == 9);
