@@ -2,6 +2,8 @@
 //!
 //! A target is a property of any octets, a function here. `cargo fuzz run TARGET` looks for octets that break it; without
 //! a fuzzer, `cargo run -p metallb-fuzz --bin TARGET -- FILE...` runs it on files, such as the one that broke it.
+//!
+//! `cargo fuzz` takes a nightly compiler, or `RUSTC_BOOTSTRAP=1` with a stable one, as `just fuzz` sets it.
 
 pub mod announce;
 pub mod arp;
