@@ -165,8 +165,7 @@ fn bird_keeps_routes_of_a_killed_speaker() {
         };
         eventually("the route kept", kept).await;
         let speaker = announce(lab, &[ROUTE]);
-        let back = async || bird.ask("show protocols node").contains("Established").then_some(());
-        eventually("back", back).await;
+        bird.until_established().await;
         bird.has_route(ROUTE, &[]).unwrap();
         kill(speaker);
     });

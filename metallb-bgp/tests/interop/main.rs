@@ -15,6 +15,7 @@ mod basics;
 mod capabilities;
 mod devices;
 mod exabgp;
+mod farewell;
 mod gobgp;
 mod graceful;
 mod hops;

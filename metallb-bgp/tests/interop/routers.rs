@@ -69,6 +69,13 @@ impl Frr {
         self.json(&format!("show bgp neighbors {neighbour} json"))[neighbour].clone()
     }
 
+    /// Waits until bgpd, too, calls the session established. We do one KEEPALIVE earlier, and what is done to bgpd
+    /// in between ends a connection that it does not yet count as this neighbour's.
+    pub(crate) async fn until_established(&self, neighbour: &str) {
+        let agrees = async || (self.neighbour(neighbour)["bgpState"] == "Established").then_some(());
+        eventually("bgpd says established", agrees).await;
+    }
+
     fn try_ask(&self, command: &str) -> Option<String> {
         self.dialogue(&["enable", command]).ok()
     }
@@ -131,6 +138,12 @@ impl Bird {
         let answer = self.ask(&format!("show route {prefix} all"));
         let all = answer.contains(prefix) && words.iter().all(|word| answer.contains(word));
         all.then_some(())
+    }
+
+    /// Waits until BIRD, too, calls the session `node` established.
+    pub(crate) async fn until_established(&self) {
+        let agrees = async || self.ask("show protocols node").contains("Established").then_some(());
+        eventually("BIRD says established", agrees).await;
     }
 
     fn try_ask(&self, command: &str) -> std::io::Result<String> {

@@ -135,6 +135,7 @@ fn the_text_of_the_routers_operator_is_shown() {
         let (speaker, _events) = mk_speaker(2, &[]);
         speaker.set_peer("router".into(), mk_router(router(false), 64513));
         snapshot_until(&speaker, "router", "established", up).await;
+        bird.until_established().await;
         bird.ask("disable node \"[TKT-1] power work\"");
         let down = snapshot_until(&speaker, "router", "down", |s| !up(s)).await;
         let reason = down.last_error.unwrap().to_string();

@@ -252,7 +252,7 @@ impl Engine {
         }
         for lingering in self.closing.drain(..) {
             let mut seat = self.schedule.seat();
-            self.schedule.set_deadline(&mut seat, Some(lingering.deadline.into_std()));
+            self.schedule.set_deadline(&mut seat, Some(lingering.next_timeout().into_std()));
             self.lingering.insert(seat.token(), (lingering, seat));
             progress = true;
         }
@@ -289,6 +289,8 @@ impl Engine {
         if lingering.poll(&mut seat.context(), Instant::now()).is_ready() {
             self.schedule.set_deadline(seat, None);
             self.lingering.remove(&token);
+        } else {
+            self.schedule.set_deadline(seat, Some(lingering.next_timeout().into_std()));
         }
     }
 
