@@ -250,7 +250,10 @@ impl Engine {
             progress |= self.poll_peer(token);
             self.poll_lingering(token);
         }
-        for lingering in self.closing.drain(..) {
+        for mut lingering in self.closing.drain(..) {
+            if self.stopping {
+                lingering.hurry();
+            }
             let mut seat = self.schedule.seat();
             self.schedule.set_deadline(&mut seat, Some(lingering.next_timeout().into_std()));
             self.lingering.insert(seat.token(), (lingering, seat));
@@ -322,6 +325,10 @@ impl Engine {
         let keys: Vec<PeerKey> = self.peers.iter().map(|(key, _)| key.clone()).collect();
         for key in keys {
             self.remove_peer(&key, reason);
+        }
+        for (lingering, seat) in self.lingering.values_mut() {
+            lingering.hurry();
+            self.schedule.set_deadline(seat, Some(lingering.next_timeout().into_std()));
         }
     }
 }

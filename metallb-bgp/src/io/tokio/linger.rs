@@ -30,6 +30,11 @@ impl Lingering {
         Self { stream, out, written: 0, shut: false, shut_at: Instant::now() + patience }
     }
 
+    /// Waits less, because the program wants to end.
+    pub(super) fn hurry(&mut self) {
+        self.shut_at = self.shut_at.min(Instant::now() + AT_THE_END);
+    }
+
     /// When [`Self::poll`] has something to do even if nothing arrives.
     pub(super) fn next_timeout(&self) -> Instant {
         if self.shut { self.shut_at + AFTER_OUR_FIN } else { self.shut_at }
@@ -83,7 +88,10 @@ impl Lingering {
 }
 
 /// How long the peer has to read what was said and to close, before we close.
-const FOR_THE_PEER_TO_CLOSE: Duration = Duration::from_secs(1);
+const FOR_THE_PEER_TO_CLOSE: Duration = Duration::from_secs(3);
+
+/// The same when the program ends.
+const AT_THE_END: Duration = Duration::from_secs(1);
 
 /// How long it has after that.
 const AFTER_OUR_FIN: Duration = Duration::from_millis(500);
