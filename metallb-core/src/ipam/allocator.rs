@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::action::{ClearReason, Usage};
-use super::book::{Added, Book, Holding, Slot};
+use super::book::{Added, Book, Holding, Others, Slot};
 use super::claim::{Claim, Sharing};
 use super::error::AllocationError;
 use super::journal::Journal;
@@ -302,7 +302,7 @@ impl Allocator {
         if pool.avoids(address) {
             return Err(ClearReason::Avoided { address, pool: pool.name.clone() });
         }
-        if !pool.admits(claim.service.namespace(), claim.namespace_labels, claim.labels) {
+        if !claim.is_admitted_by(pool) {
             return Err(ClearReason::NotAdmitted { address, pool: pool.name.clone() });
         }
         Ok(pool.name.clone())
@@ -370,15 +370,21 @@ impl Allocator {
         {
             self.pools.index_mut(pool, |index| index.end_quarantine(family, position, until));
         }
-        let before = if claim.sharing.is_some() { self.book.common_sharing(address).cloned() } else { None };
-        let Added { slot, first } = self.book.add(claim, address);
-        if first && let Some((pool, position)) = location {
+        let Added { slot, others } = self.book.add(claim, address);
+        if others == Others::None
+            && let Some((pool, position)) = location
+        {
             self.pools.index_mut(pool, |index| index.hold(family, position));
             self.note_usage(pool);
         }
-        if claim.sharing.is_some() {
+        if let Some(sharing) = &claim.sharing {
+            let (before, after) = match &others {
+                Others::None => (None, Some(sharing)),
+                Others::Alike => (Some(sharing), Some(sharing)),
+                Others::Different(before) => (before.as_ref(), None),
+            };
             let ports: Vec<Port> = claim.ports.iter().copied().collect();
-            self.reindex(address, location, before.as_ref(), (&ports, &[]));
+            self.reindex(address, location, (before, after), (&ports, &[]));
         }
         self.note_held(claim.service, family, held);
         slot
@@ -404,7 +410,8 @@ impl Allocator {
             self.quarantine_address(now, service, address);
         }
         if let Some(ports) = ports {
-            self.reindex(address, location, before.as_ref(), (&[], &ports));
+            let after = self.book.common_sharing(address).cloned();
+            self.reindex(address, location, (before.as_ref(), after.as_ref()), (&[], &ports));
         }
     }
 
@@ -431,25 +438,28 @@ impl Allocator {
         self.book.update(claim.service, claim.sharing.clone(), taken.clone());
         for (address, before) in before {
             self.journal.left(address);
-            self.reindex(address, self.pools.locate(address), before.as_ref(), (&taken, &given_back));
+            let (location, after) = (self.pools.locate(address), self.book.common_sharing(address).cloned());
+            let ports: (&[Port], &[Port]) = (&taken, &given_back);
+            self.reindex(address, location, (before.as_ref(), after.as_ref()), ports);
         }
     }
 
-    /// Keeps the index of shareable addresses in step with the book. `ports`: taken and given back on the address.
+    /// Keeps the index of shareable addresses in step with the book. `sharing`: what the holders of the address had in
+    /// common and have now; `ports`: taken and given back on it.
     fn reindex(
         &mut self,
         address: IpAddr,
         location: Option<(PoolId, Position)>,
-        before: Option<&Arc<Sharing>>,
+        sharing: (Option<&Arc<Sharing>>, Option<&Arc<Sharing>>),
         ports: (&[Port], &[Port]),
     ) {
+        let (before, after) = sharing;
         let family = Family::of(address);
-        let after = self.book.common_sharing(address).cloned();
-        if let Some(sharing) = &after {
+        if let Some(sharing) = after {
             self.journal.shareable(sharing);
         }
         let Some((pool, position)) = location else { return };
-        if before == after.as_ref() {
+        if before == after {
             if let Some(sharing) = before {
                 self.pools.index_mut(pool, |index| index.change_ports(family, sharing, position, ports));
             }
@@ -462,7 +472,7 @@ impl Allocator {
                 index.change_ports(family, before, position, (&[], ports.1));
                 index.unshare(family, before, position, vacant);
             }
-            if let Some(after) = &after {
+            if let Some(after) = after {
                 index.share(family, after, position, all);
             }
         });
@@ -485,8 +495,13 @@ impl Allocator {
     }
 
     pub(super) fn describe(&self, holding: &Holding, missing: Option<AllocationError>) -> Allocation {
-        let mut allocation =
-            Allocation { addresses: Vec::new(), pools: Vec::new(), held: Vec::new(), missing };
+        let count = holding.addresses().count();
+        let mut allocation = Allocation {
+            addresses: Vec::with_capacity(count),
+            pools: Vec::with_capacity(count),
+            held: Vec::new(),
+            missing,
+        };
         for address in holding.addresses() {
             let held = if self.held.is_empty() {
                 None

@@ -87,12 +87,23 @@ pub(super) struct Group {
 }
 
 /// What [`Book::add`] did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Added {
     /// The service that was added.
     pub(super) slot: Slot,
-    /// Nobody held the address before.
-    pub(super) first: bool,
+    /// Who held the address before.
+    pub(super) others: Others,
+}
+
+/// Who holds an address beside a service that is added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Nobody.
+    None,
+    /// Services with the same sharing.
+    Alike,
+    /// Services of which one at least has another sharing than the one added; with what they have in common.
+    Different(Option<Arc<Sharing>>),
 }
 
 /// See the module.
@@ -177,11 +188,7 @@ impl Book {
 
     /// The sharing that all holders of the address have in common; `None` when they have none or different ones.
     pub(super) fn common_sharing(&self, address: IpAddr) -> Option<&Arc<Sharing>> {
-        match self.holders(address)? {
-            Holders::One(slot) => self.at(*slot)?.sharing.as_ref(),
-            Holders::Many(group) if group.sharing.len() == 1 => group.sharing.keys().next()?.as_ref(),
-            Holders::Many(_) => None,
-        }
+        common_sharing(&self.holdings, self.holders(address)?)
     }
 
     /// Ports that are in use on the address.
@@ -204,12 +211,17 @@ impl Book {
             Family::V4 => v4,
             Family::V6 => v6,
         };
-        let first = match by_address.entry(value) {
+        let others = match by_address.entry(value) {
             Entry::Vacant(place) => {
                 place.insert(Holders::One(slot));
-                true
+                Others::None
             }
             Entry::Occupied(mut place) => {
+                let before = common_sharing(holdings, place.get());
+                let others = match &claim.sharing {
+                    Some(sharing) if before == Some(sharing) => Others::Alike,
+                    _ => Others::Different(before.cloned()),
+                };
                 match place.get_mut() {
                     Holders::Many(group) => group.join(holdings, slot),
                     Holders::One(other) => {
@@ -219,13 +231,13 @@ impl Book {
                         place.insert(Holders::Many(Box::new(group)));
                     }
                 }
-                false
+                others
             }
         };
         if let Some(holding) = self.at_mut(slot) {
             holding.append(address);
         }
-        Added { slot, first }
+        Added { slot, others }
     }
 
     /// Writes down that the service no longer holds the address.
@@ -364,6 +376,14 @@ impl Group {
                 self.sharing.remove(&holding.sharing);
             }
         }
+    }
+}
+
+fn common_sharing<'a>(holdings: &'a [Option<Holding>], holders: &'a Holders) -> Option<&'a Arc<Sharing>> {
+    match holders {
+        Holders::One(slot) => at(holdings, *slot)?.sharing.as_ref(),
+        Holders::Many(group) if group.sharing.len() == 1 => group.sharing.keys().next()?.as_ref(),
+        Holders::Many(_) => None,
     }
 }
 

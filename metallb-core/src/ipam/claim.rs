@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::config::Pool;
 use crate::facts::{Request, Service, TrafficPolicy};
 use crate::keys::{NamespaceName, Port, ServiceKey, SharingKey};
 use crate::select::Labels;
@@ -36,6 +37,12 @@ impl<'a> Claim<'a> {
             ports: &service.ports,
             sharing: Sharing::of(service).map(Arc::new),
         }
+    }
+
+    /// May the pool serve it?
+    pub(super) fn is_admitted_by(&self, pool: &Pool) -> bool {
+        pool.service_allocation.is_none()
+            || pool.admits(self.service.namespace(), self.namespace_labels, self.labels)
     }
 }
 

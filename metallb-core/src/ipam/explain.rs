@@ -128,7 +128,7 @@ impl Allocator {
         if elsewhere || request.wanted_pool().is_some_and(|wanted| *wanted != pool.name) {
             return Verdict::NotWanted;
         }
-        if !pool.admits(claim.service.namespace(), claim.namespace_labels, claim.labels) {
+        if !claim.is_admitted_by(pool) {
             return Verdict::NotAdmitted;
         }
         let asked_for = request.wanted_pool().is_some() || !request.wanted_addresses().is_empty();

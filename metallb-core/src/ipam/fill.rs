@@ -244,9 +244,7 @@ impl Allocator {
 
     /// The usual case without a list of pools: one address, any pool.
     fn first_of_ranked(&self, claim: &Claim<'_>, family: Family) -> Option<IpAddr> {
-        let mut admitting = self.pools.ranked().filter(|(_, _, index)| {
-            index.pool().admits(claim.service.namespace(), claim.namespace_labels, claim.labels)
-        });
+        let mut admitting = self.pools.ranked().filter(|(_, _, index)| claim.is_admitted_by(index.pool()));
         admitting.find_map(|(_, id, _)| self.choose(claim, id, family, false))
     }
 
@@ -320,9 +318,7 @@ impl Allocator {
         let pools: Vec<Eligible> = self
             .pools
             .ranked()
-            .filter(|(_, _, index)| {
-                index.pool().admits(claim.service.namespace(), claim.namespace_labels, claim.labels)
-            })
+            .filter(|(_, _, index)| claim.is_admitted_by(index.pool()))
             .map(|(group, id, _)| (group, id))
             .collect();
         match pools.is_empty() {
@@ -347,7 +343,7 @@ impl Allocator {
         let Some(pool) = self.pools.index(id).map(PoolIndex::pool) else {
             return Err(AllocationError::NoPool);
         };
-        if pool.admits(claim.service.namespace(), claim.namespace_labels, claim.labels) {
+        if claim.is_admitted_by(pool) {
             return Ok(());
         }
         let namespace = NamespaceName::new(claim.service.namespace());
