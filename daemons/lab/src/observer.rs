@@ -68,8 +68,8 @@ impl Observer {
             let mut frame = vec![0; FRAME];
             while let Ok(length) = socket.recv(&mut frame).await {
                 let claim = frame.get(..length).and_then(|frame| read(Instant::now(), frame));
-                // When nobody reads, newer claims are worth no more than older ones.
                 if let Some(claim) = claim {
+                    // When nobody reads, newer claims are worth no more than older ones.
                     let _ = tell.try_send(claim);
                 }
             }

@@ -172,6 +172,11 @@ impl Session {
         self.restarting
     }
 
+    /// Whether the peer has been sent an End-of-RIB.
+    pub(crate) const fn has_sent_end_of_rib(&self) -> bool {
+        !self.restarting && self.counters.established > 0
+    }
+
     /// Starts the session (ManualStart). A session that is started already goes on; one that waits after a failure
     /// tries again at once.
     pub fn start(&mut self, now: Instant) {

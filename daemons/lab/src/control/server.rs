@@ -53,6 +53,7 @@ async fn talk(stream: UnixStream, lab: Arc<Lab>, down: Arc<Notify>) {
     };
     if let Ok(mut text) = serde_json::to_vec(&response) {
         text.push(b'\n');
+        // Whoever asked may have gone.
         let _ = write.write_all(&text).await;
     }
     if ends {

@@ -205,7 +205,9 @@ impl Engine {
 
     /// Lets go of a peer: its connections linger, its events are delivered.
     fn finish(&mut self, mut peer: Peer) {
-        self.restart.note(&peer.session, now());
+        if peer.session.has_sent_end_of_rib() {
+            self.restart.note(peer.session.key(), now());
+        }
         peer.run_effects(&mut self.table, &mut self.closing);
         peer.drain_events(&mut self.outbox);
         self.outbox.depart(peer.session.key());

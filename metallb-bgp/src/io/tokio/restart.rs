@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::session::{PeerConfig, PeerKey, Session};
+use crate::session::{PeerConfig, PeerKey};
 
 /// The R bit (RFC 4724 §4.2) belongs to the first sessions after a start. Sessions come and go with what is configured,
 /// and with every connection of a peer of a range; so this is not theirs to know.
@@ -25,12 +25,13 @@ impl Restart {
         now.saturating_duration_since(self.started) < restart_time && !self.done.contains(peer)
     }
 
-    /// A session goes.
-    pub(super) fn note(&mut self, session: &Session, now: Instant) {
+    /// A session that was established and has had its End-of-RIB goes. Others need no note, so that strangers in a range
+    /// leave none.
+    pub(super) fn note(&mut self, peer: &PeerKey, now: Instant) {
         if now.saturating_duration_since(self.started) > LONGEST {
             self.done.clear();
-        } else if !session.is_restarting() {
-            self.done.insert(session.key().clone());
+        } else {
+            self.done.insert(peer.clone());
         }
     }
 }
@@ -42,17 +43,13 @@ const LONGEST: Duration = Duration::from_secs(4095);
 mod tests {
     use super::*;
     use crate::session::GracefulRestart;
-    use crate::types::{Asn, RemoteAs, RouterId};
+    use crate::types::{Asn, RemoteAs};
 
     fn mk_config() -> PeerConfig {
         let mut config =
             PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), RemoteAs::External);
         config.graceful_restart = Some(GracefulRestart::default());
         config
-    }
-
-    fn mk_session(key: &str) -> Session {
-        Session::new(key.into(), mk_config(), RouterId::new([10, 0, 0, 1].into()).unwrap())
     }
 
     // req: G2, !G2
@@ -64,14 +61,14 @@ mod tests {
         let said =
             |restart: &Restart, key: &str, seconds| restart.is_said(&key.into(), &mk_config(), at(seconds));
         assert!(said(&restart, "a", 0) && said(&restart, "a", 119) && !said(&restart, "a", 120));
-        restart.note(&mk_session("a"), at(1));
-        assert!(said(&restart, "a", 2), "it has had no End-of-RIB");
-        restart.note(&mk_session("a").without_restart(), at(3));
+        restart.note(&"a".into(), at(3));
         assert!(!said(&restart, "a", 4) && said(&restart, "b", 4));
         let mut longer = mk_config();
         longer.graceful_restart =
             Some(GracefulRestart { restart_time: Duration::from_secs(4095), ..GracefulRestart::default() });
         assert!(restart.is_said(&"b".into(), &longer, at(4000)));
         assert!(!restart.is_said(&"a".into(), &longer, at(4000)), "nor later");
+        restart.note(&"c".into(), at(4096));
+        assert!(restart.done.is_empty(), "nobody says it any more");
     }
 }
