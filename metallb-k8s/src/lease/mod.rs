@@ -188,6 +188,7 @@ impl Driver {
                     info!(lease = self.options.name, "lease reachable again");
                     self.failing = false;
                 }
+                self.options.stats.saw_version(lease.metadata.resource_version.as_deref());
                 self.acquired.get_or_insert(wall);
                 self.election.written(started, clock(), record(&lease));
             }

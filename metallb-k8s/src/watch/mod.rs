@@ -2,7 +2,7 @@
 //!
 //! The task lists, then watches, and goes on for ever: it reconnects with growing pauses, and when
 //! the server no longer remembers where the watch stood (410 Gone), it lists again and reports what
-//! vanished in between. While the server is away the store keeps what was last known.
+//! vanished in between; so it does when the server has gone back to an earlier state. While the server is away the store keeps what was last known.
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -19,6 +19,7 @@ use crate::write::Stats;
 mod backoff;
 mod config;
 mod key;
+mod resume;
 mod sources;
 mod store;
 
@@ -31,6 +32,7 @@ pub use sources::{
 };
 pub use store::{Store, Tracked};
 
+use resume::must_list;
 use store::Index;
 
 /// How a kind is watched.
@@ -142,9 +144,8 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
                     } else {
                         debug!(resource = url, error = chain(&error), failures, "watch still fails");
                     }
-                    tokio::time::sleep(self.options.backoff.pause(failures)).await;
-                    failures = failures.saturating_add(1);
-                    if must_list(&error) {
+                    let list = must_list(&api, &self.options, &error, &mut failures).await;
+                    if list {
                         events = watcher(api.clone(), self.options.watcher()).boxed();
                     }
                 }
@@ -156,6 +157,9 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
     where
         C: Fn(K, Option<&T>) -> Option<T>,
     {
+        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
+            self.options.stats.saw_version(object.meta().resource_version.as_deref());
+        }
         match event {
             Event::Init => self.index.begin(),
             Event::InitApply(object) => {
@@ -199,12 +203,6 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
         self.options.stats.object_processed();
         (self.changed)(key);
     }
-}
-
-/// Whether the server refused to take the watch up where it stood. The watcher of kube-rs lists again when it reads this
-/// in a watch that began, but would ask for ever when the watch does not even begin.
-fn must_list(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 /// An error with all its causes in one line.

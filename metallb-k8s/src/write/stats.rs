@@ -15,6 +15,7 @@ use std::{
 pub struct Stats {
     updates: AtomicU64,
     errors: AtomicU64,
+    newest: AtomicU64,
     calls: Mutex<BTreeMap<(&'static str, String), Call>>,
 }
 
@@ -42,6 +43,18 @@ impl Stats {
     /// Something counted by [`Stats::object_processed`] failed.
     pub fn object_failed(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An object or a list with this `resourceVersion` came from the server. Versions that are no numbers are left out.
+    pub fn saw_version(&self, version: Option<&str>) {
+        if let Some(version) = version.and_then(|version| version.parse().ok()) {
+            self.newest.fetch_max(version, Ordering::Relaxed);
+        }
+    }
+
+    /// The newest version of [`Stats::saw_version`]; 0 before the first.
+    pub fn newest_version(&self) -> u64 {
+        self.newest.load(Ordering::Relaxed)
     }
 
     /// A call took this long until its answer began.
@@ -117,5 +130,14 @@ mod tests {
         let within =
             |seconds: f64| call.buckets.iter().find(|(bound, _)| *bound >= seconds).map(|bucket| bucket.1);
         assert_eq!((within(0.025), within(0.05), within(10.0)), (Some(0), Some(1), Some(1)));
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let stats = Stats::new();
+        for version in [Some("9"), Some("10"), Some("2"), Some("x99"), None] {
+            stats.saw_version(version);
+        }
+        assert_eq!(stats.newest_version(), 10);
     }
 }

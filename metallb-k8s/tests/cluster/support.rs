@@ -36,7 +36,8 @@ struct State {
     oldest: u64,
     objects: BTreeMap<Key, Value>,
     history: Vec<(u64, String, &'static str, Value)>,
-    watches: Vec<(String, mpsc::UnboundedSender<Bytes>)>,
+    /// Each with the version that it began at: it shows nothing that is not newer.
+    watches: Vec<(String, u64, mpsc::UnboundedSender<Bytes>)>,
     requests: Vec<Recorded>,
     failures: Vec<u16>,
     down: bool,
@@ -105,6 +106,20 @@ impl Cluster {
         state.history.clear();
         state.version += 1;
         state.oldest = state.version;
+    }
+
+    /// The server is restored from a backup: it has these objects of a kind only, and counts from an earlier version.
+    pub(crate) fn restore(&self, resource: &str, objects: impl IntoIterator<Item = Value>, version: u64) {
+        let mut state = self.lock();
+        state.watches.clear();
+        state.history.clear();
+        state.objects.retain(|key, _| key.0 != resource);
+        state.version = version;
+        for object in objects {
+            let key =
+                (resource.to_owned(), text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+            state.store(key, object);
+        }
     }
 
     /// The next requests get these answers.
@@ -264,7 +279,7 @@ impl State {
             {
                 sender.unbounded_send(line(&json!({ "type": kind, "object": object }))).unwrap();
             }
-            self.watches.push((resource.to_owned(), sender));
+            self.watches.push((resource.to_owned(), version, sender));
         }
         let frames = receiver.map(|bytes| Ok(Frame::data(bytes)));
         Response::new(BodyExt::boxed(StreamBody::new(frames)))
@@ -296,8 +311,9 @@ impl State {
         merge(&mut object, &json!({ "metadata": { "resourceVersion": self.version.to_string() } }));
         self.history.push((self.version, resource.to_owned(), kind, object.clone()));
         let event = line(&json!({ "type": kind, "object": object }));
-        let deliver = |watch: &(String, mpsc::UnboundedSender<Bytes>)| {
-            watch.0 != resource || watch.1.unbounded_send(event.clone()).is_ok()
+        let now = self.version;
+        let deliver = |(kind, began, watch): &(String, u64, mpsc::UnboundedSender<Bytes>)| {
+            kind != resource || *began >= now || watch.unbounded_send(event.clone()).is_ok()
         };
         self.watches.retain(deliver);
     }

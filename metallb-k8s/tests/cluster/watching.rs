@@ -108,6 +108,47 @@ async fn a_server_that_is_away_for_an_hour_costs_nothing_that_was_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_was_restored_from_a_backup_is_listed_again() {
+    let cluster = Cluster::new();
+    for name in ["stays", "goes", "later"] {
+        cluster.put("services", service("web", name));
+    }
+    let (store, queue) = watched(&cluster, options());
+    store.synced().await;
+    for _ in 0..100 {
+        cluster.put("services", service("web", "later"));
+    }
+    eventually("the changes arrive", || store.len() == 3 && !drain(&queue).is_empty()).await;
+    cluster.down(true);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    cluster.restore("services", [service("web", "stays"), service("web", "comes")], 50);
+    cluster.down(false);
+    eventually("what is new arrives", || store.get(&key("comes")).is_some()).await;
+    assert_eq!(store.len(), 2);
+    cluster.put("services", service("web", "another"));
+    eventually("changes arrive again", || store.get(&key("another")).is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_without_a_restore_costs_no_list() {
+    let cluster = Cluster::new();
+    cluster.put("services", service("web", "a"));
+    let (store, _queue) = watched(&cluster, options());
+    store.synced().await;
+    cluster.down(true);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    cluster.down(false);
+    cluster.put("services", service("web", "b"));
+    eventually("the change arrives", || store.len() == 2).await;
+    let lists =
+        cluster.requests(&Method::GET, "services").into_iter().filter(|r| !r.query.contains("watch=true"));
+    let limits: Vec<bool> = lists
+        .map(|request| request.query.contains("limit=1&") || request.query.ends_with("limit=1"))
+        .collect();
+    assert_eq!(limits, [false, true], "one list, and one look at the version");
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_with_errors_are_waited_out() {
     let cluster = Cluster::new();
     cluster.put("services", service("web", "a"));

@@ -36,8 +36,8 @@ pub(super) struct Options {
 /// Starts the stream. Its task ends when the client goes away, at the latest at the next event or bookmark.
 pub(super) fn stream(api: &Arc<Api>, target: Target, start: Start, options: Options) -> Response<ApiBody> {
     let (sender, receiver) = mpsc::channel::<Bytes>(CHUNKS);
-    let watch =
-        Watch { api: Arc::clone(api), target, version: start.version, options, sender, columns_sent: false };
+    let (version, known) = (start.version, start.known);
+    let watch = Watch { api: Arc::clone(api), target, version, known, options, sender, columns_sent: false };
     let frames = Frames(receiver);
     tokio::spawn(watch.run(start));
     let mut answer = response::bytes(StatusCode::OK, response::JSON, Bytes::new());
@@ -66,6 +66,9 @@ struct Watch {
     target: Target,
     /// Version up to which the watcher knows everything.
     version: u64,
+    /// Changes up to this version are not shown. The watcher may name one that was not reached yet: then all is silent
+    /// until it is, as with the real server.
+    known: u64,
     options: Options,
     sender: mpsc::Sender<Bytes>,
     columns_sent: bool,
@@ -148,6 +151,9 @@ impl Watch {
 
     /// An object may come into the selection or leave it by a change.
     async fn change(&mut self, change: &Change) -> Result<(), End> {
+        if change.version <= self.known {
+            return Ok(());
+        }
         let before = change.old.as_ref().is_some_and(|old| self.options.selection.matches(old));
         let after = !change.deleted && self.options.selection.matches(&change.new);
         match (before, after) {

@@ -38,6 +38,8 @@ pub(crate) struct Start {
     pub(crate) initial: Vec<Arc<Value>>,
     /// Version of `initial`.
     pub(crate) version: u64,
+    /// Version that the watcher named; the present one when it named none.
+    pub(crate) known: u64,
     /// Changes after the version asked for.
     pub(crate) past: Vec<Arc<Change>>,
     pub(crate) changes: Changes,
@@ -105,7 +107,13 @@ impl State {
         let asked = parse_version(version)?;
         if !send_initial && asked != 0 {
             let (past, changes) = self.store.watch(&store, asked, buffer)?;
-            return Ok(Start { initial: Vec::new(), version: current, past, changes });
+            return Ok(Start {
+                initial: Vec::new(),
+                version: current.max(asked),
+                known: asked,
+                past,
+                changes,
+            });
         }
         if asked > current {
             return Err(Failure::too_large_version(asked, current));
@@ -114,7 +122,7 @@ impl State {
         let matching = self.store.scan(&store, selection.namespace.as_deref());
         let initial =
             matching.filter(|(_, object)| selection.matches(object)).map(|(_, object)| Arc::clone(object));
-        Ok(Start { initial: initial.collect(), version: current, past, changes })
+        Ok(Start { initial: initial.collect(), version: current, known: current, past, changes })
     }
 
     fn list_position(&self, options: &ListOptions) -> Result<(u64, Option<Key>), Failure> {

@@ -70,13 +70,27 @@ async fn versions_older_than_the_history_are_gone() {
         let patch = Patch::Merge(json!({"data": {"n": number.to_string()}}));
         maps.patch("a", &PatchParams::default(), &patch).await.unwrap();
     }
-    for version in [first.resource_version().unwrap(), "999999".to_owned()] {
-        let Err(kube::Error::Api(status)) = maps.watch(&WatchParams::default(), &version).await.map(|_| ())
-        else {
-            panic!("the watch began at version {version}");
-        };
-        assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
+    let version = first.resource_version().unwrap();
+    let Err(kube::Error::Api(status)) = maps.watch(&WatchParams::default(), &version).await.map(|_| ())
+    else {
+        panic!("the watch began at version {version}");
+    };
+    assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
+}
+
+#[tokio::test]
+async fn a_watch_from_a_version_that_was_not_reached_yet_is_silent_until_it_is() {
+    let server = Server::builder().build().unwrap();
+    let client = mk_client(&server);
+    let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    let first = maps.create(&PostParams::default(), &map("a", &json!({}))).await.unwrap();
+    let now: u64 = first.resource_version().unwrap().parse().unwrap();
+    let later = (now + 3).to_string();
+    let mut events = maps.watch(&WatchParams::default(), &later).await.unwrap().boxed();
+    for name in ["b", "c", "d", "e"] {
+        maps.create(&PostParams::default(), &map(name, &json!({}))).await.unwrap();
     }
+    assert_eq!(shown(next(&mut events).await.unwrap()), "added e");
 }
 
 #[tokio::test]
