@@ -99,7 +99,7 @@ impl Announcer {
         }
         self.started = true;
         self.evaluate(inputs);
-        self.drivers.statuses.settle_all(inputs);
+        self.drivers.statuses.remove_unwanted(inputs);
         self.drivers.bgp.table_complete();
         self.report_configuration();
     }
@@ -121,7 +121,7 @@ impl Announcer {
                 Some(node) => self.engine.apply_node((*node).clone()),
                 None => self.engine.remove_node(&NodeName::new(&*key.name)),
             },
-            Key::Status(kind, key) => self.drivers.statuses.settle(inputs, *kind, &key.name),
+            Key::Status(kind, key) => self.drivers.statuses.changed(inputs, *kind, &key.name),
             Key::Configuration => {
                 self.configure(inputs);
                 self.evaluate(inputs);
@@ -350,7 +350,7 @@ impl Announcer {
             self.drivers.statuses.unwant(inputs, &status);
             return;
         }
-        if self.drivers.statuses.want(inputs, status) {
+        if self.drivers.statuses.want(inputs, &status) {
             self.drivers.statuses.sweep(service);
             self.assigned(service, "layer2");
         }
@@ -364,7 +364,7 @@ impl Announcer {
             self.drivers.statuses.unwant(inputs, &status);
             return;
         }
-        self.drivers.statuses.want(inputs, status);
+        self.drivers.statuses.want(inputs, &status);
         if self.advertised.insert(service.clone()) {
             self.assigned(service, "bgp");
         }

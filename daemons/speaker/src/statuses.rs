@@ -1,6 +1,6 @@
 //! The status resources of this node: what they should say, against what stands in the cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
@@ -31,11 +31,14 @@ impl Statuses {
     }
 
     /// A service's status is wanted with this content. Returns whether there was none before.
-    pub(crate) fn want(&mut self, inputs: &Inputs, status: ServiceStatus) -> bool {
+    pub(crate) fn want(&mut self, inputs: &Inputs, status: &ServiceStatus) -> bool {
         let slot = (status.content.kind(), status.object_name());
-        let new = self.wanted.insert(slot.clone(), status).is_none();
-        self.settle(inputs, slot.0, &slot.1);
-        new
+        let before = self.wanted.insert(slot.clone(), status.clone());
+        // What was wanted before is written or being written.
+        if before.as_ref() != Some(status) {
+            self.settle(inputs, slot.0, &slot.1);
+        }
+        before.is_none()
     }
 
     /// A service's status is not wanted any more.
@@ -49,22 +52,30 @@ impl Statuses {
         }
     }
 
-    /// Compares everything: what a former run of this speaker left behind goes.
-    pub(crate) fn settle_all(&self, inputs: &Inputs) {
-        let found =
-            |kind, keys: Vec<ObjectKey>| keys.into_iter().map(move |key| (kind, key.name.to_string()));
-        let layer2 = inputs.layer2.all().into_iter().map(|(key, _)| key).collect();
-        let bgp = inputs.bgp.all().into_iter().map(|(key, _)| key).collect();
-        let mut slots: BTreeSet<_> =
-            found(StatusKind::Layer2, layer2).chain(found(StatusKind::Bgp, bgp)).collect();
-        slots.extend(self.wanted.keys().cloned());
-        for (kind, name) in slots {
-            self.settle(inputs, kind, &name);
+    /// Removes what a former run of this speaker left behind. What is wanted was compared when it was first wanted.
+    pub(crate) fn remove_unwanted(&self, inputs: &Inputs) {
+        let layer2 = inputs.layer2.all().into_iter().map(|(key, _)| (StatusKind::Layer2, key));
+        let bgp = inputs.bgp.all().into_iter().map(|(key, _)| (StatusKind::Bgp, key));
+        for (kind, key) in layer2.chain(bgp) {
+            let slot = (kind, key.name.to_string());
+            if !self.wanted.contains_key(&slot) {
+                self.settle(inputs, kind, &slot.1);
+            }
+        }
+    }
+
+    /// A status resource has changed in the cluster: compares it with what it should say.
+    pub(crate) fn changed(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
+        let key = ObjectKey::namespaced(self.namespace.as_str(), name);
+        let is_bare = inputs.status(kind, &key).is_some_and(|found| found.is_bare());
+        // One that is wanted and bare is being written.
+        if !(is_bare && self.wanted.contains_key(&(kind, name.to_owned()))) {
+            self.settle(inputs, kind, name);
         }
     }
 
     /// Compares one status resource with what it should say, and writes the difference.
-    pub(crate) fn settle(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
+    fn settle(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
         let wanted = self.wanted.get(&(kind, name.to_owned()));
         let key = ObjectKey::namespaced(self.namespace.as_str(), name);
         let found = inputs.status(kind, &key);

@@ -144,12 +144,12 @@ async fn apply<K: Own>(
     status: &Value,
 ) -> Result<Attempt, kube::Error> {
     let (version, kind) = (K::api_version(&()), K::kind(&()));
-    let owners: Vec<_> = options.owner.iter().collect();
-    let object = json!({
-        "apiVersion": version, "kind": kind,
-        "metadata": { "name": name, "labels": labels, "ownerReferences": owners },
-        "spec": {},
-    });
+    // An empty list of owners would make every apply a change for the API server.
+    let metadata = match &options.owner {
+        Some(owner) => json!({ "name": name, "labels": labels, "ownerReferences": [owner] }),
+        None => json!({ "name": name, "labels": labels }),
+    };
+    let object = json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": {} });
     let params = PatchParams::apply(&options.manager).force();
     api.patch(name, &params, &Patch::Apply(&object)).await?;
     let object = json!({ "apiVersion": version, "kind": kind, "status": status });

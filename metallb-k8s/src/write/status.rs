@@ -288,6 +288,11 @@ impl ServiceStatusRecord {
     pub fn bgp(object: &ServiceBGPStatus) -> Self {
         Self { labels: json!(object.metadata.labels), status: json!(object.status) }
     }
+
+    /// Whether the object has been made and its status not been written yet, as between the two requests of a write.
+    pub fn is_bare(&self) -> bool {
+        self.status.is_null()
+    }
 }
 
 impl Tracked for ServiceStatusRecord {

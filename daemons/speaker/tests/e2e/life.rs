@@ -69,6 +69,9 @@ fn a_restart_writes_no_status_that_is_right_already() {
         .await;
         let after = api.get(&before.name_any()).await.unwrap();
         assert_eq!((before.uid(), before.resource_version()), (after.uid(), after.resource_version()));
+        let path = format!("/servicel2statuses/{}/status", before.name_any());
+        let writes = cluster.front.requests().into_iter().filter(|request| request.writes(&path));
+        assert_eq!(writes.count(), 1, "nor is it written twice when it is new");
     });
 }
 
@@ -196,12 +199,12 @@ fn pod_of_a_daemon_set(cluster: &Cluster) {
         },
     }));
     let owner = json!([{
-        "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "speaker", "uid": owner.unwrap()["metadata"]["uid"],
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "speaker", "uid": owner["metadata"]["uid"],
     }]);
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": "speaker-1", "namespace": NAMESPACE, "ownerReferences": owner },
         "spec": { "containers": containers },
     });
-    cluster.server.apply_object(&pod).unwrap();
+    cluster.server.apply_object(&pod);
 }
