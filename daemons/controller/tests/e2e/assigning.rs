@@ -172,7 +172,7 @@ async fn a_write_that_comes_too_late_is_decided_on_again() {
                 _ => return,
             };
             let service = format!("apiVersion: v1\nkind: Service\nmetadata:\n  name: late\n{annotations}");
-            server.apply(&service).unwrap();
+            server.apply(&service);
         }
     });
     cluster.service("late", json!({}), json!({})).await;

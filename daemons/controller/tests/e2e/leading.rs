@@ -139,7 +139,7 @@ async fn a_lease_that_was_renewed_in_the_last_moment_is_given_back_all_the_same(
     });
     cluster.front.hook(move |request| {
         if request.writes("/leases/metallb-controller") && !touches.swap(true, Ordering::SeqCst) {
-            server.apply_object(&newer).unwrap();
+            server.apply_object(&newer);
         }
     });
     daemon.terminate().await;

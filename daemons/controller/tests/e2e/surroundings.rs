@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use metallb_k8s::crd::IPAddressPool;
 use serde_json::json;
 
-use crate::harness::{Cluster, NAMESPACE};
+use crate::harness::Cluster;
 use crate::{controller, with_pool};
 
 const DEPLOYMENT: &str = "\
@@ -55,13 +55,9 @@ async fn a_restored_api_server_with_other_versions_is_taken_as_it_is() {
     cluster.front.down().await;
     let services = cluster.services();
     cluster.delete(services.clone(), "one").await;
-    let old = cluster.client.clone();
+    let pools = cluster.system::<IPAddressPool>().list(&kube::api::ListParams::default()).await.unwrap();
     cluster.restore::<Service>(&[services]).await;
-    for pool in kube::Api::<IPAddressPool>::namespaced(old, NAMESPACE)
-        .list(&kube::api::ListParams::default())
-        .await
-        .unwrap()
-    {
+    for pool in pools {
         cluster.configure("IPAddressPool", &pool.name_any(), &json!(pool.spec));
     }
     cluster.front.up().await;

@@ -8,11 +8,11 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Resource, ResourceExt};
-use metallb_apiserver::Server;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::backend::Backend;
 use super::front::Front;
 use super::{PATIENCE, eventually};
 
@@ -21,7 +21,7 @@ pub(crate) const NAMESPACE: &str = "metallb-system";
 
 /// An API server with the definitions of MetalLB's kinds.
 pub(crate) struct Cluster {
-    pub(crate) server: Server,
+    pub(crate) server: Backend,
     pub(crate) client: Client,
     pub(crate) front: Front,
     files: tempfile::TempDir,
@@ -30,12 +30,12 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster with the namespaces `default` and [`NAMESPACE`].
     pub(crate) async fn start() -> Self {
-        let server = mk_server();
+        let server = Backend::start().await;
         let front = Front::start(server.clone()).await;
         let files = tempfile::tempdir().unwrap();
         let url = format!("http://{}", front.address());
-        std::fs::write(files.path().join("kubeconfig"), server.kubeconfig(&url)).unwrap();
-        let client = Client::new(server.service(), "default");
+        std::fs::write(files.path().join("kubeconfig"), Backend::kubeconfig(&url)).unwrap();
+        let client = server.client();
         Self { server, client, front, files }
     }
 
@@ -44,11 +44,9 @@ impl Cluster {
         self.files.path().join("kubeconfig")
     }
 
-    /// Applies YAML.
+    /// Applies a document of YAML.
     pub(crate) fn apply(&self, manifests: &str) {
-        if let Err(error) = self.server.apply(manifests) {
-            panic!("{error}\n{manifests}");
-        }
+        self.server.apply(manifests);
     }
 
     /// A pool of these addresses.
@@ -63,7 +61,7 @@ impl Cluster {
             "apiVersion": format!("metallb.io/{version}"), "kind": kind,
             "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
         });
-        self.server.apply_object(&object).unwrap();
+        self.server.apply_object(&object);
     }
 
     /// Creates a service of type LoadBalancer with one TCP port; `spec` and `annotations` are added.
@@ -152,7 +150,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
     {
-        let server = mk_server();
+        let server = Backend::start().await;
         for api in kept {
             for object in api.list(&ListParams::default()).await.unwrap().items {
                 let mut value = serde_json::to_value(&object).unwrap();
@@ -163,19 +161,13 @@ impl Cluster {
                     "annotations": object.annotations(), "labels": object.labels(),
                 });
                 value["metadata"] = metadata;
-                server.apply_object(&value).unwrap();
+                server.apply_object(&value);
             }
         }
-        self.client = Client::new(server.service(), "default");
+        self.client = server.client();
         self.front.replace(server.clone());
         self.server = server;
     }
-}
-
-fn mk_server() -> Server {
-    let server = Server::builder().crds(metallb_k8s::crd::all()).build().unwrap();
-    server.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n")).unwrap();
-    server
 }
 
 async fn until<K>(api: Api<K>, name: &str, wanted: impl Fn(&K) -> bool) -> K

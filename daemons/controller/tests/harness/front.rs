@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use http::Method;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use metallb_apiserver::Server;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tower::ServiceExt;
+
+use super::backend::{AnswerBody, Backend};
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Front {
 }
 
 struct Shared {
-    server: Mutex<Server>,
+    server: Mutex<Backend>,
     requests: Mutex<Vec<Request>>,
     hook: Mutex<Option<Hook>>,
     /// Requests are taken and never answered.
@@ -44,7 +44,7 @@ struct Shared {
 }
 
 impl Front {
-    pub(crate) async fn start(server: Server) -> Self {
+    pub(crate) async fn start(server: Backend) -> Self {
         let shared = Shared {
             server: Mutex::new(server),
             requests: Mutex::default(),
@@ -97,7 +97,7 @@ impl Front {
     }
 
     /// Another server answers from now on.
-    pub(crate) fn replace(&self, server: Server) {
+    pub(crate) fn replace(&self, server: Backend) {
         *self.shared.server.lock().unwrap() = server;
     }
 
@@ -115,7 +115,7 @@ impl Front {
 async fn respond(
     shared: Arc<Shared>,
     request: http::Request<Incoming>,
-) -> Result<http::Response<metallb_apiserver::ApiBody>, std::convert::Infallible> {
+) -> Result<http::Response<AnswerBody>, std::convert::Infallible> {
     let seen = Request { method: request.method().clone(), path: request.uri().path().to_owned() };
     if let Some(hook) = shared.hook.lock().unwrap().as_mut() {
         hook(&seen);
@@ -124,6 +124,6 @@ async fn respond(
     if *shared.silent.lock().unwrap() {
         std::future::pending::<()>().await;
     }
-    let service = shared.server.lock().unwrap().service();
-    service.oneshot(request).await
+    let server = shared.server.lock().unwrap().clone();
+    Ok(server.respond(request).await)
 }

@@ -1,10 +1,15 @@
-//! A cluster without nodes for the tests of the daemons: the embedded API server behind a front that can fail, a
-//! client of kube-rs, and daemons as child processes.
+//! A cluster without nodes for the tests of the daemons: an API server behind a front that can fail, a client of
+//! kube-rs, and daemons as child processes.
+//!
+//! The API server is the embedded one, or with `KUBEBUILDER_ASSETS=DIRECTORY` the `kube-apiserver` and `etcd` from there,
+//! started for each test. Use `--test-threads=1` with these.
 
+mod backend;
 mod cluster;
 mod daemon;
 mod front;
 pub(crate) mod prometheus;
+mod real;
 
 use std::future::Future;
 use std::time::Duration;

@@ -90,7 +90,7 @@ pub(crate) async fn service(cluster: &Cluster, name: &str, addresses: &[&str]) {
         "metadata": { "name": name, "annotations": { "metallb.io/ip-allocated-from-pool": "web" } },
         "status": { "loadBalancer": { "ingress": ingress } },
     });
-    cluster.server.apply_object(&assigned).unwrap();
+    cluster.server.apply_object(&assigned);
     endpoint(cluster, name, true);
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn endpoint(cluster: &Cluster, service: &str, ready: bool) {
         "endpoints": [{ "addresses": ["10.1.0.1"], "nodeName": NODE, "conditions": { "ready": ready, "serving": ready } }],
         "ports": [{ "port": 8080, "protocol": "TCP", "name": "" }],
     });
-    cluster.server.apply_object(&slice).unwrap();
+    cluster.server.apply_object(&slice);
 }
 
 /// A BGPPeer for [`REMOTE`]; `spec` is added.
