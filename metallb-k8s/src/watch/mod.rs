@@ -2,7 +2,8 @@
 //!
 //! The task lists, then watches, and goes on for ever: it reconnects with growing pauses, and when
 //! the server no longer remembers where the watch stood (410 Gone), it lists again and reports what
-//! vanished in between; so it does when the server has gone back to an earlier state. While the server is away the store keeps what was last known.
+//! vanished in between; so it does when the server has gone back to an earlier state. While the
+//! server is away the store keeps what was last known.
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
