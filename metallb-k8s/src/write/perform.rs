@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use super::{
     Options, Reconsidered, ServiceWrite, Write,
     events::EventWrite,
-    status::{self, NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind},
+    status::{
+        self, Component, NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind,
+    },
 };
 use crate::{
-    crd::{self, ConfigurationState, ServiceBGPStatus, ServiceL2Status},
+    crd::{self, ConfigurationState, ConfigurationStateStatus, ServiceBGPStatus, ServiceL2Status},
     facts::{ServiceRecord, objects},
 };
 
@@ -71,7 +73,7 @@ pub(super) async fn attempt(
         },
         Write::ConfigurationState { component, status } => {
             let api: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
-            apply(&api, options, &component.state_name(), component.labels(), &json!(status)).await
+            configuration_state(&api, options, component, status).await
         }
         Write::Event(event) => write_event(client, event).await,
     }
@@ -102,6 +104,25 @@ async fn service_status<K: Own>(
     status: &ServiceStatus,
 ) -> Result<Attempt, kube::Error> {
     apply(api, options, &status.object_name(), status.labels(), &status.status()).await
+}
+
+/// A former run may have said the same, so what stands there is read first.
+async fn configuration_state(
+    api: &Api<ConfigurationState>,
+    options: &Options,
+    component: &Component,
+    status: &ConfigurationStateStatus,
+) -> Result<Attempt, kube::Error> {
+    let (name, labels) = (component.state_name(), component.labels());
+    let found = api.get_opt(&name).await?;
+    let before = found.as_ref().and_then(|found| found.status.as_ref());
+    let status = status::with_times_of(before, status.clone());
+    let is_labelled =
+        found.as_ref().is_some_and(|found| status::contains(&json!(found.metadata.labels), &labels));
+    if is_labelled && before == Some(&status) {
+        return Ok(Attempt::Done);
+    }
+    apply(api, options, &name, labels, &json!(status)).await
 }
 
 /// The node that answered before may be dead and cannot take its own status away.

@@ -81,7 +81,7 @@ fn conditions_of(status: &Value) -> Vec<Condition> {
 }
 
 /// Whether every entry of `wanted` stands in `found`, which may have others beside.
-fn contains(found: &Value, wanted: &Value) -> bool {
+pub(super) fn contains(found: &Value, wanted: &Value) -> bool {
     let mut entries = wanted.as_object().into_iter().flatten();
     entries.all(|(key, value)| found.get(key) == Some(value))
 }
@@ -157,6 +157,21 @@ pub fn configuration_state(
         error_summary: summary,
         conditions: merged.unwrap_or(known),
     }
+}
+
+/// The state as it is to be written where `before` stands: conditions that have not changed keep their time.
+pub(super) fn with_times_of(
+    before: Option<&ConfigurationStateStatus>,
+    mut state: ConfigurationStateStatus,
+) -> ConfigurationStateStatus {
+    for condition in &mut state.conditions {
+        let known = before.into_iter().flat_map(|before| &before.conditions);
+        let mut same = known.filter(|known| known.kind == condition.kind && known.status == condition.status);
+        if let Some(known) = same.next() {
+            condition.last_transition_time = known.last_transition_time.clone();
+        }
+    }
+    state
 }
 
 /// A `ServiceL2Status` or `ServiceBGPStatus`.

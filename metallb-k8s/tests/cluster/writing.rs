@@ -254,6 +254,28 @@ async fn a_configuration_state_is_made_with_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_configuration_state_keeps_its_time_over_a_restart() {
+    let bench = bench();
+    let component = Component::Controller;
+    let find = || bench.cluster.get("configurationstates", "metallb-system", "controller").unwrap();
+    let write = async |errors: &[&str], second: i64| {
+        let errors: Vec<String> = errors.iter().map(|error| (*error).to_owned()).collect();
+        let now = Timestamp::from_second(second).unwrap();
+        let status = configuration_state(&component, &errors, None, now);
+        bench.writer.submit(Write::ConfigurationState { component: component.clone(), status });
+        bench.settled().await;
+        find()
+    };
+    let first = write(&[], 1).await;
+    assert_eq!(write(&[], 2).await, first, "nothing is written");
+    let failed = write(&["pool is bad"], 3).await;
+    assert_eq!(failed["status"]["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:03Z");
+    let other = write(&["another pool is bad"], 4).await;
+    assert_eq!(other["status"]["errorSummary"], "another pool is bad");
+    assert_eq!(other["status"]["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:03Z");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_that_the_server_forgot_is_made_anew() {
     let bench = bench();
     #[expect(clippy::disallowed_methods, reason = "the base of virtual time")]
