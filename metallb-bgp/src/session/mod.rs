@@ -172,8 +172,8 @@ impl Session {
         self.restarting
     }
 
-    /// Whether the peer has been sent an End-of-RIB.
-    pub(crate) const fn has_sent_end_of_rib(&self) -> bool {
+    /// Whether the peer was established and has been sent an End-of-RIB since the start of the program.
+    pub const fn has_sent_end_of_rib(&self) -> bool {
         !self.restarting && self.counters.established > 0
     }
 
