@@ -1,8 +1,13 @@
-//! One binary for everything: the daemons and the lab.
+//! One binary for everything: the daemons and, with the feature `lab`, the lab.
 
+#[cfg(feature = "lab")]
+mod lab;
+#[cfg(not(feature = "lab"))]
+#[path = "no_lab.rs"]
 mod lab;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -24,6 +29,7 @@ enum Command {
     #[command(disable_help_flag = true)]
     Speaker(Daemon),
     /// See it work on this machine: a whole cluster's network in namespaces.
+    #[command(hide = cfg!(not(feature = "lab")))]
     Lab(lab::LabArgs),
 }
 
@@ -40,6 +46,7 @@ impl Daemon {
     }
 }
 
+#[cfg(feature = "lab")]
 const EXAMPLES: &str = "\
 Examples:
   metallb lab up                           see it work, then play
@@ -47,10 +54,27 @@ Examples:
   metallb controller --help                the controller's flags
   metallb speaker --node-name worker-1     announce from this node";
 
+#[cfg(not(feature = "lab"))]
+const EXAMPLES: &str = "\
+Examples:
+  metallb controller --help                the controller's flags
+  metallb speaker --node-name worker-1     announce from this node";
+
 fn main() -> ExitCode {
+    // As `/controller` and `/speaker` in the images, whose entry points get nothing but the daemon's flags.
+    match std::env::args_os().next().as_deref().map(program) {
+        Some(Some("controller")) => return metallb_controller::run(std::env::args_os()),
+        Some(Some("speaker")) => return metallb_speaker::run(std::env::args_os()),
+        _ => {}
+    }
     match Cli::parse().command {
         Command::Controller(daemon) => metallb_controller::run(daemon.args("controller")),
         Command::Speaker(daemon) => metallb_speaker::run(daemon.args("speaker")),
         Command::Lab(args) => lab::run(args),
     }
+}
+
+/// The name under which the program was started.
+fn program(path: &OsStr) -> Option<&str> {
+    Path::new(path).file_name()?.to_str()
 }
