@@ -1,9 +1,10 @@
 //! The controller's flags and environment variables.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use metallb_k8s::lease::{Timing, TimingError};
-use metallb_runtime::args::{ArgError, CommonArgs, given, parse_duration};
+use metallb_runtime::args::{ArgError, CommonArgs, given, parse_bool, parse_duration};
 
 /// Gives services their addresses.
 #[derive(Clone, Debug, clap::Parser)]
@@ -25,6 +26,10 @@ pub(crate) struct Args {
     #[arg(long, env = "METALLB_POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
 
+    /// Flags of the webhooks.
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
+
     /// Let two pools serve a dual-stack service when no single one can.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
           action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -45,6 +50,55 @@ pub(crate) struct Args {
     /// Pause between two looks at the lease.
     #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
     lease_retry_period: Duration,
+}
+
+/// Flags of the webhooks, as MetalLB's.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct WebhookArgs {
+    /// Whether this controller checks what is written to the API server (enabled), leaves that alone (disabled), or does
+    /// nothing else (onlywebhook).
+    #[arg(long = "webhook-mode", value_enum, default_value_t = WebhookMode::Enabled, value_name = "MODE")]
+    pub mode: WebhookMode,
+
+    /// Port of the webhooks.
+    #[arg(long = "webhook-port", default_value_t = 9443, value_parser = clap::value_parser!(u16).range(1..),
+          value_name = "PORT")]
+    pub port: u16,
+
+    /// Name of the Secret with the certificates of the webhooks, which the controller fills and renews.
+    #[arg(long = "webhook-secret", default_value = "metallb-webhook-cert", value_name = "NAME")]
+    pub secret: String,
+
+    /// Name of the Service under which the API server reaches the webhooks; the certificate is made out to it.
+    #[arg(long = "cert-service-name", default_value = "metallb-webhook-service", value_name = "NAME")]
+    pub service: String,
+
+    /// Directory of tls.crt and tls.key for the webhooks, read with --disable-cert-rotation only.
+    #[arg(long, default_value = "/tmp/k8s-webhook-server/serving-certs", value_name = "DIR")]
+    pub cert_dir: PathBuf,
+
+    /// Take the certificate from --cert-dir, and neither make nor renew one, nor put its authority into the webhook
+    /// configuration.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
+    pub disable_cert_rotation: bool,
+
+    /// Offer HTTP/2 to the API server.
+    #[arg(long = "webhook-http2", num_args = 0..=1, require_equals = true, default_value_t = false,
+          default_missing_value = "true", action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
+    pub http2: bool,
+}
+
+/// What a controller does about webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WebhookMode {
+    /// It serves them and assigns addresses.
+    Enabled,
+    /// It assigns addresses only.
+    Disabled,
+    /// It serves them only.
+    #[value(name = "onlywebhook")]
+    OnlyWebhook,
 }
 
 const EXAMPLES: &str = "\

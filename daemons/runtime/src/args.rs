@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::logging::{Format, Level};
+use crate::tls::TlsOptions;
 
 /// Where a pod finds the namespace it runs in.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -44,6 +45,20 @@ pub struct CommonArgs {
     #[arg(long, default_value = "", value_name = "CLASS")]
     pub lb_class: String,
 
+    /// Oldest TLS version of the ports with TLS: VersionTLS12 or VersionTLS13 (default: VersionTLS13).
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "VERSION")]
+    tls_min_version: String,
+
+    /// Cipher suites of TLS 1.2 under their Go names, separated by commas (default: all that are offered). Those of
+    /// TLS 1.3 are fixed.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "SUITES")]
+    tls_cipher_suites: String,
+
+    /// Curves of the TLS key exchange by number or name, separated by commas, as in 29,23,24 or
+    /// X25519,CurveP256,CurveP384 (default: these three).
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "CURVES")]
+    tls_curve_preferences: String,
+
     /// Log level.
     #[arg(long, value_enum, default_value_t = Level::Info, value_name = "LEVEL")]
     pub log_level: Level,
@@ -63,6 +78,30 @@ pub struct ArgError {
     pub value: String,
     /// What would be accepted.
     pub expected: &'static str,
+}
+
+/// Something that was given, is accepted as in MetalLB, and has no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The flag, with its environment variable where it has one.
+    pub flag: &'static str,
+    /// What was given.
+    pub value: String,
+    /// Why it has no effect.
+    pub reason: &'static str,
+}
+
+impl Notice {
+    /// A notice about the `value` of a `flag`.
+    #[must_use]
+    pub fn new(flag: &'static str, value: impl Into<String>, reason: &'static str) -> Self {
+        Self { flag, value: value.into(), reason }
+    }
+
+    /// Says it in the log.
+    pub fn log(&self) {
+        tracing::info!(flag = self.flag, value = self.value, reason = self.reason, "has no effect");
+    }
 }
 
 impl CommonArgs {
@@ -93,7 +132,16 @@ impl CommonArgs {
     pub fn check(&self) -> Result<(), ArgError> {
         self.host()?;
         self.debug_address()?;
+        self.tls()?;
         Ok(())
+    }
+
+    /// What the ports with TLS offer.
+    ///
+    /// # Errors
+    /// [`ArgError`] for the first of the three flags that cannot be used.
+    pub fn tls(&self) -> Result<TlsOptions, ArgError> {
+        TlsOptions::parse(&self.tls_min_version, &self.tls_cipher_suites, &self.tls_curve_preferences)
     }
 
     /// The loopback address of `/debug/state`; `None` means off.
@@ -111,6 +159,18 @@ impl CommonArgs {
             }
             other => Ok(other),
         }
+    }
+}
+
+/// A switch as Go's `flag` reads it: 1, t, T, true, TRUE, True, and the same for false.
+///
+/// # Errors
+/// What would be accepted, for clap to show beside the flag.
+pub fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
     }
 }
 

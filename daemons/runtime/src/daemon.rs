@@ -9,7 +9,7 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{ArgError, CommonArgs, from_go_syntax};
-use crate::{logging, shutdown};
+use crate::{descriptors, logging, shutdown};
 
 /// Exit code of a wrong flag or environment variable, as clap's own.
 const EXIT_USAGE: u8 = 2;
@@ -45,6 +45,7 @@ where
     };
     let flags = common(&args);
     logging::init(flags.log_level, flags.log_format);
+    descriptors::raise_limit();
     match block_on(args, main) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref::<ArgError>().is_some() => {

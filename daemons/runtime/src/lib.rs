@@ -5,7 +5,9 @@
 //! * [`logging`] — `tracing` to stderr, as text or JSON;
 //! * [`metrics`] — families of samples computed at scrape time, rendered under their exact names;
 //! * [`common_metrics`] — families that both daemons export;
-//! * [`http`] — the `/metrics`, `/healthz`, `/readyz` and `/debug/state` endpoints;
+//! * [`descriptors`] — the limit of file descriptors, and some kept back from clients;
+//! * [`tls`] — options, certificates that can be replaced, server configurations;
+//! * [`http`] — ports that cannot be used up, and on them the `/metrics`, `/healthz`, `/readyz` and `/debug/state` endpoints;
 //! * [`shutdown`] — SIGTERM and SIGINT as one cancellation token;
 //! * [`daemon`] — the frame around a daemon's `run`: parse, log, runtime, exit code.
 #![forbid(unsafe_code)]
@@ -15,7 +17,9 @@ pub mod args;
 pub mod client;
 pub mod common_metrics;
 pub mod daemon;
+pub mod descriptors;
 pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod shutdown;
+pub mod tls;

@@ -5,16 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::{Scrape, render};
+
+mod connection;
+mod phase;
+mod serve;
+#[cfg(test)]
+mod serve_tests;
+
+pub use serve::{Limits, listen, serve};
 
 /// Content type of Prometheus' classic text format, whatever the scraper asks for.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -53,7 +59,7 @@ pub async fn serve_metrics(
 ) -> anyhow::Result<()> {
     let router = Router::new().route("/metrics", get(metrics)).with_state(scrapes);
     for address in metrics_addresses(host, port) {
-        serve(address, "--port", router.clone()).await?;
+        start(address, "--port", router.clone(), Limits::standard()).await?;
     }
     Ok(())
 }
@@ -70,7 +76,7 @@ pub async fn serve_probes(address: SocketAddr, readiness: Readiness) -> anyhow::
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .with_state(readiness);
-    serve(address, "--health-probe-port", router).await
+    start(address, "--health-probe-port", router, Limits::small()).await
 }
 
 /// Serves `/debug/state` on `address`, if there is one.
@@ -82,8 +88,8 @@ pub async fn serve_debug(
     states: mpsc::Sender<DebugState>,
 ) -> anyhow::Result<()> {
     let Some(address) = address else { return Ok(()) };
-    serve(address, "--pprof-bind-address", Router::new().route("/debug/state", get(debug)).with_state(states))
-        .await
+    let router = Router::new().route("/debug/state", get(debug)).with_state(states);
+    start(address, "--pprof-bind-address", router, Limits::small()).await
 }
 
 /// All addresses, or `host` and both loopbacks, so that requests from inside the pod work too.
@@ -99,20 +105,10 @@ fn metrics_addresses(host: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
     ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
 }
 
-async fn serve(address: SocketAddr, flag: &str, router: Router) -> anyhow::Result<()> {
-    let listener = match TcpListener::bind(address).await {
-        // A node without IPv6 has no dual-stack wildcard socket.
-        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        other => other,
-    }
-    .with_context(|| format!("cannot listen on {address} ({flag})"))?;
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%address, %error, "endpoint stopped");
-        }
-    });
+/// Serves `router` at `address` without TLS for as long as the program runs.
+async fn start(address: SocketAddr, flag: &str, router: Router, limits: Limits) -> anyhow::Result<()> {
+    let listener = listen(address, flag).await?;
+    tokio::spawn(serve(listener, router, limits, None));
     Ok(())
 }
 
