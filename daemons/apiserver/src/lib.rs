@@ -2,8 +2,10 @@
 //!
 //! It speaks the real HTTP API, so that `kubectl`, kube-rs and client-go work against it for what
 //! it has: namespaces, services (with cluster addresses and node ports), endpoint slices, nodes,
-//! pods, secrets, config maps, events, leases, workloads as plain objects, and every custom
-//! resource whose definition is given to it. There are no controllers behind it except those the
+//! pods, secrets, config maps, events, leases, and every custom resource whose definition is given
+//! to it. Workloads (deployments, daemon sets, replica sets, jobs), service accounts, roles and their
+//! bindings, webhook configurations, network policies, disruption budgets and priority classes are plain
+//! objects with the real defaults, rules and columns. There are no controllers behind it except those the
 //! API itself needs: namespace clean-up and garbage collection by owner reference.
 //!
 //! # What it does not do

@@ -5,12 +5,25 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use super::addresses::Addresses;
-use super::{default_to, list, object_mut, service, service_rules, text};
+use super::{
+    default_to, list, object_mut, pod_template, policies, rbac, service, service_rules, text, webhook_config,
+    workloads,
+};
 use crate::failure::Cause;
 
 /// Whether a new object of the kind may bring its status along.
 pub(crate) fn tracks_status_on_create(id: &str) -> bool {
     matches!(id, "nodes")
+}
+
+/// Defaults of a new object: what its writer is taken to have said. Allocations come later and belong to nobody.
+pub(crate) fn default_kind(id: &str, object: &mut Value) {
+    match id {
+        "services" => service::defaults(object),
+        "namespaces" => namespace(object),
+        "pods" => pod(object),
+        _ => common(id, object),
+    }
 }
 
 /// Defaults and allocation for a new object.
@@ -29,6 +42,10 @@ pub(crate) fn prepare_create(id: &str, object: &mut Value, addresses: &mut Addre
                 default_to(status, "phase", "Pending");
                 default_to(status, "qosClass", "BestEffort");
             }
+        }
+        "jobs.batch" => {
+            common(id, object);
+            workloads::select_own_pods(object);
         }
         _ => common(id, object),
     }
@@ -60,8 +77,18 @@ pub(crate) fn validate_kind(id: &str, object: &Value, old: Option<&Value>) -> Ve
         "endpointslices.discovery.k8s.io" => slice_rules(object, old),
         "events" => event_rules(object),
         "leases.coordination.k8s.io" => lease_rules(object),
-        "pods" => pod_rules(object, "spec"),
-        "deployments.apps" | "daemonsets.apps" | "replicasets.apps" => workload_rules(object, old),
+        "pods" => workloads::pod_rules(object, "spec"),
+        "deployments.apps" | "daemonsets.apps" | "replicasets.apps" => workloads::rules(object, old),
+        "jobs.batch" => workloads::job_rules(object, old),
+        "networkpolicies.networking.k8s.io" => policies::network_policy_rules(object),
+        "poddisruptionbudgets.policy" => policies::budget_rules(object),
+        "priorityclasses.scheduling.k8s.io" => policies::priority_class_rules(object, old),
+        "roles.rbac.authorization.k8s.io" => rbac::role_rules(object, true),
+        "clusterroles.rbac.authorization.k8s.io" => rbac::role_rules(object, false),
+        "rolebindings.rbac.authorization.k8s.io" => rbac::binding_rules(object, old, true),
+        "clusterrolebindings.rbac.authorization.k8s.io" => rbac::binding_rules(object, old, false),
+        "validatingwebhookconfigurations.admissionregistration.k8s.io"
+        | "mutatingwebhookconfigurations.admissionregistration.k8s.io" => webhook_config::rules(object),
         "customresourcedefinitions.apiextensions.k8s.io" => crate::kinds::check_definition(object),
         _ => Vec::new(),
     }
@@ -71,15 +98,19 @@ fn common(id: &str, object: &mut Value) {
     match id {
         "secrets" => secret(object),
         "endpointslices.discovery.k8s.io" => slice(object),
-        "deployments.apps" | "replicasets.apps" => {
-            if let Some(spec) = object_mut(object, "spec") {
-                default_to(spec, "replicas", 1);
-            }
+        "deployments.apps" | "daemonsets.apps" | "replicasets.apps" | "jobs.batch" => {
+            workloads::defaults(id, object);
         }
-        "daemonsets.apps" => {
-            if let Some(spec) = object_mut(object, "spec") {
-                default_to(spec, "updateStrategy", json!({"type": "RollingUpdate"}));
-            }
+        "networkpolicies.networking.k8s.io" => policies::network_policy(object),
+        "priorityclasses.scheduling.k8s.io" => policies::priority_class(object),
+        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
+            rbac::binding(object);
+        }
+        "validatingwebhookconfigurations.admissionregistration.k8s.io" => {
+            webhook_config::defaults(object, false);
+        }
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io" => {
+            webhook_config::defaults(object, true);
         }
         _ => {}
     }
@@ -99,21 +130,9 @@ fn namespace(object: &mut Value) {
 
 fn pod(object: &mut Value) {
     let Some(spec) = object_mut(object, "spec") else { return };
-    default_to(spec, "restartPolicy", "Always");
-    default_to(spec, "dnsPolicy", "ClusterFirst");
-    default_to(spec, "schedulerName", "default-scheduler");
-    default_to(spec, "terminationGracePeriodSeconds", 30);
     default_to(spec, "enableServiceLinks", true);
     default_to(spec, "serviceAccountName", "default");
-    for container in spec.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
-        let Value::Object(container) = container else { continue };
-        default_to(container, "imagePullPolicy", "IfNotPresent");
-        for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Value::Object(port) = port {
-                default_to(port, "protocol", "TCP");
-            }
-        }
-    }
+    pod_template::pod_spec(spec);
 }
 
 fn secret(object: &mut Value) {
@@ -238,44 +257,6 @@ fn lease_rules(object: &Value) -> Vec<Cause> {
                 if least == 1 { "must be greater than 0" } else { "must be greater than or equal to 0" };
             causes.push(Cause::invalid(format!("spec.{field}"), value, why));
         }
-    }
-    causes
-}
-
-fn pod_rules(object: &Value, path: &str) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    let containers = list(object, &format!("/{}/containers", path.replace('.', "/")));
-    if containers.is_empty() {
-        causes.push(Cause::required(format!("{path}.containers"), ""));
-    }
-    for (index, container) in containers.iter().enumerate() {
-        for field in ["name", "image"] {
-            if text(container, &format!("/{field}")).is_empty() {
-                causes.push(Cause::required(format!("{path}.containers[{index}].{field}"), ""));
-            }
-        }
-    }
-    causes
-}
-
-fn workload_rules(object: &Value, old: Option<&Value>) -> Vec<Cause> {
-    let mut causes = pod_rules(object, "spec.template.spec");
-    let Some(selector) = object.pointer("/spec/selector") else {
-        causes.push(Cause::required("spec.selector", ""));
-        return causes;
-    };
-    let labels = object.pointer("/spec/template/metadata/labels").cloned().unwrap_or_default();
-    for (name, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
-        if labels.get(name) != Some(value) {
-            let why = "`selector` does not match template `labels`";
-            causes.push(Cause::invalid("spec.template.metadata.labels", &labels, why));
-            break;
-        }
-    }
-    if let Some(old) = old
-        && old.pointer("/spec/selector") != Some(selector)
-    {
-        causes.push(Cause::invalid("spec.selector", selector, "field is immutable"));
     }
     causes
 }

@@ -48,6 +48,12 @@ pub(crate) fn validate_metadata(id: &str, object: &Value) -> Vec<Cause> {
 }
 
 fn name_rule(id: &str, name: &str, causes: &mut Vec<Cause>) {
+    if id.ends_with(RBAC_GROUP) {
+        if let Some(rule) = path_segment_rule(name) {
+            causes.push(Cause::invalid("metadata.name", &Value::from(name), &rule));
+        }
+        return;
+    }
     let (valid, rule) = match id {
         "services" => (is_service_name(name), SERVICE_NAME),
         "namespaces" => (is_dns_label(name), DNS_LABEL),
@@ -56,6 +62,15 @@ fn name_rule(id: &str, name: &str, causes: &mut Vec<Cause>) {
     if !valid {
         causes.push(Cause::invalid("metadata.name", &Value::from(name), rule));
     }
+}
+
+/// Roles and bindings may have any name that can stand in a path.
+fn path_segment_rule(name: &str) -> Option<String> {
+    if matches!(name, "." | "..") {
+        return Some(format!("may not be '{name}'"));
+    }
+    let wrong = ['/', '%'].into_iter().find(|&wrong| name.contains(wrong))?;
+    Some(format!("may not contain '{wrong}'"))
 }
 
 fn entries<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
@@ -102,6 +117,9 @@ fn is_label_value(value: &str) -> bool {
         && edge(value.bytes().next())
         && edge(value.bytes().last())
 }
+
+/// How the ids of roles and bindings end.
+const RBAC_GROUP: &str = ".rbac.authorization.k8s.io";
 
 /// Total size of annotations.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;

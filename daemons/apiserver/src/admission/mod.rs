@@ -4,12 +4,20 @@ mod addresses;
 mod families;
 mod kinds;
 mod metadata;
+mod pod_template;
+mod policies;
+mod rbac;
 mod service;
 mod service_rules;
+mod webhook_config;
+mod workloads;
 
 pub(crate) use addresses::Addresses;
-pub(crate) use kinds::{prepare_create, prepare_update, tracks_status_on_create, validate_kind};
+pub(crate) use kinds::{
+    default_kind, prepare_create, prepare_update, tracks_status_on_create, validate_kind,
+};
 pub(crate) use metadata::validate_metadata;
+pub(crate) use webhook_config::{client_config, service_port};
 
 use serde_json::{Map, Value};
 

@@ -40,7 +40,8 @@ pub(super) fn status(service: &mut Value) {
     }
 }
 
-fn defaults(service: &mut Value) {
+/// What a service is taken to say where it says nothing.
+pub(super) fn defaults(service: &mut Value) {
     let Some(spec) = object_mut(service, "spec") else { return };
     default_to(spec, "sessionAffinity", "None");
     default_to(spec, "type", "ClusterIP");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{Origin, Resource, Version};
+use crate::admission::{client_config, service_port};
 use crate::failure::Cause;
 use crate::schema::{reference, validate_definition};
 
@@ -27,8 +28,39 @@ pub(crate) fn check_definition(object: &Value) -> Vec<Cause> {
         let supported = ["Cluster", "Namespaced"].map(str::to_owned);
         causes.push(Cause::not_supported("spec.scope", &Value::from(scope), &supported));
     }
+    check_conversion(object, &mut causes);
     check_versions(object, &mut causes);
     causes
+}
+
+fn check_conversion(object: &Value, causes: &mut Vec<Cause>) {
+    let webhook = object.pointer("/spec/conversion/webhook");
+    match (text(object, "/spec/conversion/strategy"), webhook) {
+        ("" | "None", None) => {}
+        ("" | "None", Some(_)) => causes.push(Cause::forbidden(
+            "spec.conversion.webhook",
+            "should not be set when strategy is not set to Webhook",
+        )),
+        ("Webhook", None) => causes.push(Cause::required(
+            "spec.conversion.webhook.clientConfig",
+            "required when strategy is set to Webhook",
+        )),
+        ("Webhook", Some(webhook)) => {
+            client_config(webhook, "spec.conversion.webhook.clientConfig", causes);
+            let versions = strings(webhook, "/conversionReviewVersions");
+            if !versions.iter().any(|version| version == "v1") {
+                // The real server also speaks v1beta1, which no webhook of today speaks alone.
+                causes.push(Cause::required(
+                    "spec.conversion.webhook.conversionReviewVersions",
+                    "must include at least one of v1",
+                ));
+            }
+        }
+        (other, _) => {
+            let supported = ["None", "Webhook"].map(str::to_owned);
+            causes.push(Cause::not_supported("spec.conversion.strategy", &Value::from(other), &supported));
+        }
+    }
 }
 
 /// Fills the names that have defaults and the status, as the real server's controllers do, and makes the resource.
@@ -104,7 +136,10 @@ fn default_names(object: &mut Value) {
     names.entry("singular").or_insert_with(|| Value::from(kind.to_lowercase()));
     names.entry("listKind").or_insert_with(|| Value::from(format!("{kind}List")));
     if let Some(Value::Object(spec)) = object.get_mut("spec") {
-        spec.entry("conversion").or_insert_with(|| json!({"strategy": "None"}));
+        let conversion = spec.entry("conversion").or_insert_with(|| json!({"strategy": "None"}));
+        if let Some(Value::Object(webhook)) = conversion.get_mut("webhook") {
+            service_port(webhook);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::schema::Node;
 
 mod builtin;
 mod definition;
+mod rows;
 
 pub(crate) use definition::{accept, check_definition, priority};
 

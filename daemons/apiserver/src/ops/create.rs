@@ -6,7 +6,7 @@ use super::convert::{present, to_storage};
 use super::meta::{decode, is_terminating, now, tidy};
 use super::{Target, WriteOptions, Written};
 use crate::admission::{
-    object_mut, prepare_create, text, tracks_status_on_create, validate_kind, validate_metadata,
+    default_kind, object_mut, prepare_create, text, tracks_status_on_create, validate_kind, validate_metadata,
 };
 use crate::failure::{Cause, Failure};
 use crate::patch::{Manager, Writer, managers, record_update, set_managers};
@@ -62,6 +62,8 @@ impl State {
             return Err(Failure::already_exists(target.named()));
         }
         let mut causes = validate_metadata(&id, &object);
+        let mut said = object.clone();
+        default_kind(&id, &mut said);
         causes.extend(prepare_create(&id, &mut object, &mut self.addresses));
         if resource.is_custom() {
             causes.extend(validate(version.node(), &object, ""));
@@ -70,9 +72,8 @@ impl State {
         refuse(&target, causes)?;
         let api_version = target.api_version();
         let writer = Writer { name: &options.manager, api_version: &api_version, subresource: "", now: &now };
-        let owners = owners.unwrap_or_else(|| {
-            record_update(version.node(), previous_managers, &json!({}), &object, &writer)
-        });
+        let owners = owners
+            .unwrap_or_else(|| record_update(version.node(), previous_managers, &json!({}), &said, &writer));
         set_managers(&mut object, &owners);
         note_deprecation(&target, options);
         if options.dry_run {

@@ -63,7 +63,12 @@ fn merge_field(
         (Value::Null, _) => {
             target.remove(name);
         }
-        (Value::Object(patch), Some(Value::Object(into))) => merge_map(node, into, patch)?,
+        (Value::Object(patch), Some(Value::Object(into))) => {
+            if node.is_some_and(|node| node.patch_strategy().replace) {
+                into.clear();
+            }
+            merge_map(node, into, patch)?;
+        }
         (Value::Object(patch), _) => {
             let mut fresh = Map::new();
             merge_map(node, &mut fresh, patch)?;

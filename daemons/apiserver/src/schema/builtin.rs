@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use k8s_openapi::api::{apps, authorization, coordination, core, discovery, events};
+use k8s_openapi::api::{
+    admissionregistration, apps, authorization, batch, coordination, core, discovery, events, networking,
+    policy, rbac, scheduling,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -57,7 +60,17 @@ fn register(generator: &mut SchemaGenerator) {
         apps::v1::Deployment,
         apps::v1::DaemonSet,
         apps::v1::ReplicaSet,
+        admissionregistration::v1::MutatingWebhookConfiguration,
+        admissionregistration::v1::ValidatingWebhookConfiguration,
         authorization::v1::SelfSubjectAccessReview,
+        batch::v1::Job,
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+        rbac::v1::ClusterRole,
+        rbac::v1::ClusterRoleBinding,
+        rbac::v1::Role,
+        rbac::v1::RoleBinding,
+        scheduling::v1::PriorityClass,
         apiextensions::v1::CustomResourceDefinition,
         meta::v1::DeleteOptions,
         meta::v1::ListMeta,

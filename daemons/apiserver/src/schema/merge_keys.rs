@@ -26,6 +26,9 @@ pub(super) fn decorate(definitions: &mut Map<String, Value>) {
     for (definition, field) in ATOMIC_MAPS {
         mark(definitions, definition, field, "x-kubernetes-map-type", json!("atomic"));
     }
+    for (definition, field, strategy) in STRATEGIES {
+        mark(definitions, definition, field, "x-kubernetes-patch-strategy", json!(strategy));
+    }
     for definition in ATOMIC_STRUCTS {
         if let Some(Value::Object(schema)) = definitions.get_mut(*definition) {
             schema.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
@@ -51,7 +54,26 @@ const CONTAINER: &str = "io.k8s.api.core.v1.Container";
 const EPHEMERAL: &str = "io.k8s.api.core.v1.EphemeralContainer";
 const NODE_STATUS: &str = "io.k8s.api.core.v1.NodeStatus";
 
+const VALIDATING: &str = "io.k8s.api.admissionregistration.v1.ValidatingWebhook";
+const MUTATING: &str = "io.k8s.api.admissionregistration.v1.MutatingWebhook";
+
 const KEYED: &[Keyed] = &[
+    (VALIDATING, "matchConditions", &["name"], "name", "merge"),
+    (MUTATING, "matchConditions", &["name"], "name", "merge"),
+    (
+        "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
+        "webhooks",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+        "webhooks",
+        &["name"],
+        "name",
+        "merge",
+    ),
     (META, "ownerReferences", &["uid"], "uid", "merge"),
     (SERVICE_SPEC, "ports", &["port", "protocol"], "port", "merge"),
     ("io.k8s.api.core.v1.ServiceStatus", "conditions", &["type"], "type", "merge"),
@@ -82,6 +104,7 @@ const KEYED: &[Keyed] = &[
     ("io.k8s.api.apps.v1.DeploymentStatus", "conditions", &["type"], "type", "merge"),
     ("io.k8s.api.apps.v1.DaemonSetStatus", "conditions", &["type"], "type", "merge"),
     ("io.k8s.api.apps.v1.ReplicaSetStatus", "conditions", &["type"], "type", "merge"),
+    ("io.k8s.api.policy.v1.PodDisruptionBudgetStatus", "conditions", &["type"], "type", "merge"),
     (
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus",
         "conditions",
@@ -89,6 +112,12 @@ const KEYED: &[Keyed] = &[
         "type",
         "merge",
     ),
+];
+
+/// Fields that a strategic merge patch treats in another way than by merging.
+const STRATEGIES: &[(&str, &str, &str)] = &[
+    ("io.k8s.api.apps.v1.DeploymentSpec", "strategy", "retainKeys"),
+    ("io.k8s.api.policy.v1.PodDisruptionBudgetSpec", "selector", "replace"),
 ];
 
 const SETS: &[(&str, &str)] = &[
@@ -115,6 +144,8 @@ const ATOMIC_STRUCTS: &[&str] = &[
     "io.k8s.api.core.v1.SecretReference",
     "io.k8s.api.core.v1.TypedLocalObjectReference",
     "io.k8s.api.discovery.v1.EndpointPort",
+    "io.k8s.api.rbac.v1.RoleRef",
+    "io.k8s.api.rbac.v1.Subject",
     "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector",
     "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference",
 ];

@@ -41,6 +41,8 @@ pub(crate) enum ListType {
 pub(crate) struct PatchStrategy<'a> {
     /// Lists: merge rather than replace.
     pub(crate) merge: bool,
+    /// Objects: replace rather than merge.
+    pub(crate) replace: bool,
     /// Key of the elements of a merged list of objects.
     pub(crate) merge_key: Option<&'a str>,
 }
@@ -138,6 +140,7 @@ impl<'a> Node<'a> {
         let strategy = self.text("x-kubernetes-patch-strategy").unwrap_or_default();
         PatchStrategy {
             merge: strategy.split(',').any(|part| part == "merge"),
+            replace: strategy == "replace",
             merge_key: self.text("x-kubernetes-patch-merge-key"),
         }
     }

@@ -6,10 +6,12 @@ use serde_json::Value;
 /// Age of a time in RFC 3339: `5s`, `3m12s`, `2d`.
 pub(super) fn since(time: Option<&Value>, now: Timestamp) -> String {
     let parsed = time.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
-    parsed.map_or_else(
-        || "<unknown>".to_owned(),
-        |time| human(now.as_second().saturating_sub(time.as_second())),
-    )
+    parsed.map_or_else(|| "<unknown>".to_owned(), |time| between(time, now))
+}
+
+/// Time from one moment to a later one.
+pub(super) fn between(from: Timestamp, to: Timestamp) -> String {
+    human(to.as_second().saturating_sub(from.as_second()))
 }
 
 /// Two units at most, fewer the longer it is.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{age, custom, nodes_pods, plain};
+use super::{age, custom, nodes_pods, plain, policy};
 use crate::kinds::{Resource, Version};
 
 /// How a cell is made.
@@ -49,6 +49,11 @@ impl Column {
 
     pub(super) fn number(mut self) -> Self {
         "integer".clone_into(&mut self.ty);
+        self
+    }
+
+    pub(super) fn boolean(mut self) -> Self {
+        "boolean".clone_into(&mut self.ty);
         self
     }
 
@@ -108,7 +113,7 @@ pub(super) fn of(resource: &Resource, version: &Version) -> Vec<Column> {
         "deployments.apps" => columns.extend(nodes_pods::deployments()),
         "daemonsets.apps" => columns.extend(nodes_pods::daemon_sets()),
         "replicasets.apps" => columns.extend(nodes_pods::replica_sets()),
-        other => columns.extend(plain::columns(other)),
+        other => columns.extend(policy::columns(other).unwrap_or_else(|| plain::columns(other))),
     }
     columns
 }

@@ -5,6 +5,7 @@ mod columns;
 mod custom;
 mod nodes_pods;
 mod plain;
+mod policy;
 
 use serde_json::{Value, json};
 

@@ -137,11 +137,11 @@ fn restarts(pod: &Value) -> i64 {
     list(pod, "/status/containerStatuses").iter().map(|container| number(container, "/restartCount")).sum()
 }
 
-fn containers(object: &Value) -> Value {
+pub(super) fn containers(object: &Value) -> Value {
     of_containers(object, "/name")
 }
 
-fn images(object: &Value) -> Value {
+pub(super) fn images(object: &Value) -> Value {
     of_containers(object, "/image")
 }
 
@@ -151,11 +151,11 @@ fn of_containers(object: &Value, pointer: &str) -> Value {
     Value::from(texts.join(","))
 }
 
-fn selector(object: &Value) -> Value {
+pub(super) fn selector(object: &Value) -> Value {
     Value::from(pairs(object.pointer("/spec/selector/matchLabels")))
 }
 
-fn number(object: &Value, pointer: &str) -> i64 {
+pub(super) fn number(object: &Value, pointer: &str) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 

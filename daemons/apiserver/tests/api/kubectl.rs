@@ -8,15 +8,15 @@ use metallb_apiserver::Server;
 
 use crate::support::mk_server;
 
-struct Kubectl {
+pub(crate) struct Kubectl {
     program: String,
     home: tempfile::TempDir,
-    server: Server,
+    pub(crate) server: Server,
 }
 
 impl Kubectl {
     /// `None` where there is no `kubectl`.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let program = std::env::var("METALLB_TEST_KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
         let present = Command::new(&program).args(["version", "--client"]).stdout(Stdio::null()).status();
         if !present.is_ok_and(|status| status.success()) {
@@ -30,7 +30,7 @@ impl Kubectl {
         Some(Self { program, home, server })
     }
 
-    fn path(&self, name: &str, content: &str) -> String {
+    pub(crate) fn path(&self, name: &str, content: &str) -> String {
         let path = self.home.path().join(name);
         std::fs::write(&path, content).unwrap();
         path.display().to_string()
@@ -41,7 +41,7 @@ impl Kubectl {
     }
 
     /// Standard output of a command that must succeed.
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = tokio::task::block_in_place(|| self.output(arguments));
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "kubectl {arguments:?}: {error}");
@@ -49,7 +49,7 @@ impl Kubectl {
     }
 
     /// Standard error of a command that must fail.
-    fn fail(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fail(&self, arguments: &[&str]) -> String {
         let output = tokio::task::block_in_place(|| self.output(arguments));
         assert!(!output.status.success(), "kubectl {arguments:?} succeeded");
         String::from_utf8(output.stderr).unwrap()

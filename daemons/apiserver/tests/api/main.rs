@@ -1,7 +1,9 @@
 //! The server as its clients see it: kube-rs in the same process, and a stock `kubectl` over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod kinds;
 mod kubectl;
+mod manifests;
 mod metallb;
 mod objects;
 mod ownership;

@@ -2,10 +2,10 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret, Service};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
-use kube::{Api, Error, ResourceExt};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::support::{mk_client, mk_definition, mk_server, mk_widget, mk_widgets};
+use crate::support::{mk_client, mk_definition, mk_server, mk_widget, mk_widgets, refusal};
 
 fn service(value: Value) -> Service {
     let mut object = json!({"apiVersion": "v1", "kind": "Service"});
@@ -16,13 +16,6 @@ fn service(value: Value) -> Service {
 fn json_merge(into: &mut Value, from: Value) {
     let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
     into.extend(from);
-}
-
-/// Status of a refusal: code, reason and the fields of its causes.
-fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> (u16, String, Vec<String>) {
-    let Err(Error::Api(status)) = result else { panic!("expected a refusal, got {result:?}") };
-    let causes = status.details.map(|details| details.causes).unwrap_or_default();
-    (status.code, status.reason, causes.into_iter().map(|cause| cause.field).collect())
 }
 
 #[tokio::test]

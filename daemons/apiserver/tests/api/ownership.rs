@@ -159,3 +159,28 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn nobody_owns_what_the_server_allocates() {
+    let client = mk_client(&mk_server());
+    let services: Api<Service> = Api::default_namespaced(client);
+    let service =
+        json!({"metadata": {"name": "web"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
+    let made =
+        services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
+    let managers = made.metadata.managed_fields.unwrap();
+    let fields = &managers[0].fields_v1.as_ref().unwrap().0["f:spec"];
+    let owned: Vec<_> = fields.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        owned,
+        [
+            "f:allocateLoadBalancerNodePorts",
+            "f:externalTrafficPolicy",
+            "f:internalTrafficPolicy",
+            "f:ports",
+            "f:sessionAffinity",
+            "f:type"
+        ]
+    );
+    assert!(!fields["f:ports"].to_string().contains("nodePort"), "{fields}");
+}

@@ -32,6 +32,13 @@ pub(crate) fn mk_widget(name: &str, spec: &Value) -> DynamicObject {
     .unwrap()
 }
 
+/// Status of a refusal: code, reason and the fields of its causes.
+pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> (u16, String, Vec<String>) {
+    let Err(kube::Error::Api(status)) = result else { panic!("expected a refusal, got {result:?}") };
+    let causes = status.details.map(|details| details.causes).unwrap_or_default();
+    (status.code, status.reason, causes.into_iter().map(|cause| cause.field).collect())
+}
+
 /// Defaults, pruning, limits, a list that merges by key, a set, a status.
 pub(crate) fn mk_definition() -> Value {
     let port = json!({
