@@ -23,6 +23,10 @@ deny:
 crds:
     cargo run -p metallb-k8s --example crdgen
 
+# Writes deploy/manifests/metallb-*.yaml from their sources (needs kubectl).
+manifests:
+    for variant in native native-prometheus; do kubectl kustomize deploy/manifests/$variant > deploy/manifests/metallb-$variant.yaml; done
+
 lab *ARGS:
     cargo run --release -- lab up {{ARGS}}
 

@@ -8,6 +8,9 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What makes the directory a base that can be built on.
+const KUSTOMIZATION: &str = "kustomization.yaml";
+
 /// Numbers compare by value: `65535` and `65535.0` are one.
 fn plain(value: &mut Value) {
     match value {
@@ -32,6 +35,10 @@ fn the_shipped_files_are_what_the_types_say() {
         assert_eq!(from_types, from_file, "run `cargo run -p metallb-k8s --example crdgen` ({name})");
         expected.insert(name);
     }
+    let text = fs::read_to_string(directory.join(KUSTOMIZATION)).unwrap();
+    let kustomization: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(kustomization["resources"], serde_json::json!(expected), "{KUSTOMIZATION}");
+    expected.insert(KUSTOMIZATION.to_owned());
     let found: BTreeSet<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

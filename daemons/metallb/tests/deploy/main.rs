@@ -1,0 +1,5 @@
+//! What `deploy/` ships.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod manifests;
+mod support;
