@@ -1,5 +1,6 @@
 //! One binary for everything: the daemons and, with the feature `lab`, the lab.
 
+mod deploy;
 #[cfg(feature = "lab")]
 mod lab;
 #[cfg(not(feature = "lab"))]
@@ -31,6 +32,10 @@ enum Command {
     /// See it work on this machine: a whole cluster's network in namespaces.
     #[command(hide = cfg!(not(feature = "lab")))]
     Lab(lab::LabArgs),
+    /// Print the objects of an installation, for kubectl apply.
+    Manifests(deploy::ManifestsArgs),
+    /// Print the definitions of the custom resources.
+    Crds(deploy::CrdsArgs),
 }
 
 /// Arguments handed on to a daemon as they are; `--help` shows the daemon's own.
@@ -51,12 +56,14 @@ const EXAMPLES: &str = "\
 Examples:
   metallb lab up                           see it work, then play
   metallb lab up --tour-only               see it work, exit 0 if every step held
+  metallb manifests | kubectl apply -f -   install it into a cluster
   metallb controller --help                the controller's flags
   metallb speaker --node-name worker-1     announce from this node";
 
 #[cfg(not(feature = "lab"))]
 const EXAMPLES: &str = "\
 Examples:
+  metallb manifests | kubectl apply -f -   install it into a cluster
   metallb controller --help                the controller's flags
   metallb speaker --node-name worker-1     announce from this node";
 
@@ -71,6 +78,8 @@ fn main() -> ExitCode {
         Command::Controller(daemon) => metallb_controller::run(daemon.args("controller")),
         Command::Speaker(daemon) => metallb_speaker::run(daemon.args("speaker")),
         Command::Lab(args) => lab::run(args),
+        Command::Manifests(args) => deploy::manifests(&args),
+        Command::Crds(args) => deploy::crds(&args),
     }
 }
 
