@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::kinds::{Kinds, Resource, Version, join_api_version};
 
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const REVIEW_VERBS: &[&str] = &["create"];
 const STATUS_VERBS: &[&str] = &["get", "patch", "update"];
 
 /// `/api`.
@@ -46,7 +47,7 @@ pub(crate) fn resources(kinds: &Kinds, group: &str, version: &str) -> Result<Val
     for (resource, served) in in_version(kinds, group, version) {
         list.push(json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": VERBS, "shortNames": resource.short_names,
+            "kind": resource.kind, "verbs": verbs(resource), "shortNames": resource.short_names,
             "categories": resource.categories,
         }));
         if served.status {
@@ -55,12 +56,6 @@ pub(crate) fn resources(kinds: &Kinds, group: &str, version: &str) -> Result<Val
                 "namespaced": resource.namespaced, "kind": resource.kind, "verbs": STATUS_VERBS,
             }));
         }
-    }
-    if (group, version) == (AUTHORIZATION, "v1") {
-        list.push(json!({
-            "name": "selfsubjectaccessreviews", "singularName": "selfsubjectaccessreview", "namespaced": false,
-            "kind": "SelfSubjectAccessReview", "verbs": ["create"],
-        }));
     }
     if list.is_empty() {
         return Err(Failure::no_resource());
@@ -103,7 +98,7 @@ fn aggregated_version(kinds: &Kinds, group: &str, version: &str) -> Value {
         let mut entry = json!({
             "resource": resource.plural, "responseKind": kind(&resource.kind),
             "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
-            "singularResource": resource.singular, "verbs": VERBS, "shortNames": resource.short_names,
+            "singularResource": resource.singular, "verbs": verbs(resource), "shortNames": resource.short_names,
             "categories": resource.categories,
         });
         if served.status
@@ -112,12 +107,6 @@ fn aggregated_version(kinds: &Kinds, group: &str, version: &str) -> Value {
             map.insert("subresources".to_owned(), status);
         }
         resources.push(entry);
-    }
-    if (group, version) == (AUTHORIZATION, "v1") {
-        resources.push(json!({
-            "resource": "selfsubjectaccessreviews", "responseKind": kind("SelfSubjectAccessReview"),
-            "scope": "Cluster", "singularResource": "selfsubjectaccessreview", "verbs": ["create"],
-        }));
     }
     json!({"version": version, "freshness": "Current", "resources": resources})
 }
@@ -132,7 +121,6 @@ fn api_group(name: &str, versions: &[String]) -> Value {
 /// Groups with their versions, the preferred first.
 pub(crate) fn versions(kinds: &Kinds) -> BTreeMap<&str, Vec<String>> {
     let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    groups.insert(AUTHORIZATION, vec!["v1".to_owned()]);
     for resource in kinds.all() {
         let versions = groups.entry(&resource.group).or_default();
         for version in &resource.versions {
@@ -159,4 +147,6 @@ pub(crate) fn in_version<'a>(
         .filter_map(move |resource| Some((&**resource, resource.version(version)?)))
 }
 
-const AUTHORIZATION: &str = "authorization.k8s.io";
+fn verbs(resource: &Resource) -> &'static [&'static str] {
+    if resource.stored { VERBS } else { REVIEW_VERBS }
+}

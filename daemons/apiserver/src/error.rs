@@ -33,7 +33,7 @@ pub enum BuildError {
 pub enum ServeError {
     /// The listener is reachable from other machines.
     #[error(
-        "refusing to serve on {address}: the embedded API server has neither authentication nor TLS, so \
+        "refusing to serve on {address}: the embedded API server has no TLS and asks nobody for credentials, so \
          everyone who reaches the address is administrator; bind to 127.0.0.1 or [::1], or allow it with \
          Builder::allow_remote"
     )]
@@ -50,6 +50,20 @@ pub enum ServeError {
     /// The server was shut down before.
     #[error("the server is shut down")]
     ShutDown,
+}
+
+/// Why [`Server::token_for`](crate::Server::token_for) made no token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// There is no such service account.
+    #[error("there is no service account {namespace}/{name}; apply it before its token is made")]
+    NoServiceAccount {
+        /// Namespace asked for.
+        namespace: String,
+        /// Name asked for.
+        name: String,
+    },
 }
 
 /// Why [`Server::apply`](crate::Server::apply) stopped. Documents before the one named here are applied.

@@ -81,7 +81,20 @@ impl Failure {
     }
 
     pub(crate) fn forbidden(object: Named<'_>, why: &str) -> Self {
-        Self::new(403, "Forbidden", format!("{object} is forbidden: {why}")).about(object)
+        let subject = if object.name.is_empty() { object.without_name() } else { object.to_string() };
+        Self::new(403, "Forbidden", format!("{subject} is forbidden: {why}")).about(object)
+    }
+
+    /// 403 on a path that is not a resource's.
+    pub(crate) fn forbidden_path(why: &str) -> Self {
+        let mut failure = Self::new(403, "Forbidden", format!("forbidden: {why}"));
+        failure.details.get_or_insert_default();
+        failure
+    }
+
+    /// 401: a token that is not valid.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
     }
 
     /// 422 with all wrong fields. `kind` is the object's kind, not the resource, as the real server has it.
@@ -262,6 +275,17 @@ impl Cause {
             map.insert("field".to_owned(), Value::from(self.field.as_str()));
         }
         Value::Object(map)
+    }
+}
+
+impl Named<'_> {
+    /// `bgppeers.metallb.io`
+    fn without_name(&self) -> String {
+        if self.group.is_empty() {
+            self.resource.to_owned()
+        } else {
+            format!("{}.{}", self.resource, self.group)
+        }
     }
 }
 

@@ -18,8 +18,16 @@
 //! Unlike the real server it answers a watch from a version that was never reached with 410 instead of waiting for
 //! it: such a version can only come from before a restart.
 //!
-//! There is **no authentication and no TLS**. The server therefore refuses to listen anywhere but
-//! on loopback unless [`Builder::allow_remote`] says otherwise.
+//! There is **no TLS, and whoever sends no token is administrator**. The server therefore refuses to listen anywhere
+//! but on loopback unless [`Builder::allow_remote`] says otherwise.
+//!
+//! # Access
+//!
+//! [`Server::token_for`] makes a token of a service account; `TokenReview`, `SubjectAccessReview` and their relatives
+//! answer for such tokens by the roles and bindings that are stored. With [`Builder::strict_rbac`] these are enforced
+//! for every request with a token, in the real server's words, and [`Server::rbac_usage`] tells which rules were
+//! needed: a missing verb and a superfluous one both show. Not done: aggregated cluster roles are not filled in, and
+//! whoever may write roles may write any (the real server asks for the permissions that a role gives).
 //!
 //! ```
 //! use metallb_apiserver::Server;
@@ -40,6 +48,7 @@
 
 mod admission;
 mod api;
+mod auth;
 mod discovery;
 mod error;
 mod failure;
@@ -56,6 +65,7 @@ mod state;
 mod store;
 mod table;
 
-pub use crate::error::{ApplyError, BuildError, ServeError};
+pub use crate::auth::{Permission, RbacUsage, Refusal, RuleUse};
+pub use crate::error::{ApplyError, BuildError, ServeError, TokenError};
 pub use crate::http::{ApiBody, ApiService};
 pub use crate::server::{Builder, ObjectRef, Server};

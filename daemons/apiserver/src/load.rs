@@ -17,6 +17,9 @@ pub(crate) fn seed(api: &Api) -> Result<(), BuildError> {
             serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         create(api, &namespace)?;
     }
+    for object in crate::auth::roles() {
+        create(api, &object)?;
+    }
     create(
         api,
         &serde_json::json!({

@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::api::{Api, Limits};
-use crate::error::{ApplyError, BuildError, ServeError};
+use crate::auth::{RbacUsage, User};
+use crate::error::{ApplyError, BuildError, ServeError, TokenError};
 use crate::http::ApiService;
 
 /// The embedded API server. A cheap handle: clones share one store.
@@ -35,6 +36,7 @@ pub struct Builder {
     definitions: Vec<Result<Value, serde_json::Error>>,
     limits: Limits,
     allow_remote: bool,
+    strict_rbac: bool,
 }
 
 /// Which object [`Server::apply`] wrote.
@@ -54,7 +56,12 @@ pub struct ObjectRef {
 impl Server {
     /// Starts with the defaults described at each method of [`Builder`].
     pub fn builder() -> Builder {
-        Builder { definitions: Vec::new(), limits: Limits::default(), allow_remote: false }
+        Builder {
+            definitions: Vec::new(),
+            limits: Limits::default(),
+            allow_remote: false,
+            strict_rbac: false,
+        }
     }
 
     /// Serves plain HTTP/1.1 on a listener until [`Server::shutdown`], in tasks of the current tokio runtime.
@@ -109,7 +116,7 @@ impl Server {
     }
 
     /// A kubeconfig, as YAML, with one context named `embedded` for the given URL (`http://127.0.0.1:6443`).
-    /// It holds no credentials: the server asks for none.
+    /// It holds no credentials: whoever has none is administrator.
     pub fn kubeconfig(&self, url: &str) -> String {
         format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: embedded\n  cluster:\n    server: {}\n\
@@ -118,6 +125,38 @@ impl Server {
              preferences: {{}}\n",
             Value::from(url)
         )
+    }
+
+    /// [`Server::kubeconfig`] for a client that sends a token, from [`Server::token_for`] or elsewhere. kube-rs does
+    /// so; `kubectl` sends tokens over TLS only, which this server does not have: use its `--as` instead.
+    pub fn kubeconfig_with_token(&self, url: &str, token: &str) -> String {
+        let user = format!("users:\n- name: embedded\n  user:\n    token: {}\n", Value::from(token));
+        self.kubeconfig(url).replace("users:\n- name: embedded\n  user: {}\n", &user)
+    }
+
+    /// A new token of a service account, which must exist. It is valid as long as the account does, like those that
+    /// `kubectl create token` makes for a while. Whoever sends it is
+    /// `system:serviceaccount:NAMESPACE:NAME`, and needs rules for everything with [`Builder::strict_rbac`].
+    ///
+    /// # Errors
+    /// [`TokenError::NoServiceAccount`].
+    pub fn token_for(&self, namespace: &str, service_account: &str) -> Result<String, TokenError> {
+        let made = self.inner.api.state().account_token(namespace, service_account, Vec::new(), None);
+        made.map_err(|_| TokenError::NoServiceAccount {
+            namespace: namespace.to_owned(),
+            name: service_account.to_owned(),
+        })
+    }
+
+    /// A new token of a user with these groups (and `system:authenticated`). The group `system:masters` may do
+    /// everything.
+    pub fn token_for_user(&self, name: &str, groups: &[&str]) -> String {
+        self.inner.api.state().user_token(User::named(name, groups))
+    }
+
+    /// Which rules of which roles were needed by whom, which were not, and which requests were refused.
+    pub fn rbac_usage(&self) -> RbacUsage {
+        self.inner.api.state().rbac_usage()
     }
 
     /// Stops listening, ends every watch, lets requests in flight finish, and waits for all of it. Further
@@ -171,6 +210,13 @@ impl Builder {
         self
     }
 
+    /// Enforces roles and bindings for requests that carry a token, as the real server does. Requests without one
+    /// stay the administrator's. Default: off, every token may do everything.
+    pub fn strict_rbac(mut self, strict: bool) -> Self {
+        self.strict_rbac = strict;
+        self
+    }
+
     /// How many changes are remembered for watches and lists that resume; older ones get 410 Gone.
     /// Default 8192, at least 1.
     pub fn history(mut self, events: usize) -> Self {
@@ -206,6 +252,7 @@ impl Builder {
         self.limits.check()?;
         let api = Arc::new(Api::new(self.limits, CancellationToken::new()));
         crate::load::seed(&api)?;
+        api.state().auth.strict = self.strict_rbac;
         for definition in self.definitions {
             crate::load::define(&api, &definition.map_err(BuildError::Encode)?)?;
         }

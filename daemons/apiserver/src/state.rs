@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 
 use crate::admission::Addresses;
 use crate::api::Limits;
+use crate::auth::Auth;
 use crate::kinds::Kinds;
 use crate::store::Store;
 
@@ -15,6 +16,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) addresses: Addresses,
     pub(crate) names: Names,
+    pub(crate) auth: Auth,
 }
 
 /// Uids and generated names.
@@ -31,6 +33,7 @@ impl State {
             store: Store::new(limits.history),
             addresses: Addresses::default(),
             names: Names::default(),
+            auth: Auth::default(),
         }
     }
 }
@@ -59,6 +62,11 @@ impl Names {
             ALPHABET.get(at).copied().map_or('x', char::from)
         });
         base.chars().chain(suffix).collect()
+    }
+
+    /// A text that nobody guesses by accident.
+    pub(crate) fn token(&mut self) -> String {
+        format!("embedded-{:016x}{:016x}", self.next(), self.next())
     }
 
     fn next(&mut self) -> u64 {

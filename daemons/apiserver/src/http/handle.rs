@@ -13,8 +13,9 @@ use super::body::ContentType;
 use super::query::Query;
 use super::{ApiBody, body, documents, path, response, watch};
 use crate::api::Api;
+use crate::auth::{Attributes, answer_review, token_request};
 use crate::failure::Failure;
-use crate::ops::{DeleteOptions, PatchKind, Target, WriteOptions, Written};
+use crate::ops::{DeleteOptions, PatchKind, Target, WriteOptions, Written, decode};
 use crate::selector::Selection;
 
 /// Answers one request.
@@ -27,24 +28,44 @@ where
         return response::failure(&Failure::unavailable("the embedded API server is shutting down"));
     }
     let (parts, body) = request.into_parts();
-    let answer = match body::read(body, api.limits.max_body).await {
-        Ok(bytes) => route(api, &parts, &bytes),
+    let answer = match admit(api, &parts) {
+        Ok(attributes) => match body::read(body, api.limits.max_body).await {
+            Ok(bytes) => route(api, &parts, attributes, &bytes),
+            Err(failure) => Err(failure),
+        },
         Err(failure) => Err(failure),
     };
     answer.unwrap_or_else(|failure| response::failure(&failure))
 }
 
-fn route(api: &Arc<Api>, parts: &Parts, bytes: &[u8]) -> Result<Response<ApiBody>, Failure> {
+/// Who asks for what, unless they may not.
+fn admit(api: &Api, parts: &Parts) -> Result<Attributes, Failure> {
+    let mut state = api.state();
+    let user = state.identify(&parts.headers)?;
+    let attributes = Attributes::of(&user, parts);
+    state.permit(&attributes)?;
+    Ok(attributes)
+}
+
+fn route(
+    api: &Arc<Api>,
+    parts: &Parts,
+    attributes: Attributes,
+    bytes: &[u8],
+) -> Result<Response<ApiBody>, Failure> {
     let path = parts.uri.path();
     if let Some(answer) = documents::serve(api, parts)? {
         return Ok(answer);
     }
-    if path.ends_with("/selfsubjectaccessreviews") {
-        return review(parts, bytes);
-    }
     let query = Query::parse(parts.uri.query());
+    if let Some((namespace, name)) = path::token_request(path) {
+        return token(api, parts, (&namespace, &name), bytes);
+    }
     let target = path::target(&api.state().kinds, path)?;
-    let request = Call { api, parts, query, target, bytes };
+    let request = Call { api, parts, query, target, attributes, bytes };
+    if !request.target.resource.stored {
+        return request.review();
+    }
     match (&parts.method, request.target.name.is_empty()) {
         (&Method::GET | &Method::HEAD, _) if request.query.flag("watch") => request.watch(),
         (&Method::GET | &Method::HEAD, true) => request.list(),
@@ -58,25 +79,20 @@ fn route(api: &Arc<Api>, parts: &Parts, bytes: &[u8]) -> Result<Response<ApiBody
     }
 }
 
-/// Everyone may do everything here.
-fn review(parts: &Parts, bytes: &[u8]) -> Result<Response<ApiBody>, Failure> {
-    if parts.method != Method::POST
-        || parts.uri.path() != "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    {
-        return Err(Failure::no_resource());
+/// Makes a token of a service account.
+fn token(
+    api: &Api,
+    parts: &Parts,
+    (namespace, name): (&str, &str),
+    bytes: &[u8],
+) -> Result<Response<ApiBody>, Failure> {
+    if parts.method != Method::POST {
+        return Err(Failure::method_not_allowed());
     }
     let kind = ContentType::parse(text_header(parts, &header::CONTENT_TYPE))?;
-    let mut review = body::document(bytes, kind)?.unwrap_or_default();
-    let Value::Object(map) = &mut review else {
-        return Err(Failure::bad_request("a SelfSubjectAccessReview must be an object"));
-    };
-    map.insert("apiVersion".to_owned(), Value::from("authorization.k8s.io/v1"));
-    map.insert("kind".to_owned(), Value::from("SelfSubjectAccessReview"));
-    map.insert(
-        "status".to_owned(),
-        json!({"allowed": true, "reason": "the embedded API server allows everything"}),
-    );
-    Ok(response::json(StatusCode::CREATED, &review))
+    let request = body::document(bytes, kind)?.unwrap_or_else(|| json!({}));
+    let answer = token_request(&mut api.state(), namespace, name, request)?;
+    Ok(response::json(StatusCode::CREATED, &answer))
 }
 
 /// A request on a resource.
@@ -85,6 +101,7 @@ struct Call<'a> {
     parts: &'a Parts,
     query: Query,
     target: Target,
+    attributes: Attributes,
     bytes: &'a [u8],
 }
 
@@ -138,6 +155,17 @@ impl Call<'_> {
         self.written(&written, &options)
     }
 
+    fn review(&self) -> Result<Response<ApiBody>, Failure> {
+        if self.parts.method != Method::POST || !self.target.name.is_empty() {
+            return Err(Failure::method_not_allowed());
+        }
+        let mut review = self.document()?;
+        let mut options = self.write_options()?;
+        decode(&self.target, &mut review, &mut options)?;
+        let answer = answer_review(&mut self.api.state(), &self.target, &self.attributes.user, review)?;
+        Ok(with_warnings(response::json(StatusCode::CREATED, &answer), &options.warnings))
+    }
+
     fn update(&self) -> Result<Response<ApiBody>, Failure> {
         let object = self.document()?;
         let mut options = self.write_options()?;
@@ -168,7 +196,12 @@ impl Call<'_> {
             ));
         }
         let mut options = self.write_options()?;
-        let written = self.api.state().patch(&self.target, kind, &patch, &mut options)?;
+        let mut state = self.api.state();
+        if kind == PatchKind::Apply && !state.exists(&self.target) {
+            state.permit(&self.attributes.as_create())?;
+        }
+        let written = state.patch(&self.target, kind, &patch, &mut options)?;
+        drop(state);
         self.written(&written, &options)
     }
 

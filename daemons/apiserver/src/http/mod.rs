@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::api::Api;
+
+pub(crate) use query::{Query, decode};
 
 mod accept;
 mod body;
@@ -19,6 +21,7 @@ mod documents;
 mod handle;
 mod path;
 mod protobuf;
+mod protobuf_access;
 mod protobuf_fields;
 mod query;
 mod response;
@@ -29,6 +32,8 @@ mod watch;
 #[derive(Clone, Debug)]
 pub struct ApiService {
     api: Arc<Api>,
+    /// What is sent as `Authorization` with every request.
+    authorization: Option<HeaderValue>,
 }
 
 /// Body of a response: a document, or a watch that streams until it ends.
@@ -37,7 +42,17 @@ pub struct ApiBody(UnsyncBoxBody<Bytes, Infallible>);
 
 impl ApiService {
     pub(crate) fn new(api: Arc<Api>) -> Self {
-        Self { api }
+        Self { api, authorization: None }
+    }
+
+    /// The same service for a client that sends this token with every request.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        let value = HeaderValue::from_str(&format!("Bearer {token}"));
+        // A token that cannot stand in a header is sent as one that nobody has: never as none, which is the
+        // administrator's.
+        self.authorization = Some(value.unwrap_or(HeaderValue::from_static("Bearer -")));
+        self
     }
 }
 
@@ -54,8 +69,11 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let api = Arc::clone(&self.api);
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
         Box::pin(async move { Ok(handle::respond(&api, request).await) })
     }
 }

@@ -36,6 +36,17 @@ pub(super) fn target(kinds: &Kinds, path: &str) -> Result<Target, Failure> {
     }
 }
 
+/// Namespace and name of the service account for which a path asks a token.
+pub(super) fn token_request(path: &str) -> Option<(String, String)> {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match segments.as_slice() {
+        ["api", "v1", "namespaces", namespace, "serviceaccounts", name, "token"] => {
+            Some((decode(namespace, false), decode(name, false)))
+        }
+        _ => None,
+    }
+}
+
 fn found(
     kinds: &Kinds,
     (group, version, plural): (&str, &str, &str),

@@ -38,7 +38,7 @@ impl Field {
         self
     }
 
-    const fn list(mut self) -> Self {
+    pub(super) const fn list(mut self) -> Self {
         self.repeated = true;
         self
     }
@@ -53,32 +53,31 @@ pub(super) fn message_of(api_version: &str, kind: &str) -> Option<&'static [Fiel
         ("v1", "Namespace") => Some(NAMESPACE),
         ("v1", "ServiceAccount") => Some(SERVICE_ACCOUNT),
         ("apps/v1", "Deployment") => Some(DEPLOYMENT),
-        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => Some(REVIEW),
-        _ => None,
+        (api_version, kind) => super::protobuf_access::message_of(api_version, kind),
     }
 }
 
-const fn text(number: u32, name: &'static str) -> Field {
+pub(super) const fn text(number: u32, name: &'static str) -> Field {
     Field::new(number, name, Kind::Text)
 }
 
-const fn number(number: u32, name: &'static str) -> Field {
+pub(super) const fn number(number: u32, name: &'static str) -> Field {
     Field::new(number, name, Kind::Number)
 }
 
-const fn flag(number: u32, name: &'static str) -> Field {
+pub(super) const fn flag(number: u32, name: &'static str) -> Field {
     Field::new(number, name, Kind::Flag)
 }
 
-const fn inner(number: u32, name: &'static str, fields: &'static [Field]) -> Field {
+pub(super) const fn inner(number: u32, name: &'static str, fields: &'static [Field]) -> Field {
     Field::new(number, name, Kind::Message(fields))
 }
 
-const fn labels(number: u32, name: &'static str) -> Field {
+pub(super) const fn labels(number: u32, name: &'static str) -> Field {
     Field::new(number, name, Kind::Map { bytes: false })
 }
 
-const fn skip(number: u32, name: &'static str) -> Field {
+pub(super) const fn skip(number: u32, name: &'static str) -> Field {
     Field::new(number, name, Kind::Skip)
 }
 
@@ -92,7 +91,7 @@ pub(super) const UNKNOWN: &[Field] = &[
 
 pub(super) const INT_OR_STRING: &[Field] = &[number(1, "type"), number(2, "intVal"), text(3, "strVal")];
 
-const METADATA: &[Field] = &[
+pub(super) const METADATA: &[Field] = &[
     text(1, "name"),
     text(2, "generateName"),
     text(3, "namespace"),
@@ -185,7 +184,7 @@ const DEPLOYMENT_SPEC: &[Field] = &[
     number(9, "progressDeadlineSeconds").pointer(),
 ];
 
-const SELECTOR: &[Field] = &[
+pub(super) const SELECTOR: &[Field] = &[
     labels(1, "matchLabels"),
     inner(2, "matchExpressions", &[text(1, "key"), text(2, "operator"), text(3, "values").list()]).list(),
 ];
@@ -214,29 +213,4 @@ const CONTAINER: &[Field] = &[
     .list(),
     inner(7, "env", &[text(1, "name"), text(2, "value")]).list(),
     text(14, "imagePullPolicy"),
-];
-
-const REVIEW: &[Field] = &[
-    inner(1, "metadata", METADATA),
-    inner(
-        2,
-        "spec",
-        &[
-            inner(
-                1,
-                "resourceAttributes",
-                &[
-                    text(1, "namespace"),
-                    text(2, "verb"),
-                    text(3, "group"),
-                    text(4, "version"),
-                    text(5, "resource"),
-                    text(6, "subresource"),
-                    text(7, "name"),
-                ],
-            ),
-            inner(2, "nonResourceAttributes", &[text(1, "path"), text(2, "verb")]),
-        ],
-    ),
-    skip(3, "status"),
 ];

@@ -8,10 +8,10 @@ use crate::ops::{FieldValidation, ListOptions, WriteOptions};
 
 /// Decoded parameters; of repeated ones the first counts, as in the real server.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Query(BTreeMap<String, Vec<String>>);
+pub(crate) struct Query(BTreeMap<String, Vec<String>>);
 
 impl Query {
-    pub(super) fn parse(query: Option<&str>) -> Self {
+    pub(crate) fn parse(query: Option<&str>) -> Self {
         let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -20,7 +20,7 @@ impl Query {
         Self(parameters)
     }
 
-    pub(super) fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.0.get(name).and_then(|values| values.first()).map_or("", String::as_str)
     }
 
@@ -28,7 +28,7 @@ impl Query {
         self.0.contains_key(name)
     }
 
-    pub(super) fn flag(&self, name: &str) -> bool {
+    pub(crate) fn flag(&self, name: &str) -> bool {
         matches!(self.text(name), "true" | "1") || (self.has(name) && self.text(name).is_empty())
     }
 
@@ -138,7 +138,7 @@ fn invalid_match(why: &str) -> Failure {
 }
 
 /// Undoes percent encoding; malformed sequences stay as they are.
-pub(super) fn decode(text: &str, plus: bool) -> String {
+pub(crate) fn decode(text: &str, plus: bool) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -104,6 +104,7 @@ impl Row {
             versions: vec![version],
             storage: self.version.to_owned(),
             origin: Origin::BuiltIn,
+            stored: !self.kind.ends_with("Review"),
         }
     }
 }

@@ -165,6 +165,7 @@ fn resource(object: &Value) -> Resource {
         short_names: strings(object, "/spec/names/shortNames"),
         categories: strings(object, "/spec/names/categories"),
         origin: if webhook { Origin::CustomWithWebhook } else { Origin::Custom },
+        stored: true,
         group,
         plural,
         kind,

@@ -34,6 +34,8 @@ pub(crate) struct Resource {
     /// Version of the stored objects.
     pub(crate) storage: String,
     pub(crate) origin: Origin,
+    /// Otherwise its objects are questions: created, answered and forgotten.
+    pub(crate) stored: bool,
 }
 
 /// Where a resource comes from.

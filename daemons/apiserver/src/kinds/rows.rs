@@ -79,6 +79,23 @@ pub(super) const ROWS: &[Row] = &[
         .status()
         .generation()
         .selectable(&["status.replicas"]),
+    Row::new(AUTHENTICATION, "v1", "SelfSubjectReview", "selfsubjectreviews")
+        .schema("io.k8s.api.authentication.v1.SelfSubjectReview")
+        .cluster(),
+    Row::new(AUTHENTICATION, "v1", "TokenReview", "tokenreviews")
+        .schema("io.k8s.api.authentication.v1.TokenReview")
+        .cluster(),
+    Row::new(AUTHORIZATION, "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews")
+        .schema("io.k8s.api.authorization.v1.LocalSubjectAccessReview"),
+    Row::new(AUTHORIZATION, "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews")
+        .schema("io.k8s.api.authorization.v1.SelfSubjectAccessReview")
+        .cluster(),
+    Row::new(AUTHORIZATION, "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews")
+        .schema("io.k8s.api.authorization.v1.SelfSubjectRulesReview")
+        .cluster(),
+    Row::new(AUTHORIZATION, "v1", "SubjectAccessReview", "subjectaccessreviews")
+        .schema("io.k8s.api.authorization.v1.SubjectAccessReview")
+        .cluster(),
     Row::new("batch", "v1", "Job", "jobs")
         .schema("io.k8s.api.batch.v1.Job")
         .status()
@@ -122,4 +139,6 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";

@@ -20,14 +20,20 @@ pub(super) fn add(resource: &Resource, version: &Version, dialect: Dialect, path
         format!("/apis/{}/{}", resource.group, version.name)
     };
     let collection = if resource.namespaced {
-        paths.insert(
-            format!("{root}/{}", resource.plural),
-            operations(resource, version, dialect, &[("get", "list")]),
-        );
+        if resource.stored {
+            paths.insert(
+                format!("{root}/{}", resource.plural),
+                operations(resource, version, dialect, &[("get", "list")]),
+            );
+        }
         format!("{root}/namespaces/{{namespace}}/{}", resource.plural)
     } else {
         format!("{root}/{}", resource.plural)
     };
+    if !resource.stored {
+        paths.insert(collection, operations(resource, version, dialect, &[("post", "post")]));
+        return;
+    }
     let many = [("get", "list"), ("post", "post"), ("delete", "deletecollection")];
     let one = [("get", "get"), ("put", "put"), ("patch", "patch"), ("delete", "delete")];
     let status = [("get", "get"), ("put", "put"), ("patch", "patch")];

@@ -9,7 +9,7 @@ use crate::kinds::Origin;
 use crate::schema::{drop_defaulted_nulls, drop_nulls, prune, type_error};
 
 /// Checks a body against the path and the schema: type, version, unknown fields.
-pub(super) fn decode(target: &Target, object: &mut Value, options: &mut WriteOptions) -> Result<(), Failure> {
+pub(crate) fn decode(target: &Target, object: &mut Value, options: &mut WriteOptions) -> Result<(), Failure> {
     let resource = &target.resource;
     let version = target.version()?;
     let Value::Object(map) = object else {

@@ -11,6 +11,7 @@ mod update;
 
 pub(crate) use convert::present;
 pub(crate) use delete::{DeleteOptions, Propagation};
+pub(crate) use meta::decode;
 pub(crate) use read::{ListOptions, Start};
 
 use std::sync::Arc;

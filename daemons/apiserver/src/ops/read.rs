@@ -51,6 +51,10 @@ impl State {
         present(&target.resource, &target.version, found.ok_or_else(|| target.not_found())?)
     }
 
+    pub(crate) fn exists(&self, target: &Target) -> bool {
+        self.store.get(&target.resource.store, &target.key()).is_some()
+    }
+
     /// Lists what is selected. Pages of one list all show the version of its first page.
     pub(crate) fn list(
         &self,

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
-    admissionregistration, apps, authorization, batch, coordination, core, discovery, events, networking,
-    policy, rbac, scheduling,
+    admissionregistration, apps, authentication, authorization, batch, coordination, core, discovery, events,
+    networking, policy, rbac, scheduling,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
@@ -62,7 +62,12 @@ fn register(generator: &mut SchemaGenerator) {
         apps::v1::ReplicaSet,
         admissionregistration::v1::MutatingWebhookConfiguration,
         admissionregistration::v1::ValidatingWebhookConfiguration,
+        authentication::v1::SelfSubjectReview,
+        authentication::v1::TokenReview,
+        authorization::v1::LocalSubjectAccessReview,
         authorization::v1::SelfSubjectAccessReview,
+        authorization::v1::SelfSubjectRulesReview,
+        authorization::v1::SubjectAccessReview,
         batch::v1::Job,
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,

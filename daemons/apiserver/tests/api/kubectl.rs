@@ -17,13 +17,18 @@ pub(crate) struct Kubectl {
 impl Kubectl {
     /// `None` where there is no `kubectl`.
     pub(crate) fn start() -> Option<Self> {
+        Self::with(mk_server)
+    }
+
+    /// The same on a server of the caller's making.
+    pub(crate) fn with(make: impl FnOnce() -> Server) -> Option<Self> {
         let program = std::env::var("METALLB_TEST_KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
         let present = Command::new(&program).args(["version", "--client"]).stdout(Stdio::null()).status();
         if !present.is_ok_and(|status| status.success()) {
             eprintln!("no {program} here: nothing is tested");
             return None;
         }
-        let server = mk_server();
+        let server = make();
         let address = server.serve(std::net::TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("config"), server.kubeconfig(&format!("http://{address}"))).unwrap();

@@ -1,6 +1,7 @@
 //! The server as its clients see it: kube-rs in the same process, and a stock `kubectl` over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod access;
 mod kinds;
 mod kubectl;
 mod manifests;
