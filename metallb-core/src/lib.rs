@@ -8,6 +8,7 @@
 //! - [`ipam`]: who gets which address
 //! - [`announce`]: who announces which address, by Layer 2 and by BGP
 //! - [`election`]: the order among nodes that decides it
+//! - [`quote`]: text of objects in messages
 //! - [`mod@simulate`]: what a configuration would do
 //! - `membership` (feature `membership`): which speakers live
 //!
@@ -25,6 +26,7 @@ pub mod ipam;
 pub mod keys;
 #[cfg(feature = "membership")]
 pub mod membership;
+pub mod quote;
 pub mod select;
 pub mod simulate;
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::quote::quoted;
+
 /// Labels of an object: a map from key to value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
@@ -208,31 +210,31 @@ impl fmt::Display for Requirement {
 #[non_exhaustive]
 pub enum SelectorError {
     /// The key is not a label key: `[prefix/]name`, name of at most 63 letters, digits, `-`, `_`, `.`.
-    #[error("{key:?} is not a label key; write [prefix/]name with letters, digits, '-', '_' and '.'")]
+    #[error("{} is not a label key; write [prefix/]name with letters, digits, '-', '_' and '.'", quoted(.key))]
     InvalidKey {
         /// As written.
         key: Box<str>,
     },
     /// The value cannot be the value of a label.
-    #[error("{value:?} cannot be a label value; use at most 63 letters, digits, '-', '_' and '.'")]
+    #[error("{} cannot be a label value; use at most 63 letters, digits, '-', '_' and '.'", quoted(.value))]
     InvalidValue {
         /// As written.
         value: Box<str>,
     },
     /// One key stands twice in `matchLabels`.
-    #[error("label {key:?} is listed twice; remove one")]
+    #[error("label {} is listed twice; remove one", quoted(.key))]
     DuplicateKey {
         /// The key.
         key: Box<str>,
     },
     /// The operator is none of the four.
-    #[error("{operator:?} is not an operator; use In, NotIn, Exists or DoesNotExist")]
+    #[error("{} is not an operator; use In, NotIn, Exists or DoesNotExist", quoted(.operator))]
     UnknownOperator {
         /// As written.
         operator: Box<str>,
     },
     /// `In` or `NotIn` without values.
-    #[error("operator {operator} on {key:?} needs values; list at least one or use Exists or DoesNotExist")]
+    #[error("operator {operator} on {} needs values; list at least one or use Exists or DoesNotExist", quoted(.key))]
     MissingValues {
         /// Label key.
         key: Box<str>,
@@ -240,7 +242,7 @@ pub enum SelectorError {
         operator: Box<str>,
     },
     /// `Exists` or `DoesNotExist` with values.
-    #[error("operator {operator} on {key:?} takes no values; remove them or use In or NotIn")]
+    #[error("operator {operator} on {} takes no values; remove them or use In or NotIn", quoted(.key))]
     UnexpectedValues {
         /// Label key.
         key: Box<str>,
@@ -248,13 +250,13 @@ pub enum SelectorError {
         operator: Box<str>,
     },
     /// One expression stands twice, perhaps with its values in another order.
-    #[error("expression {text:?} is listed twice; remove one")]
+    #[error("expression {} is listed twice; remove one", quoted(.text))]
     DuplicateExpression {
         /// The expression, as it would be written for `kubectl`.
         text: Box<str>,
     },
     /// One value stands twice.
-    #[error("value {value:?} of {key:?} is listed twice; remove one")]
+    #[error("value {} of {} is listed twice; remove one", quoted(.value), quoted(.key))]
     DuplicateValue {
         /// Label key.
         key: Box<str>,

@@ -111,6 +111,30 @@ fn entries_of_one_pool_must_not_overlap() {
 }
 
 #[test]
+fn masked_host_bits_are_remarked_upon_with_the_range_meant() {
+    let built = build(&pools(vec![mk_pool(
+        "a",
+        1,
+        &["192.0.2.200/28", "192.0.2.0/25", "198.51.100.7", "2001:db8::1/64"],
+    )]));
+    assert_eq!(built.errors, []);
+    let expected = [
+        "IPAddressPool \"a\": spec.addresses[0]: \"192.0.2.200/28\" means 192.0.2.192-192.0.2.207; \
+         write 192.0.2.192/28 to say so",
+        "IPAddressPool \"a\": spec.addresses[3]: \"2001:db8::1/64\" means \
+         2001:db8::-2001:db8::ffff:ffff:ffff:ffff; write 2001:db8::/64 to say so",
+    ];
+    assert_eq!(texts(&built.warnings), expected);
+}
+
+#[test]
+fn only_the_beginning_of_a_long_text_is_shown() {
+    let long = "x".repeat(1000);
+    let text = texts(&build(&pools(vec![mk_pool("a", 1, &[&long])])).errors).remove(0);
+    assert!(text.contains(&format!("\"{}\"...", "x".repeat(128))), "{text}");
+}
+
+#[test]
 fn a_rejected_object_keeps_its_last_good_version() {
     let good = build(&pools(vec![mk_pool("a", 1, &["10.0.0.0/24"])])).config;
     let bad = pools(vec![mk_pool("a", 1, &["10.0.0.0/24", "nonsense"])]);

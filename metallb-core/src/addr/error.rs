@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::quote::quoted;
+
 /// What is wrong with an entry of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -10,19 +12,19 @@ pub enum AddressError {
     #[error("is empty; write a CIDR, a range first-last, or an address")]
     Empty,
     /// An address cannot be read.
-    #[error("{text:?} is not an IP address; write for example 192.0.2.10 or 2001:db8::10")]
+    #[error("{} is not an IP address; write for example 192.0.2.10 or 2001:db8::10", quoted(.text))]
     InvalidAddress {
         /// As written.
         text: Box<str>,
     },
     /// A number of an IPv4 address begins with a zero; some programs read that as octal.
-    #[error("{text:?} has a number with a leading zero; write it without, or the address is ambiguous")]
+    #[error("{} has a number with a leading zero; write it without, or the address is ambiguous", quoted(.text))]
     LeadingZero {
         /// As written.
         text: Box<str>,
     },
     /// An IPv6 address has a zone.
-    #[error("{text:?} has a zone; write the address without it")]
+    #[error("{} has a zone; write the address without it", quoted(.text))]
     Zone {
         /// As written.
         text: Box<str>,
@@ -34,13 +36,13 @@ pub enum AddressError {
         address: IpAddr,
     },
     /// Netmask notation.
-    #[error("{text:?} is netmask notation; write the prefix length, for example /24")]
+    #[error("{} is netmask notation; write the prefix length, for example /24", quoted(.text))]
     Netmask {
         /// The part behind the slash.
         text: Box<str>,
     },
     /// The part behind the slash is not a number of the right size.
-    #[error("{text:?} is not a prefix length; use 0 to {max} without sign and leading zeros")]
+    #[error("{} is not a prefix length; use 0 to {max} without sign and leading zeros", quoted(.text))]
     InvalidLength {
         /// The part behind the slash.
         text: Box<str>,

@@ -2,30 +2,32 @@
 
 use std::time::Duration;
 
+use crate::quote::{limited, quoted};
+
 /// What is wrong with a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DurationError {
     /// It cannot be read.
-    #[error("{text:?} is not a duration; write for example 90s or 1m30s")]
+    #[error("{} is not a duration; write for example 90s or 1m30s", quoted(.text))]
     Invalid {
         /// As written.
         text: Box<str>,
     },
     /// It has no unit.
-    #[error("{text:?} has no unit; write {text}s for seconds")]
+    #[error("{} has no unit; write {}s for seconds", quoted(.text), limited(.text))]
     NoUnit {
         /// As written.
         text: Box<str>,
     },
     /// It is negative.
-    #[error("{text:?} is negative; use a positive duration")]
+    #[error("{} is negative; use a positive duration", quoted(.text))]
     Negative {
         /// As written.
         text: Box<str>,
     },
     /// It is longer than can be represented.
-    #[error("{text:?} is too long")]
+    #[error("{} is too long", quoted(.text))]
     TooLong {
         /// As written.
         text: Box<str>,

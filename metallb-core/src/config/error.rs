@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use super::duration::DurationError;
 use super::input::SecretProblem;
-use crate::addr::AddressError;
+use crate::addr::{AddressError, AddressRange};
 use crate::keys::{AdvertisementName, Family, PeerName, PoolName, ProfileName};
+use crate::quote::{limited, quoted};
 use crate::select::SelectorError;
 
 /// Kinds of configuration objects.
@@ -132,7 +133,7 @@ impl std::error::Error for ConfigError {
 #[non_exhaustive]
 pub enum Problem {
     /// The object could not be read at all.
-    #[error("cannot be read: {message}; correct the object")]
+    #[error("cannot be read: {}; correct the object", limited(.message))]
     Unreadable {
         /// What the reader said.
         message: Box<str>,
@@ -152,8 +153,16 @@ pub enum Problem {
     /// An address, range or CIDR is wrong.
     #[error("{0}")]
     Address(AddressError),
+    /// A CIDR whose address is not its first.
+    #[error("{} means {}-{}; write {range} to say so", quoted(.text), .range.first(), .range.last())]
+    HostBits {
+        /// As written.
+        text: Box<str>,
+        /// What it means.
+        range: AddressRange,
+    },
     /// Two entries of one pool share addresses.
-    #[error("overlaps with spec.addresses[{other}] ({other_text}) of the same pool; remove one")]
+    #[error("overlaps with spec.addresses[{other}] ({}) of the same pool; remove one", limited(.other_text))]
     OverlapInside {
         /// Index of the other entry.
         other: usize,
@@ -174,7 +183,7 @@ pub enum Problem {
     #[error("{0}")]
     Selector(SelectorError),
     /// A list has the same element twice.
-    #[error("{text:?} is listed twice; remove one")]
+    #[error("{} is listed twice; remove one", quoted(.text))]
     Duplicate {
         /// The element.
         text: Box<str>,
@@ -190,7 +199,7 @@ pub enum Problem {
         max: i64,
     },
     /// A text is not what the field needs.
-    #[error("{text:?} is not {expected}")]
+    #[error("{} is not {expected}", quoted(.text))]
     NotA {
         /// As written.
         text: Box<str>,
@@ -244,7 +253,7 @@ pub enum Problem {
         peer: IpAddr,
     },
     /// The referenced password cannot be used.
-    #[error("secret {name:?} {}", secret_problem(*.problem))]
+    #[error("secret {} {}", quoted(.name), secret_problem(*.problem))]
     Secret {
         /// Name of the secret.
         name: Box<str>,
@@ -298,14 +307,15 @@ pub enum Problem {
     },
     /// A community is neither a value nor a known name.
     #[error(
-        "{text:?} is not a community: write A:B (0 to 65535 each), large:A:B:C, or the name of an alias that a Community object defines"
+        "{} is not a community: write A:B (0 to 65535 each), large:A:B:C, or the name of an alias that a Community object defines",
+        quoted(.text)
     )]
     UnknownCommunity {
         /// As written.
         text: Box<str>,
     },
     /// A community alias is defined elsewhere already.
-    #[error("alias {alias:?} is already defined by Community {other:?}; rename one")]
+    #[error("alias {} is already defined by Community {other:?}; rename one", quoted(.alias))]
     DuplicateAlias {
         /// The alias.
         alias: Box<str>,
@@ -348,6 +358,7 @@ impl Problem {
             Self::DuplicateName { .. } => "duplicate_name",
             Self::Missing { .. } => "missing_field",
             Self::Address(_) => "invalid_address",
+            Self::HostBits { .. } => "host_bits",
             Self::OverlapInside { .. } | Self::OverlapWithPool { .. } => "overlap",
             Self::Selector(_) => "invalid_selector",
             Self::Duplicate { .. } => "duplicate_element",

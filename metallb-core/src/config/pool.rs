@@ -1,6 +1,7 @@
 //! Address pools: reading, and who wins where two overlap.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::check::Check;
@@ -20,7 +21,10 @@ pub(super) fn read(input: &PoolInput, check: &mut Check) -> Pool {
     }
     for (index, text) in input.addresses.iter().enumerate() {
         match AddressRange::parse(text) {
-            Ok(range) => entries.push((index, range)),
+            Ok(range) => {
+                note_host_bits(index, text, range, check);
+                entries.push((index, range));
+            }
             Err(error) => check.error(field(index), Problem::Address(error)),
         }
     }
@@ -36,6 +40,14 @@ pub(super) fn read(input: &PoolInput, check: &mut Check) -> Pool {
             .service_allocation
             .as_ref()
             .map(|allocation| allocate_to(allocation, check)),
+    }
+}
+
+/// Host bits are masked; somebody who set some may have meant another range.
+fn note_host_bits(index: usize, text: &str, range: AddressRange, check: &mut Check) {
+    let address = text.split_once('/').and_then(|(address, _)| address.parse::<IpAddr>().ok());
+    if address.is_some_and(|address| address != range.first()) {
+        check.warn(field(index), Problem::HostBits { text: text.into(), range });
     }
 }
 
