@@ -9,4 +9,5 @@ pub mod facts;
 pub mod lease;
 pub mod queue;
 pub mod watch;
+pub mod webhook;
 pub mod write;

@@ -19,7 +19,7 @@ use crate::{
 mod advertisement;
 mod objects;
 mod peer;
-mod selector;
+pub(crate) mod selector;
 pub mod versions;
 
 pub use peer::{PasswordRecord, warnings};

@@ -5,7 +5,7 @@ use metallb_core::select::{ExpressionInput, SelectorInput};
 use crate::crd::LabelSelector;
 
 /// The selector as a plain value.
-pub(super) fn selector(selector: &LabelSelector) -> SelectorInput {
+pub(crate) fn selector(selector: &LabelSelector) -> SelectorInput {
     let expressions = selector.match_expressions.iter().map(|expression| ExpressionInput {
         key: expression.key.clone(),
         operator: expression.operator.clone(),
@@ -18,6 +18,6 @@ pub(super) fn selector(selector: &LabelSelector) -> SelectorInput {
 }
 
 /// A list of selectors as plain values.
-pub(super) fn selectors(list: &[LabelSelector]) -> Vec<SelectorInput> {
+pub(crate) fn selectors(list: &[LabelSelector]) -> Vec<SelectorInput> {
     list.iter().map(selector).collect()
 }

@@ -1,0 +1,190 @@
+//! The review of one change.
+
+use kube::core::{
+    DynamicObject,
+    admission::{AdmissionRequest, AdmissionResponse, Operation},
+};
+use metallb_core::{
+    config::{Built, Config, ConfigError, Kind, ObjectId},
+    quote::quoted,
+};
+
+use super::{
+    change::{AnyObject, Change, is_deprecated, kind},
+    introduced::introduced,
+    scope::related,
+    words::explained,
+};
+use crate::convert::{Resources, configure, warnings};
+
+/// What is known when a change is reviewed.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain input, built field by field")]
+pub struct State<'a> {
+    /// MetalLB's namespace.
+    pub namespace: &'a str,
+    /// The configuration objects in it, as they are now.
+    pub resources: &'a Resources,
+}
+
+/// Allows or refuses a change of a configuration object.
+///
+/// Refused are: what would be wrong because of the change, in the object or in another one; an object that
+/// is created outside of MetalLB's namespace, where nobody reads it; and the removal of a `BFDProfile`
+/// that a peer uses. An object on its way out is never held up. Depends on the order of nothing, and
+/// changes nothing.
+pub fn review(request: &AdmissionRequest<DynamicObject>, state: &State<'_>) -> AdmissionResponse {
+    let Some(kind) = kind(&request.kind) else {
+        let reason =
+            format!("{} {} is not reviewed here", quoted(&request.kind.group), quoted(&request.kind.kind));
+        return respond(request, Verdict { refusals: vec![reason], warnings: Vec::new() });
+    };
+    let verdict = match request.operation {
+        _ if is_subresource(request) => Verdict::default(),
+        Operation::Create | Operation::Update => changed(kind, request, state),
+        Operation::Delete if kind == Kind::BfdProfile => removed_profile(request, state),
+        Operation::Delete | Operation::Connect => Verdict::default(),
+    };
+    respond(request, verdict)
+}
+
+/// What comes of a review.
+#[derive(Debug, Default)]
+struct Verdict {
+    /// Reasons to refuse; none: allowed.
+    refusals: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn is_subresource(request: &AdmissionRequest<DynamicObject>) -> bool {
+    request.sub_resource.as_deref().is_some_and(|name| !name.is_empty())
+}
+
+fn changed(kind: Kind, request: &AdmissionRequest<DynamicObject>, state: &State<'_>) -> Verdict {
+    let mut verdict = Verdict::default();
+    let Some(object) = &request.object else {
+        verdict.refusals.push("the request has no object".to_owned());
+        return verdict;
+    };
+    if object.metadata.deletion_timestamp.is_some() {
+        return verdict;
+    }
+    if is_deprecated(request) {
+        verdict.warnings.push("metallb.io/v1beta1 BGPPeer is deprecated, use v1beta2".to_owned());
+    }
+    if request.namespace.as_deref() != Some(state.namespace) {
+        outside(request, state, &mut verdict);
+        return verdict;
+    }
+    if let Some(change) = Change::of(kind, request) {
+        compare(change, state.resources, &mut verdict);
+    }
+    verdict
+}
+
+/// An object where nobody reads it. One that is there already may be changed: it does no harm.
+fn outside(request: &AdmissionRequest<DynamicObject>, state: &State<'_>, verdict: &mut Verdict) {
+    let namespace = state.namespace;
+    let reason = format!("resource must be created in {namespace} namespace: MetalLB reads no other");
+    match request.operation {
+        Operation::Create => verdict.refusals.push(reason),
+        _ => verdict.warnings.push(reason),
+    }
+}
+
+/// The configuration with the change against the one without it.
+fn compare(change: Change, resources: &Resources, verdict: &mut Verdict) {
+    let object = ObjectId::new(change.kind, change.name.as_str());
+    let Outcome { without, with, resources } = evaluate(&change, related(resources, &change));
+    let new = introduced(&object, &without.errors, &with.errors);
+    verdict.refusals.extend(new.iter().map(|error| explained(error, &resources)));
+    let own = |error: &&ConfigError| error.object == object;
+    let old =
+        with.errors.iter().filter(own).filter(|error| !new.iter().any(|new| std::ptr::eq(*new, *error)));
+    verdict.warnings.extend(old.map(ToString::to_string));
+    verdict.warnings.extend(with.warnings.iter().filter(own).map(ToString::to_string));
+    if let AnyObject::Peer(peer) = &change.after
+        && let Ok(peer) = &peer.object
+    {
+        let remarks =
+            warnings(peer).into_iter().map(|(field, remark)| format!("{object}: {field}: {remark}"));
+        verdict.warnings.extend(remarks);
+    }
+}
+
+/// Both configurations, and the objects of the one with the change.
+struct Outcome {
+    without: Built,
+    with: Built,
+    resources: Resources,
+}
+
+fn evaluate(change: &Change, related: Resources) -> Outcome {
+    let nothing = Config::default();
+    let mut before = related.clone();
+    if let Some(object) = change.before.clone() {
+        object.add_to(&mut before);
+    }
+    let mut after = related;
+    change.after.clone().add_to(&mut after);
+    Outcome { without: configure(&before, &nothing), with: configure(&after, &nothing), resources: after }
+}
+
+fn removed_profile(request: &AdmissionRequest<DynamicObject>, state: &State<'_>) -> Verdict {
+    let mut verdict = Verdict::default();
+    if request.namespace.as_deref() != Some(state.namespace) {
+        return verdict;
+    }
+    let uses = |peer: &&crate::convert::Object<crate::crd::BGPPeer>| {
+        let spec = peer.object.as_ref().map(|peer| &peer.spec);
+        spec.is_ok_and(|spec| spec.bfd_profile.as_deref() == Some(request.name.as_str()))
+    };
+    let mut users: Vec<&str> =
+        state.resources.peers.iter().filter(uses).map(|peer| peer.meta.name.as_str()).collect();
+    users.sort_unstable();
+    if let Some(first) = users.first() {
+        let others = match users.len().saturating_sub(1) {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        verdict.refusals.push(format!(
+            "failed to delete BFDProfile {}, used by BGPPeer {first}{others}: give the peer another profile or none \
+             first",
+            request.name
+        ));
+    }
+    verdict
+}
+
+fn respond(request: &AdmissionRequest<DynamicObject>, verdict: Verdict) -> AdmissionResponse {
+    let mut response = AdmissionResponse::from(request);
+    let Verdict { refusals, warnings } = verdict;
+    if !warnings.is_empty() {
+        response.warnings = Some(bounded(warnings));
+    }
+    if !refusals.is_empty() {
+        response = response.deny(bounded(refusals).join(" | "));
+        response.result.code = FORBIDDEN;
+        "Forbidden".clone_into(&mut response.result.reason);
+    }
+    response
+}
+
+/// The first sentences, and how many there are besides.
+fn bounded(mut sentences: Vec<String>) -> Vec<String> {
+    let others = sentences.len().saturating_sub(MOST_SENTENCES);
+    if others > 0 {
+        sentences.truncate(MOST_SENTENCES);
+        sentences.push(format!("and {others} more"));
+    }
+    sentences
+}
+
+const FORBIDDEN: u16 = 403;
+
+/// Most errors and most warnings that are told at once; the API server cuts after 4 KiB of warnings.
+const MOST_SENTENCES: usize = 10;
+
+#[cfg(test)]
+#[path = "review_tests.rs"]
+mod tests;
