@@ -1,5 +1,6 @@
 use super::*;
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is used")]
 fn peer(version: &str, spec: Value) -> Value {
     json!({
         "apiVersion": format!("metallb.io/{version}"), "kind": "BGPPeer",

@@ -1,6 +1,6 @@
 //! The webhooks that the API server calls, as functions without IO: admission of configuration objects
 //! ([`review`]), conversion of `BGPPeer` ([`convert`]), and the certificates behind both
-//! ([`certificate`], [`bundle`]).
+//! ([`certificate`], [`bundle`], [`keeper`]).
 //!
 //! A change is refused only for errors that it introduces: what was wrong before stands in the way of
 //! nobody, and an object that does not exist yet may be referred to. The words of a refusal contain
@@ -21,9 +21,12 @@
 
 use metallb_core::config::Kind;
 
+pub mod bundle;
+pub mod certificate;
 mod change;
 mod conversion;
 mod introduced;
+pub mod keeper;
 mod review;
 mod scope;
 mod words;

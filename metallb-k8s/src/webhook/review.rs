@@ -77,7 +77,7 @@ fn changed(kind: Kind, request: &AdmissionRequest<DynamicObject>, state: &State<
         return verdict;
     }
     if let Some(change) = Change::of(kind, request) {
-        compare(change, state.resources, &mut verdict);
+        compare(&change, state.resources, &mut verdict);
     }
     verdict
 }
@@ -93,9 +93,9 @@ fn outside(request: &AdmissionRequest<DynamicObject>, state: &State<'_>, verdict
 }
 
 /// The configuration with the change against the one without it.
-fn compare(change: Change, resources: &Resources, verdict: &mut Verdict) {
+fn compare(change: &Change, resources: &Resources, verdict: &mut Verdict) {
     let object = ObjectId::new(change.kind, change.name.as_str());
-    let Outcome { without, with, resources } = evaluate(&change, related(resources, &change));
+    let Outcome { without, with, resources } = evaluate(change, related(resources, change));
     let new = introduced(&object, &without.errors, &with.errors);
     verdict.refusals.extend(new.iter().map(|error| explained(error, &resources)));
     let own = |error: &&ConfigError| error.object == object;

@@ -7,6 +7,7 @@ use crate::{convert::Object, crd};
 
 const NAMESPACE: &str = "metallb-system";
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is used")]
 fn mk(kind: &str, name: &str, spec: Value) -> Value {
     let version = if kind == "BGPPeer" { "v1beta2" } else { "v1beta1" };
     json!({
@@ -19,6 +20,7 @@ fn pool(name: &str, addresses: &[&str]) -> Value {
     mk("IPAddressPool", name, json!({ "addresses": addresses }))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is used")]
 fn peer(name: &str, more: Value) -> Value {
     let mut spec = json!({ "myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1" });
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -92,6 +94,15 @@ fn assert_refused(response: &AdmissionResponse, words: &[&str]) {
     assert_eq!((response.result.code, response.result.reason.as_str()), (403, "Forbidden"));
 }
 
+/// What there is, what is to be made, and the words of its refusal.
+type Refused<'a> = (Vec<Value>, Value, &'a [&'a str]);
+
+fn assert_all_refused<const N: usize>(cases: [Refused<'_>; N]) {
+    for (objects, object, words) in cases {
+        assert_refused(&create(&object, &objects), words);
+    }
+}
+
 #[track_caller]
 fn assert_warned(response: &AdmissionResponse, words: &str) {
     assert!(response.allowed, "{}", response.result.message);
@@ -102,12 +113,9 @@ fn assert_warned(response: &AdmissionResponse, words: &str) {
 #[test]
 fn what_is_refused_has_metallbs_words_and_a_remedy() {
     let advertisement = |spec| mk("BGPAdvertisement", "adv", spec);
-    let community =
-        |value: &str| mk("Community", "c", json!({ "communities": [{ "name": "n", "value": value }] }));
-    let twice = json!({ "communities": [{ "name": "n", "value": "1:2" }, { "name": "n", "value": "1:2" }] });
-    let cases: [(&[Value], Value, &[&str]); 26] = [
+    let cases: [Refused<'_>; 11] = [
         (
-            &[pool("a", &["1.1.1.1-1.1.1.100"])],
+            vec![pool("a", &["1.1.1.1-1.1.1.100"])],
             pool("b", &["1.1.1.15-1.1.1.20"]),
             &[
                 "CIDR \"1.1.1.15-1.1.1.20\" in pool \"b\" overlaps with already defined CIDR \"1.1.1.1-1.1.1.100\"",
@@ -115,19 +123,19 @@ fn what_is_refused_has_metallbs_words_and_a_remedy() {
             ],
         ),
         (
-            &[],
+            vec![],
             pool("a", &["10.0.0.0/8", "10.1.0.0/16"]),
             &["overlaps with already defined CIDR \"10.0.0.0/8\""],
         ),
-        (&[], pool("a", &["1.2.3.4/33"]), &["invalid CIDR \"1.2.3.4/33\" in pool \"a\""]),
+        (vec![], pool("a", &["1.2.3.4/33"]), &["invalid CIDR \"1.2.3.4/33\" in pool \"a\""]),
         (
-            &[],
+            vec![],
             pool("a", &["1.2.3.9-1.2.3.4"]),
             &["invalid CIDR \"1.2.3.9-1.2.3.4\" in pool \"a\"", "swap them"],
         ),
-        (&[], pool("a", &[]), &["pool has no prefixes defined"]),
+        (vec![], pool("a", &[]), &["pool has no prefixes defined"]),
         (
-            &[pool("p", &["1.1.1.0/28"])],
+            vec![pool("p", &["1.1.1.0/28"])],
             advertisement(json!({ "aggregationLength": 26, "ipAddressPools": ["p"] })),
             &[
                 "invalid aggregation length 26: prefix 28 in this pool is more specific than the aggregation length \
@@ -135,71 +143,79 @@ fn what_is_refused_has_metallbs_words_and_a_remedy() {
             ],
         ),
         (
-            &[advertisement(json!({ "aggregationLength": 26 }))],
+            vec![advertisement(json!({ "aggregationLength": 26 }))],
             pool("p", &["1.1.1.0/28"]),
             &["BGPAdvertisement \"adv\"", "invalid aggregation length 26: prefix 28"],
         ),
         (
-            &[],
+            vec![],
             advertisement(
                 json!({ "aggregationLength": 24, "serviceSelectors": [{ "matchLabels": { "a": "b" } }] }),
             ),
             &["serviceSelectors and aggregationLength are mutually exclusive"],
         ),
         (
-            &[pool("p", &["10.0.0.0/24"]), mk("BGPAdvertisement", "one", json!({ "localPref": 1 }))],
+            vec![pool("p", &["10.0.0.0/24"]), mk("BGPAdvertisement", "one", json!({ "localPref": 1 }))],
             advertisement(json!({ "localPref": 2 })),
             &["invalid local preference", "BGPAdvertisement \"one\" is older"],
         ),
         (
-            &[],
+            vec![],
             advertisement(json!({ "communities": ["70000:1"] })),
             &["invalid community value: invalid section"],
         ),
-        (&[], advertisement(json!({ "peers": ["a", "a"] })), &["duplicate definition of peers \"a\""]),
-        (&[], peer("r", json!({ "peerAddress": "1.1.1" })), &["invalid BGPPeer address \"1.1.1\""]),
-        (&[], peer("r", json!({ "sourceAddress": "x" })), &["invalid source IP \"x\""]),
-        (&[], peer("r", json!({ "routerID": "x" })), &["invalid router ID \"x\""]),
-        (&[], peer("r", json!({ "peerASN": null })), &["missing peer ASN and dynamicASN"]),
-        (&[], peer("r", json!({ "dynamicASN": "internal" })), &["both peer ASN and dynamicASN specified"]),
+        (vec![], advertisement(json!({ "peers": ["a", "a"] })), &["duplicate definition of peers \"a\""]),
+    ];
+    assert_all_refused(cases);
+}
+
+#[test]
+fn what_is_refused_of_a_peer_or_a_community_has_metallbs_words() {
+    let community =
+        |value: &str| mk("Community", "c", json!({ "communities": [{ "name": "n", "value": value }] }));
+    let twice = json!({ "communities": [{ "name": "n", "value": "1:2" }, { "name": "n", "value": "1:2" }] });
+    let cases: [Refused<'_>; 15] = [
+        (vec![], peer("r", json!({ "peerAddress": "1.1.1" })), &["invalid BGPPeer address \"1.1.1\""]),
+        (vec![], peer("r", json!({ "sourceAddress": "x" })), &["invalid source IP \"x\""]),
+        (vec![], peer("r", json!({ "routerID": "x" })), &["invalid router ID \"x\""]),
+        (vec![], peer("r", json!({ "peerASN": null })), &["missing peer ASN and dynamicASN"]),
+        (vec![], peer("r", json!({ "dynamicASN": "internal" })), &["both peer ASN and dynamicASN specified"]),
         (
-            &[],
+            vec![],
             peer("r", json!({ "peerASN": 64512, "ebgpMultiHop": true })),
             &["invalid ebgp-multihop parameter set for an ibgp peer"],
         ),
-        (&[], peer("r", json!({ "holdTime": "2s" })), &["invalid hold time \"2s\": must be 0 or >=3s"]),
+        (vec![], peer("r", json!({ "holdTime": "2s" })), &["invalid hold time \"2s\": must be 0 or >=3s"]),
         (
-            &[],
+            vec![],
             peer("r", json!({ "holdTime": "9s", "keepaliveTime": "10s" })),
             &["invalid keepaliveTime \"10s\", must be lower than holdTime \"9s\""],
         ),
         (
-            &[],
+            vec![],
             peer("r", json!({ "password": "a", "passwordSecret": { "name": "s" } })),
             &["can not have both password and secret ref set in peer config"],
         ),
         (
-            &[peer("r", json!({}))],
+            vec![peer("r", json!({}))],
             peer("s", json!({})),
             &["peer 192.0.2.1 already exists, duplicate BGPPeers", "BGPPeer \"r\" is older"],
         ),
-        (&[], community("99999999:1"), &["invalid community value: invalid section"]),
-        (&[], community("lar:123:9999:123"), &["expected community to be of format large"]),
-        (&[], mk("Community", "c", twice), &["duplicate definition of community \"n\""]),
+        (vec![], community("99999999:1"), &["invalid community value: invalid section"]),
+        (vec![], community("lar:123:9999:123"), &["expected community to be of format large"]),
+        (vec![], mk("Community", "c", twice), &["duplicate definition of community \"n\""]),
         (
-            &[community("1:2")],
+            vec![community("1:2")],
             mk("Community", "d", json!({ "communities": [{ "name": "n", "value": "3:4" }] })),
             &["duplicate definition of community \"n\"", "rename one"],
         ),
         (
-            &[],
+            vec![],
             mk("BFDProfile", "b", json!({ "receiveInterval": 5 })),
             &["invalid value 5, must be in 10-60000 range"],
         ),
     ];
-    for (objects, object, words) in cases {
-        assert_refused(&create(&object, objects), words);
-    }
+    assert_all_refused(cases);
 }
 
 #[test]
@@ -529,7 +545,7 @@ proptest! {
         let (allowed, errors) = by_reading_everything(&request, &resources);
         let change = Change::of(kind(&request.kind).unwrap(), &request).unwrap();
         let mut verdict = Verdict::default();
-        compare(change.clone(), &resources, &mut verdict);
+        compare(&change, &resources, &mut verdict);
         prop_assert_eq!(verdict.refusals.is_empty(), allowed, "{:?} but {:?}", &verdict.refusals, &errors);
         prop_assert_eq!(verdict.refusals.len(), errors.len());
         let Outcome { with, .. } = evaluate(&change, others(&resources, &change));

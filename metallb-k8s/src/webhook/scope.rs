@@ -35,13 +35,14 @@ pub(super) fn related(resources: &Resources, change: &Change) -> Resources {
         }
         Kind::Community => announced(&all, all.pools.clone()),
         Kind::Pool => {
-            let seeds = versions.iter().flat_map(|any| any_ranges(any)).collect();
-            announced(&all, connected(&all.pools, seeds, |_| false))
+            let seeds: Vec<AddressRange> = versions.iter().flat_map(|any| any_ranges(any)).collect();
+            announced(&all, connected(&all.pools, &seeds, |_| false))
         }
         Kind::BgpAdvertisement => {
             let matches = |pool: &Object<IPAddressPool>| versions.iter().any(|any| announces(any, pool));
-            let seeds = all.pools.iter().filter(|pool| matches(pool)).flat_map(ranges).collect();
-            let pools = connected(&all.pools, seeds, matches);
+            let seeds: Vec<AddressRange> =
+                all.pools.iter().filter(|pool| matches(pool)).flat_map(ranges).collect();
+            let pools = connected(&all.pools, &seeds, matches);
             Resources { peers: named(&all.peers, &peers_by_name(&versions)), ..announced(&all, pools) }
         }
     }
@@ -84,7 +85,7 @@ fn named<K: Clone>(objects: &[Object<K>], names: &BTreeSet<&str>) -> Vec<Object<
 /// whether one of them is in force depends on whether its neighbours are.
 fn connected(
     pools: &[Object<IPAddressPool>],
-    seeds: Vec<AddressRange>,
+    seeds: &[AddressRange],
     wanted: impl Fn(&Object<IPAddressPool>) -> bool,
 ) -> Vec<Object<IPAddressPool>> {
     let mut entries: Vec<(IpAddr, IpAddr, Option<usize>)> =

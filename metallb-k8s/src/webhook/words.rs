@@ -109,15 +109,13 @@ fn of_community(error: &ConfigError) -> Option<String> {
 }
 
 fn community_value(text: &str) -> String {
-    let sections = text.split(':').count();
-    match sections {
-        2 => format!("invalid community value: invalid section of community {}", quoted(text)),
+    match text.split(':').count() {
         4 if !text.starts_with("large:") => {
             "invalid community value: invalid marker for large community, expected community to be of format \
              large:<uint32>:<uint32>:<uint32>"
                 .to_owned()
         }
-        4 => format!("invalid community value: invalid section of community {}", quoted(text)),
+        2 | 4 => format!("invalid community value: invalid section of community {}", quoted(text)),
         _ => format!("invalid community format: {}", quoted(text)),
     }
 }
