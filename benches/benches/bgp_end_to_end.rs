@@ -172,7 +172,7 @@ async fn start(prefixes: u32) -> Speaker {
 fn connect(speaker: &Speaker, n: u32) -> (Receiver, Dump) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let remote = listener.local_addr().unwrap();
-    let mut peer = PeerConfig::new(remote, Asn::new(64513), RemoteAs::Asn(Asn::new(64512)));
+    let mut peer = PeerConfig::new(remote, Asn::new(64513), RemoteAs::Asn(Asn::new(64512)), 0);
     peer.local_address = Some("127.0.0.2".parse().unwrap());
     peer.extended_messages = false;
     speaker.set_peer(PeerKey::new(format!("peer-{n}")), peer);

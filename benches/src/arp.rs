@@ -37,7 +37,7 @@ pub fn v6(host: u32) -> Ipv6Addr {
 /// # Panics
 /// When an address is not unicast.
 pub fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Responder {
-    let mut options = Options::default();
+    let mut options = Options::new(0);
     options.refresh = None;
     let mut responder = Responder::new(options);
     let link_local = Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));

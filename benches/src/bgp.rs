@@ -202,7 +202,7 @@ pub fn table(prefixes: u32, groups: u32) -> AdvTable {
 /// A session with an open connection to a peer that agrees to everything standard.
 pub fn session(n: u32, now: Instant, table: &mut AdvTable) -> (Session, ConnectionId) {
     let remote = SocketAddr::from(([192, 0, 2, 1], 179));
-    let config = PeerConfig::new(remote, LOCAL, RemoteAs::Asn(REMOTE));
+    let config = PeerConfig::new(remote, LOCAL, RemoteAs::Asn(REMOTE), 0);
     let id = |last| RouterId::new(Ipv4Addr::new(10, 0, 0, last)).unwrap();
     let mut session = Session::new(peer(n), config, id(1));
     session.start(now);

@@ -119,7 +119,7 @@ struct World {
 
 impl World {
     fn new(choice: u8) -> Self {
-        let mut options = Options::default();
+        let mut options = Options::new(0);
         options.probe = choice & 1 != 0;
         options.seed = u64::from(choice);
         options.refresh = (choice & 2 != 0).then_some(Duration::from_secs(u64::from(choice)));

@@ -9,7 +9,7 @@ use metallb_arp::responder::Scope;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (driver, mut events) = Driver::start(Options::default())?;
+    let (driver, mut events) = Driver::start(Options::new(0))?;
     for argument in std::env::args().skip(1) {
         let address: IpAddr = argument.parse().map_err(|_| format!("{argument:?} is not an IP address"))?;
         driver.announce(address, Scope::All)?;

@@ -65,7 +65,7 @@ fn all(node: &Space, far: &Space, how: &str, sizes: &[u32], rows: &mut Vec<Row>)
     rows.push(Row::measure(&client, format!("bare loop{how}"), BARE, Some(BareLoop::NAME)));
     bare.stop();
     for count in sizes {
-        let mut speaker = node.driver(Options::default);
+        let mut speaker = node.driver(|| Options::new(0));
         speaker.ready("eth0");
         for host in 0..*count {
             speaker.handle.announce(IpAddr::V4(address(host)), Scope::All).unwrap();

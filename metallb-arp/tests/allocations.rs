@@ -63,7 +63,7 @@ fn questions(host: u32) -> [Vec<u8>; 4] {
 #[test]
 fn a_request_is_answered_without_allocating() {
     let now = Instant::now();
-    let mut responder = Responder::new(Options::default());
+    let mut responder = Responder::new(Options::new(0));
     let interface = Interface {
         index: ETH0,
         name: "eth0".into(),

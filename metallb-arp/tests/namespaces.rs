@@ -56,7 +56,7 @@ fn wire(node: &Space, client: &Space) {
 
 /// A driver that announces the two service addresses everywhere.
 fn announcing(node: &Space) -> Speaker {
-    let mut speaker = node.driver(Options::default);
+    let mut speaker = node.driver(|| Options::new(0));
     speaker.ready("eth0");
     speaker.handle.announce(ip(V4), Scope::All).unwrap();
     speaker.handle.announce(ip(V6), Scope::All).unwrap();
@@ -320,7 +320,7 @@ fn a_flood_on_one_interface_keeps_no_other_waiting() {
     in_namespace("a_flood_on_one_interface_keeps_no_other_waiting", || {
         let (node, client) = node_and_client();
         node.connect("eth1", &client, "client1");
-        let mut speaker = node.driver(Options::default);
+        let mut speaker = node.driver(|| Options::new(0));
         speaker.ready("eth1");
         speaker.handle.announce(ip(V4), Scope::All).unwrap();
         let question = |interface: &str| {
@@ -353,7 +353,7 @@ fn requests_are_answered_without_busy_polling_too() {
     in_namespace("requests_are_answered_without_busy_polling_too", || {
         let (node, client) = node_and_client();
         let (handle, _events) =
-            node.run(|| Driver::start_with_busy_poll(Options::default(), Duration::ZERO).unwrap());
+            node.run(|| Driver::start_with_busy_poll(Options::new(0), Duration::ZERO).unwrap());
         handle.announce(ip(V4), Scope::All).unwrap();
         client.resolves(ip(V4), &node.mac("eth0"));
         let observer = client.observe("client0");
@@ -487,7 +487,7 @@ fn sixty_five_thousand_addresses_are_announced_and_answered() {
     in_namespace("sixty_five_thousand_addresses_are_announced_and_answered", || {
         let (node, client) = node_and_client();
         client.sh("ip route add 10.10.0.0/16 dev client0");
-        let mut speaker = node.driver(Options::default);
+        let mut speaker = node.driver(|| Options::new(0));
         speaker.ready("eth0");
         let started = Instant::now();
         for host in 0..=u16::MAX {
@@ -513,7 +513,7 @@ fn sixty_five_thousand_addresses_are_announced_and_answered() {
 fn more_groups_than_one_socket_holds_are_joined_and_left() {
     in_namespace("more_groups_than_one_socket_holds_are_joined_and_left", || {
         let (node, client) = node_and_client();
-        let mut speaker = node.driver(Options::default);
+        let mut speaker = node.driver(|| Options::new(0));
         speaker.ready("eth0");
         let address = |host: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, host));
         for host in 0..5000 {
@@ -534,7 +534,7 @@ fn more_groups_than_one_socket_holds_are_joined_and_left() {
 fn groups_that_cannot_be_joined_are_reported_once_and_joined_later() {
     in_namespace("groups_that_cannot_be_joined_are_reported_once_and_joined_later", || {
         let (node, client) = node_and_client();
-        let mut speaker = node.driver(Options::default);
+        let mut speaker = node.driver(|| Options::new(0));
         speaker.ready("eth0");
         // No memory for memberships; older kernels have this setting for all namespaces together.
         let room = |octets: u32| node.try_sh(&format!("sysctl -qw net.core.optmem_max={octets}")).0;
@@ -565,7 +565,7 @@ fn a_bridge_takes_the_place_of_its_ports() {
     in_namespace("a_bridge_takes_the_place_of_its_ports", || {
         let (node, client) = node_and_client();
         node.sh("ip link add br0 type bridge && ip link set br0 up && ip link set eth0 master br0");
-        let mut speaker = node.driver(Options::default);
+        let mut speaker = node.driver(|| Options::new(0));
         speaker.wait("only the bridge is usable", |event| match event {
             Event::Interfaces(all) => {
                 let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
@@ -592,7 +592,7 @@ fn scopes_and_exclusions_narrow_the_interfaces() {
         node.connect("skip0", &client, "client2");
         let mut speaker = node.driver(|| Options {
             exclude: Box::new(|name| name.starts_with("skip")),
-            responder: responder::Options::default(),
+            responder: responder::Options::new(0),
         });
         speaker.ready("eth1");
         let names: Vec<String> = speaker.snapshot().interfaces.into_iter().map(|one| one.name).collect();
@@ -618,7 +618,7 @@ fn scopes_and_exclusions_narrow_the_interfaces() {
 #[test]
 fn helper_that_announces_until_it_is_killed() {
     let Some(file) = std::env::var_os(HELPER) else { return };
-    match Driver::start(Options::default()) {
+    match Driver::start(Options::new(0)) {
         Err(error) => std::fs::write(file, error.to_string()).unwrap(),
         Ok((handle, _events)) => {
             handle.announce(ip(V4), Scope::All).unwrap();
@@ -692,7 +692,7 @@ fn lost_netlink_messages_are_made_up_for() {
                 }
                 name.starts_with("gate") || name.starts_with("noise")
             }),
-            responder: responder::Options::default(),
+            responder: responder::Options::new(0),
         });
         speaker.ready("eth0");
         node.sh("ip link add gate0 type bridge");

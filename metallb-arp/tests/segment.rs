@@ -134,7 +134,7 @@ impl Segment {
         let start = Instant::now();
         let nodes = (0..nodes).map(|number| {
             let mac = MacAddr::new([2, 0, 0, 0, 0xa, number]);
-            let mut options = Options::default();
+            let mut options = Options::new(0);
             options.seed = seed + u64::from(number);
             let mut responder = Responder::new(options);
             responder.upsert_interface(start, interface(mac));

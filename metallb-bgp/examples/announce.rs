@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (ours, theirs): (Asn, Asn) = (next()?.parse()?, next()?.parse()?);
 
     let (speaker, mut events) = Speaker::start(SpeakerConfig::new(RouterId::new([10, 0, 0, 1].into())?))?;
-    let mut peer = PeerConfig::new(router, ours, RemoteAs::Asn(theirs));
+    let mut peer = PeerConfig::new(router, ours, RemoteAs::Asn(theirs), 0);
     peer.graceful_restart = Some(GracefulRestart::default());
     speaker.set_peer("router".into(), peer);
     for prefix in arguments {

@@ -65,7 +65,7 @@ fn mk_collector(authentication: &Authentication) -> (Speaker, EventReceiver) {
 
 fn set_range(collector: &Speaker, authentication: &Authentication) {
     for (name, hosts) in [("v4", "127.0.0.0/8"), ("v6", "::1/128")] {
-        let mut template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any);
+        let mut template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any, 0);
         template.import = true;
         template.families = OfferedFamilies::Both;
         template.authentication = authentication.clone();

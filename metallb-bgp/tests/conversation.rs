@@ -35,7 +35,7 @@ const PEER: [u8; 4] = [192, 0, 2, 1];
 const ROUTE: &str = "198.51.100.1/32";
 
 fn mk_config() -> PeerConfig {
-    PeerConfig::new(SocketAddr::from((PEER, 179)), Asn::new(64513), RemoteAs::Asn(Asn::new(64512)))
+    PeerConfig::new(SocketAddr::from((PEER, 179)), Asn::new(64513), RemoteAs::Asn(Asn::new(64512)), 0)
 }
 
 fn mk_open(hold_time: u16, id: Ipv4Addr, capabilities: Vec<Capability>) -> Open {

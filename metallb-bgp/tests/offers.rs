@@ -40,7 +40,7 @@ fn mk_id(last: u8) -> RouterId {
 
 fn mk_config(change: impl FnOnce(&mut PeerConfig)) -> PeerConfig {
     let remote = SocketAddr::from(([192, 0, 2, 1], 179));
-    let mut config = PeerConfig::new(remote, Asn::new(64513), RemoteAs::Any);
+    let mut config = PeerConfig::new(remote, Asn::new(64513), RemoteAs::Any, 0);
     config.families = OfferedFamilies::Both;
     change(&mut config);
     config

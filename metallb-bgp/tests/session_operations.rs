@@ -111,7 +111,7 @@ struct Driver {
 impl Driver {
     fn new() -> Self {
         let remote = SocketAddr::from(([192, 0, 2, 1], 179));
-        let config = PeerConfig::new(remote, Asn::new(64513), RemoteAs::Asn(Asn::new(64512)));
+        let config = PeerConfig::new(remote, Asn::new(64513), RemoteAs::Asn(Asn::new(64512)), 0);
         let id = RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).unwrap();
         Self {
             session: Session::new("peer".into(), config, id),

@@ -67,7 +67,7 @@ impl Ours {
         })?;
         drop(events);
         let mut peer =
-            PeerConfig::new(SocketAddr::from((RECEIVER, 179)), Asn::new(64513), RemoteAs::External);
+            PeerConfig::new(SocketAddr::from((RECEIVER, 179)), Asn::new(64513), RemoteAs::External, 0);
         peer.connect_time = Some(Duration::from_secs(1));
         speaker.table_complete();
         speaker.set_peer(key(), peer);

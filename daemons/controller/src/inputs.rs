@@ -41,7 +41,7 @@ impl Inputs {
     /// Starts all watches.
     pub(crate) fn start(client: &Client, namespace: &str, class: ClassFilter, stats: &Arc<Stats>) -> Self {
         let queue = Queue::new();
-        let options = Options::new(Arc::clone(stats));
+        let options = Options::new(Arc::clone(stats), metallb_runtime::seed());
         let (services, namespaces, configuration) = (queue.clone(), queue.clone(), queue.clone());
         Self {
             namespace: namespace.to_owned(),

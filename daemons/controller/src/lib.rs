@@ -28,7 +28,7 @@ use metallb_k8s::write::{self, Stats, Writer};
 use metallb_runtime::http::{DebugState, Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::metrics::Scrape;
 use metallb_runtime::{client, daemon};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use args::Args;
@@ -73,7 +73,7 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         readiness,
     };
     let candidacy = lease::spawn(client, election);
-    controller.run(Questions { owner, scrapes, states }, candidacy, stop).await;
+    controller.run(Questions { owner, scrapes, states }, candidacy, stop).await?;
     Ok(())
 }
 
@@ -118,13 +118,22 @@ struct Controller {
 }
 
 impl Controller {
-    async fn run(mut self, mut questions: Questions, candidacy: lease::Candidacy, stop: CancellationToken) {
+    /// Runs until `stop`, then finishes what is being written.
+    ///
+    /// # Errors
+    /// When the election ends before that.
+    async fn run(
+        mut self,
+        mut questions: Questions,
+        candidacy: lease::Candidacy,
+        stop: CancellationToken,
+    ) -> Result<(), ElectionEnded> {
         let mut leading = candidacy.leading();
-        loop {
+        let end = loop {
             let timeout = self.leader.as_ref().and_then(Leader::next_timeout);
             let timeout = timeout.unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => break Ok(()),
                 () = self.inputs.synced(), if !self.synced => {
                     tracing::info!("caches are synced");
                     self.synced = true;
@@ -136,21 +145,27 @@ impl Controller {
                     self.writer = Some(self.mk_writer(owner.ok().flatten()));
                     self.lead(*leading.borrow());
                 }
-                changed = leading.changed() => {
-                    let leads = changed.is_ok() && *leading.borrow_and_update();
-                    self.lead(leads);
-                }
+                leads = changed(&mut leading) => match leads {
+                    Ok(leads) => self.lead(leads),
+                    Err(ended) => break Err(ended),
+                },
                 key = self.inputs.queue.pop(), if self.synced => self.look(&key),
                 () = tokio::time::sleep_until(timeout.into()) => {
                     if let Some(leader) = &mut self.leader {
                         leader.tick(&self.inputs);
                     }
                 }
+                // Without the endpoint there is nobody who asks.
                 Some(scrape) = questions.scrapes.recv() => self.answer(scrape),
                 Some(state) = questions.states.recv() => self.show(state),
             }
+        };
+        if end.is_err() {
+            self.readiness.set(false);
+            self.lead(false);
         }
         self.stop(candidacy).await;
+        end
     }
 
     /// Finishes what is being written, then gives the lease back.
@@ -189,10 +204,15 @@ impl Controller {
     fn mk_writer(&self, owner: Option<OwnerReference>) -> Writer {
         let queue = self.inputs.queue.clone();
         let namespace = self.inputs.namespace.as_str();
-        let options = write::Options::new(namespace, "metallb-controller", Arc::clone(&self.stats))
-            .class(self.class.clone())
-            .owner(owner)
-            .outdated(move |service| queue.push(Key::Outdated(object_key(&service))));
+        let options = write::Options::new(
+            namespace,
+            "metallb-controller",
+            Arc::clone(&self.stats),
+            metallb_runtime::seed(),
+        )
+        .class(self.class.clone())
+        .owner(owner)
+        .outdated(move |service| queue.push(Key::Outdated(object_key(&service))));
         Writer::new_forbidden(self.client.clone(), options)
     }
 
@@ -223,6 +243,18 @@ impl Controller {
     }
 }
 
+/// Leader election has ended while the controller runs: it could never lead again, or would lead without the lease. The
+/// process ends, too, and is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("leader election has ended: this controller could never lead again")]
+struct ElectionEnded;
+
+/// Whether we lead, when that has changed.
+async fn changed(leading: &mut watch::Receiver<bool>) -> Result<bool, ElectionEnded> {
+    leading.changed().await.map_err(|_| ElectionEnded)?;
+    Ok(*leading.borrow_and_update())
+}
+
 fn object_key(service: &ServiceKey) -> ObjectKey {
     ObjectKey::namespaced(service.namespace(), service.name())
 }
@@ -232,3 +264,17 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// How long a stop may wait for writes under way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_the_election_is_noticed() {
+        let (leads, mut leading) = watch::channel(false);
+        leads.send_replace(true);
+        assert_eq!(changed(&mut leading).await, Ok(true));
+        drop(leads);
+        assert_eq!(changed(&mut leading).await, Err(ElectionEnded));
+    }
+}

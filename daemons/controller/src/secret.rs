@@ -54,7 +54,7 @@ impl Belongings {
             return;
         }
         let Some(name) = &self.secret else { return };
-        let backoff = Backoff::default();
+        let backoff = Backoff::new(metallb_runtime::seed());
         for failures in 0.. {
             match self.ensure(name, owner.as_ref()).await {
                 Ok(()) => return,
@@ -76,7 +76,7 @@ impl Belongings {
     /// for; one that refuses to show the Deployment leaves what is made without an owner.
     async fn owner(&self, deployment: &str) -> Option<OwnerReference> {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
-        let backoff = Backoff::default();
+        let backoff = Backoff::new(metallb_runtime::seed());
         let mut failures = 0;
         let found = loop {
             match api.get_metadata_opt(deployment).await {

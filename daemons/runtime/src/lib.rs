@@ -8,6 +8,7 @@
 //! * [`descriptors`] — the limit of file descriptors, and some kept back from clients;
 //! * [`tls`] — options, certificates that can be replaced, server configurations;
 //! * [`http`] — ports that cannot be used up, and on them the `/metrics`, `/healthz`, `/readyz` and `/debug/state` endpoints;
+//! * [`seed()`] — where all seeds come from;
 //! * [`shutdown`] — SIGTERM and SIGINT as one cancellation token;
 //! * [`daemon`] — the frame around a daemon's `run`: parse, log, runtime, exit code.
 #![forbid(unsafe_code)]
@@ -21,5 +22,8 @@ pub mod descriptors;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+mod seed;
 pub mod shutdown;
 pub mod tls;
+
+pub use seed::seed;

@@ -14,6 +14,7 @@ use metallb_bgp::session::StopReason;
 use metallb_core::announce::{Change, Engine, InterfaceScope};
 use metallb_core::config::{Config, ConfigError, InForce, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
+use metallb_core::membership::Metadata;
 use metallb_k8s::convert::configure;
 use metallb_k8s::crd::ConfigurationStateStatus;
 use metallb_k8s::facts::{ServiceRecord, SliceIndex};
@@ -23,7 +24,6 @@ use metallb_k8s::write::status::{Component, ServiceStatus, configuration_state};
 use metallb_k8s::write::{Write, Writer};
 
 use crate::inputs::{Inputs, Key};
-use crate::membership::News;
 use crate::statuses::Statuses;
 use crate::translate;
 
@@ -60,6 +60,10 @@ pub(crate) struct Announcer {
     speakers: BTreeMap<NodeName, BTreeSet<[u8; 6]>>,
     /// Addresses of ours that another speaker claims, and since when.
     handovers: BTreeMap<IpAddr, Instant>,
+    /// Who lives.
+    members: BTreeSet<NodeName>,
+    /// Who died since the last evaluation.
+    gone: BTreeSet<NodeName>,
     /// Whether the caches are complete, so that decisions may be made.
     started: bool,
 }
@@ -81,6 +85,8 @@ impl Announcer {
             state: None,
             speakers: BTreeMap::new(),
             handovers: BTreeMap::new(),
+            members: BTreeSet::new(),
+            gone: BTreeSet::new(),
             started: false,
         }
     }
@@ -132,25 +138,28 @@ impl Announcer {
         }
     }
 
-    /// Takes what the other speakers say.
-    pub(crate) fn hear(&mut self, news: News) {
-        match news {
-            News::Members(members) => self.engine.set_members(members),
-            News::Metadata(node, Some(metadata)) => {
-                if node != self.node {
-                    let macs = metadata.interfaces.values().filter_map(|interface| interface.mac).collect();
-                    self.speakers.insert(node.clone(), macs);
-                    self.engine.set_claims(node.clone(), metadata.claims.clone());
-                    self.engine.set_interfaces(node, metadata.interface_names());
-                }
-            }
-            News::Metadata(node, None) => {
-                self.speakers.remove(&node);
-                self.engine.set_claims(node.clone(), BTreeSet::new());
-                self.engine.remove_interfaces(&node);
-            }
-            News::Settled | News::Reunited => {}
+    /// Takes who lives.
+    pub(crate) fn set_members(&mut self, members: BTreeSet<NodeName>) {
+        self.gone.extend(self.members.difference(&members).cloned());
+        self.members.clone_from(&members);
+        self.engine.set_members(members);
+    }
+
+    /// Takes what a speaker says about itself; `None` when it is not known any more.
+    pub(crate) fn hear(&mut self, node: &NodeName, metadata: Option<&Metadata>) {
+        if *node == self.node {
+            return;
         }
+        let Some(metadata) = metadata else {
+            self.speakers.remove(node);
+            self.engine.set_claims(node.clone(), BTreeSet::new());
+            self.engine.remove_interfaces(node);
+            return;
+        };
+        let macs = metadata.interfaces.values().filter_map(|interface| interface.mac).collect();
+        self.speakers.insert(node.clone(), macs);
+        self.engine.set_claims(node.clone(), metadata.claims.clone());
+        self.engine.set_interfaces(node.clone(), metadata.interface_names());
     }
 
     /// Takes the interfaces on which this node can answer.
@@ -197,6 +206,11 @@ impl Announcer {
         let before = self.shortfalls.clone();
         for change in self.engine.evaluate() {
             self.perform(inputs, change);
+        }
+        for node in std::mem::take(&mut self.gone) {
+            for service in self.drivers.statuses.left_by(&node) {
+                self.drivers.statuses.sweep(&service, &self.engine.other_claimants(&service));
+            }
         }
         if self.shortfalls != before {
             self.report_configuration();
@@ -351,7 +365,7 @@ impl Announcer {
             return;
         }
         if self.drivers.statuses.want(inputs, &status) {
-            self.drivers.statuses.sweep(service);
+            self.drivers.statuses.sweep(service, &self.engine.other_claimants(service));
             self.assigned(service, "layer2");
         }
     }

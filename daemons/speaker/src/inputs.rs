@@ -9,6 +9,7 @@ use metallb_k8s::queue::Queue;
 use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store};
 use metallb_k8s::write::Stats;
 use metallb_k8s::write::status::{ServiceStatusRecord, StatusKind};
+use metallb_runtime::seed;
 
 /// What has to be looked at again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,7 +69,7 @@ impl Inputs {
             let queue = queue.clone();
             move |object| queue.push(key(object))
         };
-        let options = Options::new(Arc::clone(stats));
+        let options = Options::new(Arc::clone(stats), seed());
         let load_balancers = options.clone().fields("spec.type=LoadBalancer");
         let changed = queue.clone();
         let (l2, bgp): (fn(_) -> _, fn(_) -> _) =

@@ -14,6 +14,7 @@ mod membership;
 mod metrics;
 mod seal;
 mod setup;
+mod sources;
 mod speaker;
 mod statuses;
 mod translate;
@@ -34,7 +35,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     if let Some(speaker) = setup::speaker(&args, &stop).await? {
-        speaker.run(stop).await;
+        speaker.run(stop).await?;
     }
     Ok(())
 }

@@ -244,7 +244,7 @@ mod tests {
         let (speaker, _events) = BgpSpeaker::start(SpeakerConfig::new(identifier)).unwrap();
         for name in ["plain", "red"] {
             let remote = "127.0.0.1:1".parse().unwrap();
-            let mut session = PeerConfig::new(remote, Asn::new(64500), RemoteAs::Asn(Asn::new(64512)));
+            let mut session = PeerConfig::new(remote, Asn::new(64500), RemoteAs::Asn(Asn::new(64512)), 0);
             session.passive = true;
             speaker.set_peer(PeerKey::new(name), session);
         }

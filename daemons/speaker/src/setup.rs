@@ -18,8 +18,8 @@ use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::watch::Backoff;
 use metallb_k8s::write::status::owner_reference;
 use metallb_k8s::write::{self, Stats, Writer};
-use metallb_runtime::client;
 use metallb_runtime::http::{Readiness, serve_debug, serve_metrics, serve_probes};
+use metallb_runtime::{client, seed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,8 @@ use crate::announcer::{Announcer, Drivers};
 use crate::args::Args;
 use crate::exclude::Exclusions;
 use crate::inputs::{Inputs, Scope};
-use crate::speaker::{Endpoints, Sources, Speaker};
+use crate::sources::{DriverEvents, Sources};
+use crate::speaker::{Endpoints, Speaker};
 use crate::statuses::Statuses;
 use crate::{membership, translate};
 
@@ -45,13 +46,13 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let mut endpoints = endpoints(args).await?;
     let (layer2, layer2_events) = layer2(args)?;
     let (bgp, bgp_events) = bgp(args, &node)?;
-    let (tell, news) = mpsc::channel(64);
-    let members = if let Some(membership) = &membership {
-        Some(membership::start(NodeName::new(node.as_str()), membership, tell).await?)
+    let started = if let Some(membership) = &membership {
+        Some(membership::start(NodeName::new(node.as_str()), membership).await?)
     } else {
         tracing::info!("membership is off (no --ml-bindaddr or --ml-labels): every node counts as alive");
         None
     };
+    let (members, speakers) = started.map(|started| (started.handle, started.view)).unzip();
     let class = ClassFilter::new(args.common.lb_class.as_str());
     let scope = Scope {
         namespace: &namespace,
@@ -61,15 +62,16 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let inputs = Inputs::start(&client, scope, class, &stats);
     let owner = owner(&client, &namespace, args.pod_name());
     let Some(owner) = endpoints.waiting_for(owner, &stats, stop).await else { return Ok(None) };
-    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats)).owner(owner);
+    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), seed()).owner(owner);
     let writer = Writer::new(client.clone(), options);
     let name = NodeName::new(node.as_str());
     let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
-    let sessions = translate::Common { ttl: args.bgp_ttl, uptime: uptime()? };
+    let sessions = translate::Common { ttl: args.bgp_ttl, uptime: uptime()?, seed: seed() };
     let drivers = Drivers { layer2, bgp, writer, statuses, sessions };
     let announcer =
         Announcer::new(name.clone(), Engine::new(name, engine_options(args, members.is_some())), drivers);
-    let sources = Sources { inputs, layer2: layer2_events, bgp: bgp_events, news };
+    let sources =
+        Sources { inputs, drivers: DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers } };
     let bind = membership.map(|membership| membership.bind);
     let speaker = Speaker::new(node, client, announcer, sources, endpoints, stats);
     Ok(Some(speaker.with_membership(members.zip(bind))))
@@ -85,11 +87,10 @@ fn engine_options(args: &Args, membership: bool) -> Options {
 
 fn layer2(args: &Args) -> anyhow::Result<(linux::Handle, linux::EventReceiver)> {
     let exclusions = Exclusions::from_file(&args.l2_exclude_file)?;
-    let mut responder = responder::Options::default();
+    let mut responder = responder::Options::new(seed());
     responder.refresh = Some(args.l2_refresh).filter(|period| !period.is_zero());
     responder.max_pps = NonZeroU32::new(args.l2_max_pps).unwrap_or(NonZeroU32::MIN);
     responder.probe = args.l2_probe;
-    responder.seed = u64::from(std::process::id());
     let exclude = Box::new(move |name: &str| exclusions.contains(name));
     linux::Driver::start(linux::Options { exclude, responder }).context("cannot start layer2")
 }
@@ -128,7 +129,7 @@ async fn endpoints(args: &Args) -> anyhow::Result<Endpoints> {
 async fn owner(client: &Client, namespace: &str, pod: Option<&str>) -> Option<OwnerReference> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pod = pod?;
-    let backoff = Backoff::default();
+    let backoff = Backoff::new(seed());
     let mut failures = 0;
     let found = loop {
         match api.get_metadata_opt(pod).await {

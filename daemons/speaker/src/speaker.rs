@@ -1,6 +1,6 @@
 //! The one loop that owns the announcements: everything else sends it facts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,9 +10,8 @@ use kube::{Api, Client};
 use metallb_arp::io::linux;
 use metallb_arp::responder::Interface;
 use metallb_bgp::fsm::State;
-use metallb_bgp::io::tokio::{EventReceiver as BgpEvents, Shutdown};
+use metallb_bgp::io::tokio::Shutdown;
 use metallb_bgp::session;
-use metallb_core::keys::NodeName;
 use metallb_k8s::facts::{is_leaving, objects};
 use metallb_k8s::write::Stats;
 use metallb_k8s::write::events::Severity;
@@ -22,22 +21,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::announcer::Announcer;
-use crate::inputs::{Inputs, Key};
-use crate::membership::{self, News};
+use crate::inputs::Key;
+use crate::membership::{self, View};
+use crate::sources::{DriverEnded, DriverEvent, Sources};
 use crate::{debug, metrics, translate};
-
-/// Where facts come from.
-#[derive(Debug)]
-pub(crate) struct Sources {
-    /// The API server.
-    pub inputs: Inputs,
-    /// Interfaces and conflicts.
-    pub layer2: linux::EventReceiver,
-    /// Sessions.
-    pub bgp: BgpEvents,
-    /// Other speakers.
-    pub news: mpsc::Receiver<News>,
-}
 
 /// Who asks about the state.
 #[derive(Debug)]
@@ -83,8 +70,8 @@ pub(crate) struct Speaker {
     stats: Arc<Stats>,
     membership: Option<(membership::Handle, SocketAddr)>,
     interfaces: Option<Vec<Interface>>,
-    members: BTreeSet<NodeName>,
-    settled: bool,
+    /// What was last known of the speakers.
+    view: View,
 }
 
 impl Speaker {
@@ -98,7 +85,6 @@ impl Speaker {
         stats: Arc<Stats>,
     ) -> Self {
         let (membership, interfaces) = (None, None);
-        let members = BTreeSet::from([NodeName::new(node.as_str())]);
         Self {
             node,
             client,
@@ -108,40 +94,57 @@ impl Speaker {
             stats,
             membership,
             interfaces,
-            members,
-            settled: true,
+            view: View::default(),
         }
     }
 
     /// With membership: nothing is claimed until its cautious start is over.
     pub(crate) fn with_membership(self, membership: Option<(membership::Handle, SocketAddr)>) -> Self {
-        Self { settled: membership.is_none(), membership, ..self }
+        Self { membership, ..self }
     }
 
     /// Runs until `stop`, then drains.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// When a driver ends before that; what still works is drained, too.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), DriverEnded> {
         let mut synced = false;
-        loop {
+        let end = loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => break Ok(()),
                 () = self.sources.inputs.synced(), if !synced => {
                     synced = true;
                     tracing::info!("caches are synced");
-                    self.send_speakers().await;
+                    self.send_speakers();
                     self.start_if_ready(synced);
                 }
-                Some(event) = self.sources.layer2.recv() => {
-                    self.layer2(event).await;
-                    self.start_if_ready(synced);
-                }
-                Some(news) = self.sources.news.recv() => self.hear(news).await,
-                Some(event) = self.sources.bgp.recv() => self.bgp(&event),
-                key = self.sources.inputs.queue.pop(), if self.announcer.is_started() => self.look(key).await,
+                event = self.sources.drivers.next() => match event {
+                    Ok(event) => {
+                        self.take(event);
+                        self.start_if_ready(synced);
+                    }
+                    Err(ended) => break Err(ended),
+                },
+                key = self.sources.inputs.queue.pop(), if self.announcer.is_started() => self.look(key),
+                // Without the endpoint there is nobody who asks.
                 Some(scrape) = self.endpoints.scrapes.recv() => self.answer(scrape),
                 Some(state) = self.endpoints.states.recv() => self.show(state),
             }
+        };
+        if let Err(ended) = end {
+            self.endpoints.readiness.set(false);
+            tracing::error!(error = %ended, "leaving");
         }
         self.drain().await;
+        end
+    }
+
+    fn take(&mut self, event: DriverEvent) {
+        match event {
+            DriverEvent::Layer2(event) => self.layer2(event),
+            DriverEvent::Bgp(event) => self.bgp(&event),
+            DriverEvent::Speakers(view) => self.hear(view),
+        }
     }
 
     /// Decides for the first time once the caches are synced and the interfaces are known.
@@ -154,7 +157,7 @@ impl Speaker {
     }
 
     /// Looks at everything that waits, then decides once.
-    async fn look(&mut self, first: Key) {
+    fn look(&mut self, first: Key) {
         let mut next = Some(first);
         let mut speakers = false;
         let mut taken = 0;
@@ -164,25 +167,25 @@ impl Speaker {
             taken += 1;
             next = if taken < BATCH { self.sources.inputs.queue.try_pop() } else { None };
         }
-        self.evaluate().await;
+        self.evaluate();
         if speakers {
-            self.send_speakers().await;
+            self.send_speakers();
         }
     }
 
-    async fn evaluate(&mut self) {
+    fn evaluate(&mut self) {
         self.announcer.evaluate(&self.sources.inputs);
-        self.send_metadata().await;
+        self.send_metadata();
     }
 
-    async fn layer2(&mut self, event: linux::Event) {
+    fn layer2(&mut self, event: linux::Event) {
         match event {
             linux::Event::Interfaces(interfaces) => {
                 let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
                 tracing::info!(protocol = "layer2", interfaces = ?names, "usable interfaces");
                 self.announcer.interfaces(&interfaces);
                 self.interfaces = Some(interfaces);
-                self.evaluate().await;
+                self.evaluate();
             }
             linux::Event::Conflict { address, interface, mac, .. } => {
                 self.announcer.conflict(Instant::now(), address, &interface, mac);
@@ -195,25 +198,23 @@ impl Speaker {
     }
 
     /// Until the start is over nobody counts as alive, so that nothing is claimed; then those who live.
-    async fn hear(&mut self, news: News) {
-        let reunited = matches!(news, News::Reunited);
-        match news {
-            News::Settled => {
-                self.settled = true;
-                tracing::info!("membership has settled");
-            }
-            News::Members(members) => {
-                tracing::info!(?members, "members");
-                self.members = members;
-            }
-            news @ News::Metadata(..) => self.announcer.hear(news),
-            News::Reunited => tracing::info!("reunited with speakers that lived apart"),
+    fn hear(&mut self, view: View) {
+        let before = std::mem::replace(&mut self.view, view);
+        if self.view.settled && !before.settled {
+            tracing::info!("membership has settled");
         }
-        if self.settled {
-            self.announcer.hear(News::Members(self.members.clone()));
+        if self.view.members != before.members {
+            tracing::info!(members = ?self.view.members, "members");
         }
-        self.evaluate().await;
-        if reunited {
+        for (node, metadata) in self.view.changed_metadata(&before) {
+            self.announcer.hear(node, metadata);
+        }
+        if self.view.settled {
+            self.announcer.set_members(self.view.members.clone());
+        }
+        self.evaluate();
+        if self.view.reunions != before.reunions {
+            tracing::info!("reunited with speakers that lived apart");
             // What is still announced from here may be remembered as the other's.
             self.announcer.drivers().layer2.reannounce();
         }
@@ -253,19 +254,19 @@ impl Speaker {
     }
 
     /// Tells the membership task where the other speakers are.
-    async fn send_speakers(&self) {
+    fn send_speakers(&self) {
         let (Some((membership, bind)), Some(pods)) = (&self.membership, &self.sources.inputs.speakers) else {
             return;
         };
         let pods = pods.all().into_iter().map(|(_, pod)| pod);
-        membership.set_peers(translate::speakers(pods, *bind)).await;
+        membership.set_peers(translate::speakers(pods, *bind));
     }
 
     /// Tells the other speakers what this node can do and what it has.
-    async fn send_metadata(&self) {
+    fn send_metadata(&self) {
         if let (Some((membership, _)), Some(interfaces)) = (&self.membership, &self.interfaces) {
             let claims = self.announcer.engine().claims();
-            membership.set_metadata(translate::metadata(interfaces, claims)).await;
+            membership.set_metadata(translate::metadata(interfaces, claims));
         }
     }
 

@@ -1,8 +1,9 @@
 //! The status resources of this node: what they should say, against what stands in the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use metallb_core::keys::{NodeName, ServiceKey};
 use metallb_k8s::crd::ServiceL2Status;
@@ -22,12 +23,14 @@ pub(crate) struct Statuses {
     client: Client,
     writer: Writer,
     wanted: BTreeMap<(StatusKind, String), ServiceStatus>,
+    /// Services of which other nodes that lived were left what they said.
+    left: BTreeMap<NodeName, BTreeSet<ServiceKey>>,
 }
 
 impl Statuses {
     /// Nothing is wanted yet.
     pub(crate) const fn new(namespace: String, node: NodeName, client: Client, writer: Writer) -> Self {
-        Self { namespace, node, client, writer, wanted: BTreeMap::new() }
+        Self { namespace, node, client, writer, wanted: BTreeMap::new(), left: BTreeMap::new() }
     }
 
     /// A service's status is wanted with this content. Returns whether there was none before.
@@ -84,8 +87,14 @@ impl Statuses {
         }
     }
 
-    /// Removes what other nodes said about a service that this node now owns: one that died cannot do it itself.
-    pub(crate) fn sweep(&self, service: &ServiceKey) {
+    /// Removes what other nodes said about a service that this node now owns: one that died cannot do it itself. What
+    /// `others` said stays, who live and say that they announce it: they take it away themselves, or are looked at again
+    /// when they die ([`Statuses::left_by`]).
+    pub(crate) fn sweep(&mut self, service: &ServiceKey, others: &BTreeSet<NodeName>) {
+        for node in others {
+            self.left.entry(node.clone()).or_default().insert(service.clone());
+        }
+        let spared: BTreeSet<String> = others.iter().map(|node| label_value(node.as_str())).collect();
         let api: Api<ServiceL2Status> = Api::namespaced(self.client.clone(), &self.namespace);
         let labels = format!(
             "{SERVICE_NAME_LABEL}={},{SERVICE_NAMESPACE_LABEL}={},{NODE_LABEL}!={}",
@@ -96,8 +105,11 @@ impl Statuses {
         let (writer, service) = (self.writer.clone(), service.clone());
         tokio::spawn(async move {
             match api.list_metadata(&ListParams::default().labels(&labels)).await {
-                Ok(stale) => {
-                    for object in stale.items {
+                Ok(found) => {
+                    let stale = |object: &PartialObjectMeta<_>| {
+                        !object.labels().get(NODE_LABEL).is_some_and(|node| spared.contains(node))
+                    };
+                    for object in found.items.into_iter().filter(stale) {
                         let name = object.name_any();
                         writer.submit(Write::RemoveServiceStatus { kind: StatusKind::Layer2, name });
                     }
@@ -107,5 +119,15 @@ impl Statuses {
                 }
             }
         });
+    }
+
+    /// The services of this node about which a node that is gone now may have left something.
+    pub(crate) fn left_by(&mut self, gone: &NodeName) -> Vec<ServiceKey> {
+        let services = self.left.remove(gone).unwrap_or_default();
+        let owned = |service: &ServiceKey| {
+            let status = ServiceStatus::layer2(service.clone(), self.node.clone(), BTreeSet::new());
+            self.wanted.contains_key(&(StatusKind::Layer2, status.object_name()))
+        };
+        services.into_iter().filter(owned).collect()
     }
 }

@@ -48,12 +48,20 @@ pub(crate) fn peer_key(name: &PeerName) -> PeerKey {
 }
 
 /// What all sessions of this node have in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Common {
     /// Time to live towards external peers that are not multi-hop.
     pub ttl: TtlMode,
     /// How long the node was up when the speaker started.
     pub uptime: Duration,
+    /// From the operating system; every peer gets its own seed of it.
+    pub seed: u64,
+}
+
+impl Common {
+    fn seed_of(&self, peer: &PeerName) -> u64 {
+        self.seed ^ u64::from(checksum(peer.as_str().as_bytes()))
+    }
 }
 
 /// The session for a peer.
@@ -66,7 +74,12 @@ pub(crate) fn session(peer: &Peer, common: Common) -> Result<PeerConfig, Unsuppo
         return Err(Unsupported::LinkLocal);
     }
     let remote = SocketAddr::new(address, peer.port);
-    let mut session = PeerConfig::new(remote, Asn::new(peer.shown_asn()), remote_as(peer.remote));
+    let mut session = PeerConfig::new(
+        remote,
+        Asn::new(peer.shown_asn()),
+        remote_as(peer.remote),
+        common.seed_of(&peer.name),
+    );
     session.local_address = peer.source;
     session.router_id = peer.router_id.map(RouterId::new).transpose().map_err(|_| Unsupported::RouterId)?;
     session.hold_time = HoldTime::try_from(peer.hold_time).map_err(|_| Unsupported::HoldTime)?;
@@ -90,7 +103,6 @@ pub(crate) fn session(peer: &Peer, common: Common) -> Result<PeerConfig, Unsuppo
     };
     session.bind_device = peer.vrf.as_ref().map(ToString::to_string);
     session.graceful_restart = peer.graceful_restart.then(|| graceful_restart(peer, common.uptime));
-    session.seed = u64::from(checksum(peer.name.as_str().as_bytes()));
     Ok(session)
 }
 
@@ -224,12 +236,22 @@ mod tests {
         session(built.config.peers().values().next().unwrap(), common).unwrap()
     }
 
+    const COMMON: Common = Common { ttl: TtlMode::Compat, uptime: Duration::ZERO, seed: 7 };
+
+    #[test]
+    fn timers_are_spread_over_nodes_and_peers() {
+        let seed = |seed, name: &'static str| {
+            mk_session(|peer| name.clone_into(&mut peer.meta.name), Common { seed, ..COMMON }).seed
+        };
+        assert_eq!(seed(7, "a"), seed(7, "a"), "a session that is configured again keeps its timers");
+        assert_ne!(seed(7, "a"), seed(8, "a"));
+        assert_ne!(seed(7, "a"), seed(7, "b"));
+    }
+
     // req: T4
     #[test]
     fn the_time_to_live_follows_mode_and_kind_of_peer() {
-        let ttl = |mode, change: fn(&mut PeerInput)| {
-            mk_session(change, Common { ttl: mode, ..Common::default() }).ttl
-        };
+        let ttl = |mode, change: fn(&mut PeerInput)| mk_session(change, Common { ttl: mode, ..COMMON }).ttl;
         let internal: fn(&mut PeerInput) = |peer| peer.peer_asn = Some(64500);
         assert_eq!(ttl(TtlMode::Compat, |_| ()), TtlPolicy::System);
         assert_eq!(ttl(TtlMode::Strict, |_| ()), TtlPolicy::Exact(1));
@@ -244,7 +266,7 @@ mod tests {
     #[test]
     fn forwarding_counts_as_preserved_only_when_the_node_was_up_before() {
         let preserved = |seconds| {
-            let common = Common { uptime: Duration::from_secs(seconds), ..Common::default() };
+            let common = Common { uptime: Duration::from_secs(seconds), ..COMMON };
             mk_session(|peer| peer.graceful_restart = true, common)
                 .graceful_restart
                 .unwrap()

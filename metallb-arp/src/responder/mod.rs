@@ -45,7 +45,7 @@ pub use types::{
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # #[expect(clippy::disallowed_methods, reason = "an example is a driver")]
 /// let now = Instant::now();
-/// let mut responder = Responder::new(Options::default());
+/// let mut responder = Responder::new(Options::new(0));
 /// responder.upsert_interface(now, Interface {
 ///     index: InterfaceIndex(2),
 ///     name: "eth0".into(),

@@ -60,7 +60,7 @@ struct World {
 
 impl World {
     fn new(change: impl FnOnce(&mut Options)) -> Self {
-        let mut options = Options::default();
+        let mut options = Options::new(0);
         change(&mut options);
         Self { responder: Responder::new(options), start: base(), at: Duration::ZERO }
     }

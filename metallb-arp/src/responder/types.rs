@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::wire::{self, MacAddr};
 
-/// How the responder announces. [`Options::default`] is what MetalLB users expect.
+/// How the responder announces. [`Options::new`] is what MetalLB users expect.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -22,13 +22,15 @@ pub struct Options {
     /// §5.4). Costs up to seven seconds. Default `false`.
     pub probe: bool,
     /// Seed of the delays and nonces used while probing and of the phase of refreshes; machines on one
-    /// segment should differ. Default 0.
+    /// segment should differ.
     pub seed: u64,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { refresh: Some(DEFAULT_REFRESH), max_pps: DEFAULT_MAX_PPS, probe: false, seed: 0 }
+impl Options {
+    /// The defaults, with a seed of this machine.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { refresh: Some(DEFAULT_REFRESH), max_pps: DEFAULT_MAX_PPS, probe: false, seed }
     }
 }
 

@@ -193,13 +193,14 @@ pub struct PeerConfig {
     /// Close a session that is collided with even when it is established
     /// (CollisionDetectEstablishedState, RFC 4271 §8.1.1).
     pub collision_detect_established: bool,
-    /// Seed of the jitter (RFC 4271 §10) of this peer's timers.
+    /// Seed of the jitter (RFC 4271 §10) of this peer's timers. Machines and peers should have different ones, or
+    /// they act in step.
     pub seed: u64,
 }
 
 impl PeerConfig {
-    /// A peer at this address in this ASN, everything else by default.
-    pub const fn new(remote: SocketAddr, local_asn: Asn, remote_asn: RemoteAs) -> Self {
+    /// A peer at this address in this ASN, with this [`seed`](Self::seed), everything else by default.
+    pub const fn new(remote: SocketAddr, local_asn: Asn, remote_asn: RemoteAs, seed: u64) -> Self {
         Self {
             remote,
             local_address: None,
@@ -229,7 +230,7 @@ impl PeerConfig {
             refuse_as_sets: false,
             on_unreadable: OnUnreadable::ResetSession,
             collision_detect_established: false,
-            seed: 0,
+            seed,
         }
     }
 

@@ -206,7 +206,7 @@ fn our_range_takes_a_router_of_the_right_as_only_and_lets_it_go_with_the_range()
         let frr = Frr::start(lab, &frr_config("192.0.2.2", 64513, "").replace(passive, "")).await;
         let (speaker, _events) = mk_speaker(2, &["192.0.2.2:179"]);
         let range = |prefix_of: &str, remote| {
-            let template = PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), remote);
+            let template = PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), remote, 0);
             ListenRange::new(prefix(prefix_of), template)
         };
         let why = async |words: &'static str| {

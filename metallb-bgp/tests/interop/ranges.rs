@@ -26,7 +26,7 @@ fn the_same_link_local_address_is_another_peer_on_another_interface() {
     let Some(mut lab) = Lab::new(&["ip", "nsenter", "setpriv"]) else { return };
     lab.run(async |lab| {
         let (collector, _events) = mk_speaker(200, &["[::]:0"]);
-        let mut template = PeerConfig::new("[::]:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any);
+        let mut template = PeerConfig::new("[::]:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any, 0);
         template.families = OfferedFamilies::Ipv6;
         collector.set_listen_range("nodes".into(), ListenRange::new(prefix("fe80::/10"), template));
         let port = collector.listening()[0].port();

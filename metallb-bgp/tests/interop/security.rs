@@ -65,7 +65,8 @@ fn a_listener_demands_the_key_of_a_prefix() {
         let frr = Frr::start(lab, config).await;
         let (speaker, mut events) = mk_speaker(2, &["192.0.2.2:179"]);
         let nodes: IpNetwork = "192.0.2.0/24".parse().unwrap();
-        let mut template = PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), RemoteAs::Any);
+        let mut template =
+            PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), RemoteAs::Any, 0);
         template.import = true;
         template.authentication = Authentication::Md5(Md5Key::new("s3cret").unwrap());
         speaker.set_listen_range("routers".into(), ListenRange::new(nodes, template));

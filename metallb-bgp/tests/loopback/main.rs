@@ -29,7 +29,7 @@ use support::{Routes, mk_peer, mk_speaker, prefix, snapshot_until, to, up};
 /// A collector that takes everybody from 127.0.0.0/8.
 fn mk_collector(change: impl FnOnce(&mut PeerConfig)) -> (Speaker, EventReceiver) {
     let (collector, events) = mk_speaker(200, &["127.0.0.1:0"]);
-    let mut template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any);
+    let mut template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any, 0);
     template.import = true;
     template.families = OfferedFamilies::Both;
     change(&mut template);
@@ -363,7 +363,7 @@ async fn internal_external_and_local_as_decide_what_is_sent() {
 #[tokio::test]
 async fn a_full_range_refuses_with_cease_5() {
     let (collector, _events) = mk_speaker(200, &["127.0.0.1:0"]);
-    let template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any);
+    let template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any, 0);
     let mut range = ListenRange::new(prefix("127.0.0.0/8"), template);
     range.limit = 0;
     collector.set_listen_range("nodes".into(), range);

@@ -184,7 +184,7 @@ async fn peers_from_ever_new_addresses_do_not_fill_the_memory_of_a_user_who_take
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.event_capacity = 4;
     let (collector, mut events) = Speaker::start(config).unwrap();
-    let template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any);
+    let template = PeerConfig::new("127.0.0.1:0".parse().unwrap(), Asn::new(64512), RemoteAs::Any, 0);
     collector.set_listen_range("nodes".into(), ListenRange::new(prefix("127.0.0.0/8"), template));
     for host in 1..=50 {
         let socket = TcpSocket::new_v4().unwrap();

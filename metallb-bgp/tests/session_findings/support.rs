@@ -19,7 +19,7 @@ pub(crate) const OUR_AS: Asn = Asn::new(64513);
 pub(crate) const PEER_AS: Asn = Asn::new(64512);
 
 pub(crate) fn mk_config() -> PeerConfig {
-    PeerConfig::new(remote(), OUR_AS, RemoteAs::Asn(PEER_AS))
+    PeerConfig::new(remote(), OUR_AS, RemoteAs::Asn(PEER_AS), 0)
 }
 
 pub(crate) fn remote() -> SocketAddr {

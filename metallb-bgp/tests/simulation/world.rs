@@ -37,7 +37,7 @@ impl World {
         let nodes = [0, 1].map(|n| {
             let own = u32::try_from(n).unwrap();
             let remote = RemoteAs::Asn(Asn::new(64512 + (1 - own)));
-            let mut config = PeerConfig::new(address(1 - n, 179), Asn::new(64512 + own), remote);
+            let mut config = PeerConfig::new(address(1 - n, 179), Asn::new(64512 + own), remote, 0);
             config.import = true;
             config.seed = u64::try_from(n).unwrap() + 1;
             change(n, &mut config);

@@ -23,7 +23,7 @@ pub(crate) fn prefix(n: u32) -> IpNetwork {
 pub(crate) fn mk_established(peer: PeerKey, now: Instant, table: &mut AdvTable) -> (Session, ConnectionId) {
     let remote = SocketAddr::from(([192, 0, 2, 1], 179));
     let router_id = |last| RouterId::new(Ipv4Addr::new(10, 0, 0, last)).unwrap();
-    let config = PeerConfig::new(remote, LOCAL, RemoteAs::Asn(REMOTE));
+    let config = PeerConfig::new(remote, LOCAL, RemoteAs::Asn(REMOTE), 0);
     let mut session = Session::new(peer, config, router_id(1));
     session.start(now);
     let Some(Effect::Connect(id)) = session.poll_effect(table) else { panic!("an attempt to connect") };

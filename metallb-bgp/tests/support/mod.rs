@@ -26,7 +26,7 @@ pub(crate) fn mk_speaker(id: u8, listen: &[&str]) -> (Speaker, EventReceiver) {
 }
 
 pub(crate) fn mk_peer(remote: SocketAddr, local: u32, peer: u32) -> PeerConfig {
-    PeerConfig::new(remote, Asn::new(local), RemoteAs::Asn(Asn::new(peer)))
+    PeerConfig::new(remote, Asn::new(local), RemoteAs::Asn(Asn::new(peer)), 0)
 }
 
 pub(crate) fn to(peer: &str, attributes: RouteAttributes) -> Vec<Announcement> {

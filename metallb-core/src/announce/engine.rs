@@ -244,6 +244,16 @@ impl Engine {
         self.layer2.groups.of(address)?.outcome.owner()
     }
 
+    /// Live speakers on other nodes that say they announce an address of a service by Layer 2, as of the last
+    /// evaluation: what they wrote about it is theirs to take away.
+    #[must_use]
+    pub fn other_claimants(&self, service: &ServiceKey) -> BTreeSet<NodeName> {
+        let addresses = self.world.service(service).into_iter().flat_map(|entry| &entry.matched.l2);
+        let claimants = addresses.flat_map(|(address, _)| self.layer2.claimants(*address));
+        let live = |node: &&NodeName| self.world.nodes.states().get(*node).is_some_and(|state| state.live);
+        claimants.filter(|node| **node != self.this).filter(live).cloned().collect()
+    }
+
     /// Whether the exclude label of nodes is ignored, by the option or because every node carries it
     /// together with the control-plane label (as kubeadm labels clusters of one node).
     #[must_use]

@@ -263,6 +263,11 @@ impl Layer2 {
         Ok(Rank::new(claims, score, group.readiness.services_on(node), group.key.place(node)))
     }
 
+    /// Who says that it announces an address.
+    pub(super) fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &NodeName> {
+        self.claims.get(&address).into_iter().flatten()
+    }
+
     fn is_claimed_by(&self, group: &Group, node: &NodeName) -> bool {
         self.ownership == Ownership::Sticky
             && group

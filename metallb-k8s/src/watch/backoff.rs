@@ -14,13 +14,20 @@ pub struct Backoff {
     pub seed: u64,
 }
 
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { first: Duration::from_millis(200), longest: Duration::from_secs(15), seed: 0 }
-    }
-}
-
 impl Backoff {
+    /// The defaults, with this [`seed`](Self::seed).
+    pub const fn new(seed: u64) -> Self {
+        Self { first: Duration::from_millis(200), longest: Duration::from_secs(15), seed }
+    }
+
+    /// The same pauses with another spread for something of this name, so that what fails together does not come back
+    /// together.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        let seed = name.bytes().fold(self.seed, |seed, octet| mix(seed ^ u64::from(octet)));
+        Self { seed, ..self }
+    }
+
     /// The pause after `failures` earlier failures in a row.
     pub fn pause(&self, failures: u32) -> Duration {
         let doubled = self.first.saturating_mul(1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX));
@@ -45,7 +52,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_the_longest_and_stay_within_a_quarter_of_it() {
         for seed in 0..100 {
-            let backoff = Backoff { seed, ..Backoff::default() };
+            let backoff = Backoff::new(seed);
             assert!(backoff.pause(0) <= backoff.first && backoff.pause(0) >= backoff.first * 3 / 4);
             for failures in [10, 31, 32, u32::MAX] {
                 let pause = backoff.pause(failures);
@@ -55,9 +62,16 @@ mod tests {
     }
 
     #[test]
+    fn different_names_give_different_pauses() {
+        let pauses: std::collections::BTreeSet<_> =
+            (0..100).map(|number| Backoff::new(7).named(&format!("/api/v1/{number}")).pause(5)).collect();
+        assert!(pauses.len() > 50);
+    }
+
+    #[test]
     fn different_seeds_give_different_pauses() {
         let pauses: std::collections::BTreeSet<_> =
-            (0..100).map(|seed| Backoff { seed, ..Backoff::default() }.pause(5)).collect();
+            (0..100).map(|seed| Backoff::new(seed).pause(5)).collect();
         assert!(pauses.len() > 50);
     }
 }

@@ -55,14 +55,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults, counting in `stats`.
-    pub fn new(stats: Arc<Stats>) -> Self {
+    /// The defaults, counting in `stats`; `seed` spreads the pauses and differs from process to process.
+    pub fn new(stats: Arc<Stats>, seed: u64) -> Self {
         Self {
             fields: None,
             labels: None,
             timeout: Duration::from_secs(120),
             page_size: 500,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(seed),
             stats,
         }
     }
@@ -107,6 +107,7 @@ where
     T: Tracked,
 {
     let (store, index) = Index::new();
+    let options = Options { backoff: options.backoff.named(api.resource_url()), ..options };
     let feed = Feed { index, options, cut, changed };
     #[expect(clippy::disallowed_methods, reason = "the watch is a task of its own, ended with its store")]
     let task = tokio::spawn(feed.run(api));

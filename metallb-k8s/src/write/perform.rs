@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Event as CoreEvent;
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::{ApiResource, GroupVersionKind, NamespaceResourceScope},
 };
 use serde_json::{Value, json};
@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Options, Reconsidered, ServiceWrite, Write,
     events::EventWrite,
-    status::{
-        self, Component, NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind,
-    },
+    status::{self, Component, ServiceStatus, StatusKind},
 };
 use crate::{
     crd::{self, ConfigurationState, ConfigurationStateStatus, ServiceBGPStatus, ServiceL2Status},
@@ -55,8 +53,7 @@ pub(super) async fn attempt(
         Write::ServiceStatus(status) => match status.content.kind() {
             StatusKind::Layer2 => {
                 let api: Api<ServiceL2Status> = Api::namespaced(client.clone(), namespace);
-                service_status(&api, options, status).await?;
-                remove_other_owners(&api, status).await
+                service_status(&api, options, status).await
             }
             StatusKind::Bgp => {
                 let api: Api<ServiceBGPStatus> = Api::namespaced(client.clone(), namespace);
@@ -123,25 +120,6 @@ async fn configuration_state(
         return Ok(Attempt::Done);
     }
     apply(api, options, &name, labels, &json!(status)).await
-}
-
-/// The node that answered before may be dead and cannot take its own status away.
-async fn remove_other_owners(
-    api: &Api<ServiceL2Status>,
-    status: &ServiceStatus,
-) -> Result<Attempt, kube::Error> {
-    let selector = format!(
-        "{SERVICE_NAME_LABEL}={},{SERVICE_NAMESPACE_LABEL}={},{NODE_LABEL}!={}",
-        status.service.name(),
-        status.service.namespace(),
-        status::label_value(status.node.as_str())
-    );
-    for other in api.list(&ListParams::default().labels(&selector)).await? {
-        if let Some(name) = &other.meta().name {
-            remove(api, name).await?;
-        }
-    }
-    Ok(Attempt::Done)
 }
 
 /// A kind of which we alone make the objects.

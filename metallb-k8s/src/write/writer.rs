@@ -49,8 +49,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults.
-    pub fn new(namespace: impl Into<String>, manager: impl Into<String>, stats: Arc<Stats>) -> Self {
+    /// The defaults; `seed` spreads the pauses and differs from process to process.
+    pub fn new(
+        namespace: impl Into<String>,
+        manager: impl Into<String>,
+        stats: Arc<Stats>,
+        seed: u64,
+    ) -> Self {
         Self {
             namespace: namespace.into(),
             class: ClassFilter::default(),
@@ -59,7 +64,7 @@ impl Options {
             in_flight: 32,
             timeout: Duration::from_secs(30),
             pool_interval: Duration::from_secs(1),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(seed),
             stats,
             outdated: Arc::new(|_| {}),
         }

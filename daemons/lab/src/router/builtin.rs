@@ -45,8 +45,12 @@ impl BuiltIn {
         let (speaker, events) = started.map_err(|error| fail(&error))?;
         for prefix in segment() {
             // The port is the peer's own; the address is that of whoever connects.
-            let mut template =
-                PeerConfig::new(SocketAddr::new(prefix.ip(), PORT), Asn::new(ROUTER_ASN), RemoteAs::External);
+            let mut template = PeerConfig::new(
+                SocketAddr::new(prefix.ip(), PORT),
+                Asn::new(ROUTER_ASN),
+                RemoteAs::External,
+                0,
+            );
             template.passive = true;
             template.import = true;
             template.families = OfferedFamilies::Both;

@@ -38,7 +38,7 @@ impl Collector {
         let (speaker, events) = Speaker::start(config).unwrap();
         let asn = if internal { 64500 } else { 64512 };
         let remote = SocketAddr::new(LOCAL.parse().unwrap(), 179);
-        let mut peer = PeerConfig::new(remote, Asn::new(asn), RemoteAs::Asn(Asn::new(64500)));
+        let mut peer = PeerConfig::new(remote, Asn::new(asn), RemoteAs::Asn(Asn::new(64500)), 0);
         peer.passive = true;
         peer.import = true;
         peer.families = OfferedFamilies::Both;

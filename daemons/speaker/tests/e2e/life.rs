@@ -44,6 +44,35 @@ fn statuses_of_a_former_run_go_and_those_of_others_stay() {
 }
 
 #[test]
+fn what_a_dead_owner_said_goes_with_one_look() {
+    in_namespace("life::what_a_dead_owner_said_goes_with_one_look", async || {
+        let cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        let stale = STALE.replace("KIND", "ServiceL2Status").replace("NODE", "node2").replace("gone", "web");
+        cluster.apply(&stale);
+        let speaker = speaker(&cluster, &[]);
+        let path = "/servicel2statuses";
+        let looks = || {
+            let requests = cluster.front.requests().into_iter();
+            requests.filter(|request| request.method == "GET" && request.path.ends_with(path)).count()
+        };
+        speaker.ready().await;
+        let before = looks();
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let api = cluster.system::<ServiceL2Status>();
+        eventually("only our own is left", async || {
+            let found = api.list(&ListParams::default()).await.unwrap();
+            let nodes: Vec<_> =
+                found.iter().map(|found| found.status.as_ref().map(|status| status.node.as_str())).collect();
+            (nodes == [Some("node1")]).then_some(())
+        })
+        .await;
+        // What the test itself asked did not go through the front.
+        assert_eq!(looks() - before, 1);
+    });
+}
+
+#[test]
 fn a_restart_writes_no_status_that_is_right_already() {
     in_namespace("life::a_restart_writes_no_status_that_is_right_already", async || {
         let cluster = cluster().await;

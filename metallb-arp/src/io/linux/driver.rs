@@ -31,10 +31,11 @@ pub struct Options {
     pub responder: responder::Options,
 }
 
-impl Default for Options {
-    /// No interface is excluded.
-    fn default() -> Self {
-        Self { exclude: Box::new(|_| false), responder: responder::Options::default() }
+impl Options {
+    /// No interface is excluded; the responder has the defaults, with a seed of this machine.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { exclude: Box::new(|_| false), responder: responder::Options::new(seed) }
     }
 }
 

@@ -47,7 +47,7 @@ mod tests {
 
     fn mk_config() -> PeerConfig {
         let mut config =
-            PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), RemoteAs::External);
+            PeerConfig::new("192.0.2.1:179".parse().unwrap(), Asn::new(64513), RemoteAs::External, 0);
         config.graceful_restart = Some(GracefulRestart::default());
         config
     }

@@ -203,7 +203,7 @@ mod tests {
     use crate::types::{Asn, HoldTime, RemoteAs};
 
     fn mk_config(remote: &str) -> PeerConfig {
-        PeerConfig::new(remote.parse().unwrap(), Asn::new(64513), RemoteAs::External)
+        PeerConfig::new(remote.parse().unwrap(), Asn::new(64513), RemoteAs::External, 0)
     }
 
     fn mk_socket(config: &PeerConfig) -> Socket {
