@@ -282,7 +282,7 @@ struct Pace {
 
 impl Pace {
     fn new(seed: u64) -> Self {
-        let backoff = Backoff { longest: LONGEST_PAUSE, seed, ..Backoff::default() };
+        let backoff = Backoff { longest: LONGEST_PAUSE, ..Backoff::new(seed) };
         Self { backoff, failures: 0, rewrites: 0, last: None, next: None }
     }
 
