@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
     /// Let two pools serve a dual-stack service when no single one can.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
-          action = clap::ArgAction::Set, value_name = "BOOL")]
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
     pub dual_stack_two_pools: bool,
 
     /// Time for which a released address is not given to another service, unless nothing else is free.
@@ -61,7 +61,7 @@ pub(crate) struct WebhookArgs {
     pub mode: WebhookMode,
 
     /// Port of the webhooks.
-    #[arg(long = "webhook-port", default_value_t = 9443, value_parser = clap::value_parser!(u16).range(1..),
+    #[arg(id = "webhook_port", long = "webhook-port", default_value_t = 9443, value_parser = clap::value_parser!(u16).range(1..),
           value_name = "PORT")]
     pub port: u16,
 
@@ -154,4 +154,16 @@ impl Args {
 fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_do_not_collide() {
+        Args::command().debug_assert();
+    }
 }
