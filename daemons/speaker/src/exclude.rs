@@ -46,14 +46,16 @@ pub(crate) enum ExcludeError {
 }
 
 impl Exclusions {
-    /// The patterns in `path`; a missing file excludes nothing.
+    /// The patterns in `path`; without that file [`DEFAULT_PATTERNS`].
     ///
     /// # Errors
     /// When the file is there but unreadable, malformed, or holds a bad pattern.
     pub(crate) fn from_file(path: &Path) -> Result<Self, ExcludeError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Self::default_patterns(path);
+            }
             Err(source) => return Err(ExcludeError::Unreadable { path: path.to_owned(), source }),
         };
         let file = if text.trim().is_empty() {
@@ -69,12 +71,40 @@ impl Exclusions {
             .map_err(|source| ExcludeError::Pattern { path: path.to_owned(), source })
     }
 
+    fn default_patterns(path: &Path) -> Result<Self, ExcludeError> {
+        tracing::info!(
+            protocol = "layer2",
+            path = %path.display(),
+            "no list of excluded interfaces: those of pods and containers are excluded"
+        );
+        RegexSet::new(DEFAULT_PATTERNS)
+            .map(Self)
+            .map_err(|source| ExcludeError::Pattern { path: path.to_owned(), source })
+    }
+
     /// Whether the interface is excluded; patterns match anywhere unless they anchor themselves.
     #[must_use]
     pub(crate) fn contains(&self, interface: &str) -> bool {
         self.0.is_match(interface)
     }
 }
+
+/// Interfaces of pods, containers and virtual machines, and loopback: the list in the manifests of MetalLB 0.13 to 0.16.
+const DEFAULT_PATTERNS: [&str; 13] = [
+    "^docker.*",
+    "^cbr.*",
+    "^dummy.*",
+    "^virbr.*",
+    "^lxcbr.*",
+    "^veth.*",
+    "^lo$",
+    "^cali.*",
+    "^tunl.*",
+    "^flannel.*",
+    "^kube-ipvs.*",
+    "^cni.*",
+    "^nodelocaldns.*",
+];
 
 #[cfg(test)]
 mod tests {
@@ -96,9 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_excludes_nothing() {
+    fn without_a_file_interfaces_of_pods_are_excluded_and_with_an_empty_list_none() {
         let exclusions = Exclusions::from_file(Path::new("/nonexistent/excludel2.yaml")).unwrap();
-        assert!(!exclusions.contains("lo"));
+        for interface in ["lo", "cni0", "docker0", "flannel.1", "cali0123", "veth12", "kube-ipvs0"] {
+            assert!(exclusions.contains(interface), "{interface}");
+        }
+        for interface in ["eth0", "eno1", "bond0", "br0", "wlan0", "lo0", "vlan.10"] {
+            assert!(!exclusions.contains(interface), "{interface}");
+        }
+        for text in ["announcedInterfacesToExclude: []\n", "announcedInterfacesToExclude:\n", "{}", ""] {
+            assert!(!mk_exclusions(text).unwrap().contains("cni0"), "{text:?}");
+        }
     }
 
     #[test]
