@@ -44,12 +44,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
-    args.common.check()?;
+    for notice in args.common.check()? {
+        notice.log();
+    }
     let namespace = args.common.namespace();
     let timing = args.lease_timing()?;
     let stats = Arc::new(Stats::new());
     let client = client::connect(&args.common, Arc::clone(&stats)).await?;
-    let (scrapes, states, readiness) = endpoints(&args).await?;
+    let (scrapes, states, readiness) = endpoints(&args, &client).await?;
     let class = ClassFilter::new(args.common.lb_class.as_str());
     let inputs = Inputs::start(&client, &namespace, class.clone(), &stats);
     let mut election = lease::Options::new(&namespace, args.identity(), Arc::clone(&stats));
@@ -90,11 +92,12 @@ struct Questions {
 /// Opens the HTTP endpoints and returns what they ask.
 async fn endpoints(
     args: &Args,
+    client: &Client,
 ) -> anyhow::Result<(mpsc::Receiver<Scrape>, mpsc::Receiver<DebugState>, Readiness)> {
     let readiness = Readiness::default();
     let (ask_metrics, scrapes) = mpsc::channel(4);
     let (ask_state, states) = mpsc::channel(1);
-    serve_metrics(args.common.host()?, args.common.port, ask_metrics).await?;
+    serve_metrics(&args.common, client, ask_metrics).await?;
     let probes = (std::net::Ipv6Addr::UNSPECIFIED, args.common.health_probe_port);
     serve_probes(probes.into(), readiness.clone()).await?;
     serve_debug(args.common.debug_address()?, ask_state).await?;

@@ -1,12 +1,15 @@
 //! Flags and environment variables that both daemons take, under MetalLB's names.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::logging::{Format, Level};
 use crate::tls::TlsOptions;
+
+/// The port of the metrics over HTTPS, unless another is given: MetalLB's since 0.16.
+const DEFAULT_SECURE_PORT: u16 = 9120;
 
 /// Where a pod finds the namespace it runs in.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -25,16 +28,29 @@ pub struct CommonArgs {
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Address for the metrics endpoint, which then listens there and on loopback (default: all addresses).
+    /// Address for the metrics endpoints, which then listen there and on loopback; localhost: on loopback only (default:
+    /// all addresses).
     #[arg(long, env = "METALLB_HOST", value_name = "ADDRESS")]
     host: Option<String>,
 
-    /// Port of the metrics endpoint; 0 switches it off.
-    #[arg(long, default_value_t = 7472, value_name = "PORT")]
+    /// Port of the metrics over HTTP; 0 switches it off. Where --secure-port names the same one, it is served over HTTPS
+    /// only.
+    #[arg(long, default_value_t = 7472, value_parser = parse_port, value_name = "PORT")]
     pub port: u16,
 
-    /// Port of /healthz and /readyz; 0 switches them off.
-    #[arg(long, default_value_t = 17472, value_name = "PORT")]
+    /// Port of the metrics over HTTPS, for those who may get /metrics as the API server says (default: 9120); 0 switches
+    /// it off.
+    #[arg(long, value_parser = parse_port, value_name = "PORT")]
+    secure_port: Option<u16>,
+
+    /// Directory of tls.crt and tls.key for the metrics over HTTPS, read again when they change (default: a certificate
+    /// of our own).
+    #[arg(long, value_name = "DIR")]
+    metrics_cert_dir: Option<String>,
+
+    /// Port of /healthz and /readyz; 0 switches them off. Those of the speaker are on 127.0.0.1 only, so that its probes
+    /// need `host: 127.0.0.1`; those of the controller are on all addresses.
+    #[arg(long, default_value_t = 17472, value_parser = parse_port, value_name = "PORT")]
     pub health_probe_port: u16,
 
     /// Loopback address that serves /debug/state, the whole typed state as JSON (default: off).
@@ -66,6 +82,15 @@ pub struct CommonArgs {
     /// Log format.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub log_format: Format,
+
+    /// Taken for MetalLB's manifests.
+    #[arg(long, env = "METALLB_BGP_TYPE", hide = true, value_name = "TYPE")]
+    bgp_type: Option<String>,
+
+    /// Taken for MetalLB's manifests.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_parser = parse_bool, hide = true, value_name = "BOOL")]
+    enable_pprof: bool,
 }
 
 /// A flag whose value cannot be used.
@@ -117,23 +142,62 @@ impl CommonArgs {
             .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())
     }
 
-    /// The address of the metrics endpoint; `None` means all addresses.
+    /// The address of the metrics endpoints; `None` means all addresses.
     ///
     /// # Errors
-    /// [`ArgError`] when the value is not an IP address.
+    /// [`ArgError`] when the value is neither an IP address nor `localhost`.
     pub fn host(&self) -> Result<Option<IpAddr>, ArgError> {
-        parse_given(self.host.as_ref(), "--host (METALLB_HOST)", "an IP address")
+        if given(self.host.as_ref()) == Some("localhost") {
+            return Ok(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        }
+        parse_given(self.host.as_ref(), "--host (METALLB_HOST)", "an IP address or localhost")
     }
 
-    /// Tells a value that cannot be used before anything is started.
+    /// The port of the metrics over HTTPS; 0 means off.
+    #[must_use]
+    pub fn secure_port(&self) -> u16 {
+        self.secure_port.unwrap_or(DEFAULT_SECURE_PORT)
+    }
+
+    /// Whether that port was chosen, by `--secure-port` or by naming it in `--port`.
+    #[must_use]
+    pub fn secure_port_given(&self) -> bool {
+        self.secure_port.is_some() || self.port == DEFAULT_SECURE_PORT
+    }
+
+    /// Where the certificate of the metrics over HTTPS is.
+    #[must_use]
+    pub fn metrics_cert_dir(&self) -> Option<&Path> {
+        given(self.metrics_cert_dir.as_ref()).map(Path::new)
+    }
+
+    /// Finds values that cannot be used before anything is started; returns what was given and has no effect.
     ///
     /// # Errors
     /// [`ArgError`] for the first of them.
-    pub fn check(&self) -> Result<(), ArgError> {
+    pub fn check(&self) -> Result<Vec<Notice>, ArgError> {
         self.host()?;
         self.debug_address()?;
-        self.tls()?;
-        Ok(())
+        let mut notices = self.tls()?.notices().to_vec();
+        notices.extend(self.bgp_type()?);
+        if self.enable_pprof {
+            let reason = "there is no Go profile; --pprof-bind-address serves /debug/state";
+            notices.push(Notice::new("--enable-pprof", "true", reason));
+        }
+        Ok(notices)
+    }
+
+    fn bgp_type(&self) -> Result<Option<Notice>, ArgError> {
+        let flag = "METALLB_BGP_TYPE";
+        let reason = "the speaker itself speaks BGP, with the features of this mode";
+        match given(self.bgp_type.as_ref()) {
+            None | Some("native") => Ok(None),
+            Some(kind @ ("frr" | "frr-k8s")) => Ok(Some(Notice::new(flag, kind, reason))),
+            Some(kind) => {
+                let expected = "native, frr or frr-k8s; it can be left out: the speaker itself speaks BGP";
+                Err(ArgError { flag, value: kind.to_owned(), expected })
+            }
+        }
     }
 
     /// What the ports with TLS offer.
@@ -172,6 +236,14 @@ pub fn parse_bool(text: &str) -> Result<bool, String> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("expected true or false".to_owned()),
     }
+}
+
+/// A port, or 0.
+///
+/// # Errors
+/// What would be accepted, for clap to show beside the flag.
+pub fn parse_port(text: &str) -> Result<u16, String> {
+    text.trim().parse().map_err(|_| "expected a port from 1 to 65535, or 0 for none".to_owned())
 }
 
 /// The value of an optional flag; an empty one counts as not given, as in Go.
@@ -272,7 +344,43 @@ mod tests {
     fn an_empty_host_is_no_host_and_a_wrong_one_names_the_flag() {
         assert_eq!(mk_args(&["--host="]).host(), Ok(None));
         let error = mk_args(&["--host=node-1"]).host().unwrap_err();
-        assert_eq!(error.to_string(), "--host (METALLB_HOST): \"node-1\" is not an IP address");
+        assert_eq!(error.to_string(), "--host (METALLB_HOST): \"node-1\" is not an IP address or localhost");
+    }
+
+    #[test]
+    fn localhost_is_loopback() {
+        assert_eq!(mk_args(&["--host=localhost"]).host(), Ok(Some("127.0.0.1".parse().unwrap())));
+    }
+
+    #[test]
+    fn one_port_for_both_is_chosen_and_the_default_is_not() {
+        let ports = |args: &[&str]| {
+            let args = mk_args(args);
+            (args.port, args.secure_port(), args.secure_port_given())
+        };
+        assert_eq!(ports(&[]), (7472, 9120, false));
+        assert_eq!(ports(&["--port=9120"]), (9120, 9120, true));
+        assert_eq!(ports(&["--secure-port=9443"]), (7472, 9443, true));
+        assert_eq!(ports(&["--secure-port=0"]), (7472, 0, true));
+    }
+
+    #[test]
+    fn what_has_no_meaning_any_more_is_accepted_with_a_notice() {
+        let notices = |args: &[&str]| mk_args(args).check().unwrap().len();
+        assert_eq!(notices(&["--bgp-type=native", "--enable-pprof=false"]), 0);
+        assert_eq!(notices(&["--bgp-type=frr-k8s"]), 1);
+        assert_eq!(notices(&["-bgp-type", "frr", "--enable-pprof"]), 2);
+        let error = mk_args(&["--bgp-type=bird"]).check().unwrap_err();
+        assert!(error.to_string().starts_with("METALLB_BGP_TYPE: \"bird\" is not native, frr or frr-k8s"));
+    }
+
+    #[test]
+    fn switches_take_what_go_takes() {
+        for (text, value) in [("1", true), ("T", true), ("True", true), ("0", false), ("f", false)] {
+            assert_eq!(mk_args(&[&format!("-enable-pprof={text}")]).enable_pprof, value, "{text}");
+        }
+        assert!(Probe::try_parse_from(["probe", "--enable-pprof=yes"]).is_err());
+        assert!(Probe::try_parse_from(["probe", "--enable-pprof", "true"]).is_err(), "as in Go");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The speaker's flags and environment variables.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use metallb_core::announce::Ownership;
-use metallb_runtime::args::{ArgError, CommonArgs, given, parse_duration, parse_given};
+use metallb_runtime::args::{ArgError, CommonArgs, Notice, given, parse_bool, parse_duration, parse_given};
 
 /// Tells the network where the addresses of services live.
 #[derive(Clone, Debug, clap::Parser)]
@@ -25,16 +26,16 @@ pub(crate) struct Args {
 
     /// Announce from nodes labelled node.kubernetes.io/exclude-from-external-load-balancers too.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
-          action = clap::ArgAction::Set, value_name = "BOOL")]
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
     pub ignore_exclude_lb: bool,
 
     /// Address on which speakers hear each other; empty switches membership off.
     #[arg(long = "ml-bindaddr", env = "METALLB_ML_BIND_ADDR", value_name = "ADDRESS")]
     ml_bind_address: Option<String>,
 
-    /// UDP port on which speakers hear each other.
-    #[arg(long = "ml-bindport", env = "METALLB_ML_BIND_PORT", default_value_t = 7946, value_name = "PORT")]
-    pub ml_bind_port: u16,
+    /// UDP port on which speakers hear each other (default: 7946).
+    #[arg(long = "ml-bindport", env = "METALLB_ML_BIND_PORT", value_name = "PORT")]
+    ml_bind_port: Option<String>,
 
     /// Labels of the speaker pods, as in app=metallb,component=speaker; empty switches membership off.
     #[arg(long, env = "METALLB_ML_LABELS", value_name = "LABELS")]
@@ -44,9 +45,13 @@ pub(crate) struct Args {
     #[arg(long, env = "METALLB_ML_SECRET_KEY_PATH", value_name = "DIR")]
     ml_secret_key_path: Option<String>,
 
+    /// Refused: the secret itself, as in MetalLB before 0.13.11.
+    #[arg(long, env = "METALLB_ML_SECRET_KEY", hide = true, hide_env_values = true, value_name = "SECRET")]
+    ml_secret_key: Option<String>,
+
     /// Four times slower heartbeats, for nodes in several sites.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
-          action = clap::ArgAction::Set, value_name = "BOOL")]
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
     pub ml_wan_config: bool,
 
     /// Which node keeps an address: the first in hash order (hash), or the one that has it (sticky).
@@ -63,10 +68,11 @@ pub(crate) struct Args {
 
     /// Probe for another user of an address before it is first announced.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
-          action = clap::ArgAction::Set, value_name = "BOOL")]
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
     pub l2_probe: bool,
 
-    /// File with patterns of interfaces that never announce; a missing file excludes nothing.
+    /// File with patterns of interfaces that never announce. Without that file those of pods and containers are
+    /// excluded, as by the ConfigMap of MetalLB's manifests; an empty list excludes none.
     #[arg(long, default_value = "/etc/metallb/excludel2.yaml", value_name = "FILE")]
     pub l2_exclude_file: PathBuf,
 
@@ -79,7 +85,36 @@ pub(crate) struct Args {
     /// (compat), 1 (strict), or 255 out and required (gtsm, RFC 5082; the peer must do the same).
     #[arg(long, default_value = "compat", value_parser = parse_ttl, value_name = "MODE")]
     pub bgp_ttl: TtlMode,
+
+    /// Flags of MetalLB's other BGP engines.
+    #[command(flatten)]
+    frr: FrrArgs,
 }
+
+/// What MetalLB's speaker takes for FRR, and for Kubernetes that has no EndpointSlices.
+#[derive(Clone, Debug, clap::Args)]
+struct FrrArgs {
+    /// Taken for MetalLB's manifests.
+    #[arg(long, env = "METALLB_BGP_DEBOUNCE_TIMEOUT", hide = true, value_name = "MILLISECONDS")]
+    bgp_debounce_timeout: Option<String>,
+
+    /// Taken for MetalLB's manifests.
+    #[arg(long, env = "FRRK8S_NAMESPACE", hide = true, value_name = "NAME")]
+    frrk8s_namespace: Option<String>,
+
+    /// Taken for MetalLB's manifests.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_parser = parse_bool, hide = true, value_name = "BOOL")]
+    frrk8s_secret_passthrough: bool,
+
+    /// Taken for MetalLB's manifests.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_parser = parse_bool, hide = true, value_name = "BOOL")]
+    disable_epslices: bool,
+}
+
+/// Where speakers hear each other unless told otherwise.
+const DEFAULT_PORT: u16 = 7946;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -111,7 +146,55 @@ pub(crate) struct MembershipArgs {
     pub wan: bool,
 }
 
+impl FrrArgs {
+    /// What was given and has no effect.
+    fn check(&self) -> Result<Vec<Notice>, ArgError> {
+        let debounce = "--bgp-debounce-timeout (METALLB_BGP_DEBOUNCE_TIMEOUT)";
+        let expected = "a number of milliseconds; it can be left out: no configuration is reloaded";
+        let timeout: Option<u32> = parse_given(self.bgp_debounce_timeout.as_ref(), debounce, expected)?;
+        let namespace = given(self.frrk8s_namespace.as_ref());
+        let switch = |on: bool| on.then(|| "true".to_owned());
+        let rows = [
+            (
+                debounce,
+                timeout.map(|value| value.to_string()),
+                "routes are sent at once, nothing is reloaded",
+            ),
+            (
+                "--frrk8s-namespace (FRRK8S_NAMESPACE)",
+                namespace.map(str::to_owned),
+                "the speaker itself speaks BGP and needs no frr-k8s",
+            ),
+            (
+                "--frrk8s-secret-passthrough",
+                switch(self.frrk8s_secret_passthrough),
+                "passwords are used by the speaker itself and passed to nobody",
+            ),
+            (
+                "--disable-epslices",
+                switch(self.disable_epslices),
+                "endpoints are always read from EndpointSlices",
+            ),
+        ];
+        let given =
+            rows.into_iter().filter_map(|(flag, value, reason)| Some(Notice::new(flag, value?, reason)));
+        Ok(given.collect())
+    }
+}
+
 impl Args {
+    /// Finds values that cannot be used before anything is started; returns what was given and has no effect.
+    ///
+    /// # Errors
+    /// [`ArgError`] for the first of them.
+    pub(crate) fn check(&self) -> Result<Vec<Notice>, ArgError> {
+        let mut notices = self.common.check()?;
+        self.node_name()?;
+        self.membership()?;
+        notices.extend(self.frr.check()?);
+        Ok(notices)
+    }
+
     /// The node's name.
     ///
     /// # Errors
@@ -133,20 +216,32 @@ impl Args {
     /// Membership, or `None` when bind address or labels are missing: then every node counts as alive.
     ///
     /// # Errors
-    /// When the bind address is not an IP address.
+    /// When the bind address is not an IP address or the port none, or when the secret comes in a way that is not read.
     pub(crate) fn membership(&self) -> Result<Option<MembershipArgs>, ArgError> {
         let address: Option<IpAddr> = parse_given(
             self.ml_bind_address.as_ref(),
             "--ml-bindaddr (METALLB_ML_BIND_ADDR)",
             "an IP address",
         )?;
+        let port = "--ml-bindport (METALLB_ML_BIND_PORT)";
+        let port: Option<NonZeroU16> =
+            parse_given(self.ml_bind_port.as_ref(), port, "a port from 1 to 65535")?;
         let (Some(address), Some(labels)) = (address, given(self.ml_labels.as_ref())) else {
             return Ok(None);
         };
+        let secret = given(self.ml_secret_key_path.as_ref());
+        if secret.is_none() && given(self.ml_secret_key.as_ref()).is_some() {
+            return Err(ArgError {
+                flag: "--ml-secret-key (METALLB_ML_SECRET_KEY)",
+                value: "(not shown)".to_owned(),
+                expected: "read any more; mount the Secret and name its directory in --ml-secret-key-path \
+                           (METALLB_ML_SECRET_KEY_PATH)",
+            });
+        }
         Ok(Some(MembershipArgs {
-            bind: (address, self.ml_bind_port).into(),
+            bind: (address, port.map_or(DEFAULT_PORT, NonZeroU16::get)).into(),
             labels: labels.to_owned(),
-            secret: given(self.ml_secret_key_path.as_ref()).map(|dir| PathBuf::from(dir).join("secretkey")),
+            secret: secret.map(|dir| PathBuf::from(dir).join("secretkey")),
             wan: self.ml_wan_config,
         }))
     }
@@ -175,12 +270,19 @@ fn parse_ownership(text: &str) -> Result<Ownership, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
+    use metallb_runtime::args::from_go_syntax;
 
     use super::*;
 
     fn mk_args(args: &[&str]) -> Args {
-        Args::try_parse_from(std::iter::once("speaker").chain(args.iter().copied())).unwrap()
+        let args = std::iter::once("speaker").chain(args.iter().copied()).map(Into::into);
+        Args::try_parse_from(from_go_syntax(args)).unwrap()
+    }
+
+    #[test]
+    fn flags_do_not_collide() {
+        Args::command().debug_assert();
     }
 
     #[test]
@@ -188,6 +290,37 @@ mod tests {
         assert_eq!(mk_args(&["--node-name=a", "--ml-bindaddr=192.0.2.1"]).membership(), Ok(None));
         let args = mk_args(&["--node-name=a", "--ml-bindaddr=192.0.2.1", "--ml-labels=app=metallb"]);
         assert_eq!(args.membership().unwrap().unwrap().bind, "192.0.2.1:7946".parse().unwrap());
+    }
+
+    #[test]
+    fn a_secret_in_the_environment_is_refused_without_being_shown() {
+        let membership = ["--node-name=a", "--ml-bindaddr=192.0.2.1", "--ml-labels=app=metallb"];
+        let with = |args: &[&str]| mk_args(&[&membership[..], args].concat()).membership();
+        let error = with(&["--ml-secret-key=hidden"]).unwrap_err().to_string();
+        assert!(error.contains("METALLB_ML_SECRET_KEY_PATH") && !error.contains("hidden"), "{error}");
+        assert!(with(&["--ml-secret-key=hidden", "--ml-secret-key-path=/etc/key"]).is_ok());
+    }
+
+    #[test]
+    fn an_empty_port_is_none_and_a_wrong_one_names_its_variable() {
+        let membership = ["--node-name=a", "--ml-bindaddr=192.0.2.1", "--ml-labels=app=metallb"];
+        let with = |port: &str| mk_args(&[&membership[..], &["--ml-bindport", port]].concat()).membership();
+        assert_eq!(with("").unwrap().unwrap().bind.port(), 7946);
+        assert_eq!(with("7000").unwrap().unwrap().bind.port(), 7000);
+        for port in ["0", "65536", "http"] {
+            let error = with(port).unwrap_err().to_string();
+            assert!(error.contains("METALLB_ML_BIND_PORT") && error.contains("1 to 65535"), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_of_other_engines_are_accepted_with_a_notice_each() {
+        let args = ["--node-name=a", "-bgp-debounce-timeout=3000", "--frrk8s-namespace", "frr-k8s-system"];
+        let more = ["--frrk8s-secret-passthrough", "--disable-epslices=true"];
+        assert_eq!(mk_args(&[&args[..], &more].concat()).check().unwrap().len(), 4);
+        assert_eq!(mk_args(&["--node-name=a", "--frrk8s-namespace="]).check().unwrap().len(), 0);
+        let error = mk_args(&["--node-name=a", "--bgp-debounce-timeout=3s"]).check().unwrap_err();
+        assert!(error.to_string().contains("METALLB_BGP_DEBOUNCE_TIMEOUT"), "{error}");
     }
 
     #[test]

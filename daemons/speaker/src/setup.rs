@@ -37,13 +37,15 @@ use crate::{membership, translate};
 /// # Errors
 /// When a flag, the connection, a socket or a file cannot be used; the message names it.
 pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Speaker>> {
-    args.common.check()?;
+    for notice in args.check()? {
+        notice.log();
+    }
     let node = args.node_name()?.to_owned();
     let namespace = args.common.namespace();
     let membership = args.membership()?;
     let stats = Arc::new(Stats::new());
     let client = client::connect(&args.common, Arc::clone(&stats)).await?;
-    let mut endpoints = endpoints(args).await?;
+    let mut endpoints = endpoints(args, &client).await?;
     let (layer2, layer2_events) = layer2(args)?;
     let (bgp, bgp_events) = bgp(args, &node)?;
     let started = if let Some(membership) = &membership {
@@ -113,11 +115,11 @@ fn uptime() -> anyhow::Result<Duration> {
 const UPTIME: &str = "/proc/uptime";
 
 /// Opens the HTTP endpoints; the speaker's probes are for its own node only.
-async fn endpoints(args: &Args) -> anyhow::Result<Endpoints> {
+async fn endpoints(args: &Args, client: &Client) -> anyhow::Result<Endpoints> {
     let readiness = Readiness::default();
     let (ask_metrics, scrapes) = mpsc::channel(4);
     let (ask_state, states) = mpsc::channel(1);
-    serve_metrics(args.common.host()?, args.common.port, ask_metrics).await?;
+    serve_metrics(&args.common, client, ask_metrics).await?;
     let probes = (Ipv4Addr::LOCALHOST, args.common.health_probe_port);
     serve_probes(probes.into(), readiness.clone()).await?;
     serve_debug(args.common.debug_address()?, ask_state).await?;

@@ -1,29 +1,27 @@
-//! The HTTP endpoints of a daemon: metrics, probes, debug state.
+//! The HTTP endpoints of a daemon: metrics, probes, debug state, and ports that no client can use up.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::metrics::{Scrape, render};
-
 mod connection;
+mod metrics;
 mod phase;
+mod review;
 mod serve;
 #[cfg(test)]
 mod serve_tests;
 
+pub use metrics::serve_metrics;
 pub use serve::{Limits, listen, serve};
-
-/// Content type of Prometheus' classic text format, whatever the scraper asks for.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How long the owner of the state may take to answer a request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -48,22 +46,6 @@ impl Readiness {
 /// A request for the state as JSON; the owner of the state answers it.
 pub type DebugState = oneshot::Sender<serde_json::Value>;
 
-/// Serves `/metrics` on `port`: everywhere, or on `host` and loopback. Port 0: not at all.
-///
-/// # Errors
-/// When a socket cannot be opened; the message names address and flag.
-pub async fn serve_metrics(
-    host: Option<IpAddr>,
-    port: u16,
-    scrapes: mpsc::Sender<Scrape>,
-) -> anyhow::Result<()> {
-    let router = Router::new().route("/metrics", get(metrics)).with_state(scrapes);
-    for address in metrics_addresses(host, port) {
-        start(address, "--port", router.clone(), Limits::standard()).await?;
-    }
-    Ok(())
-}
-
 /// Serves `/healthz` and `/readyz` on `address`. Port 0: not at all.
 ///
 /// # Errors
@@ -76,7 +58,9 @@ pub async fn serve_probes(address: SocketAddr, readiness: Readiness) -> anyhow::
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .with_state(readiness);
-    start(address, "--health-probe-port", router, Limits::small()).await
+    let listener = listen(address, "--health-probe-port").await?;
+    tokio::spawn(serve(listener, router, Limits::small(), None));
+    Ok(())
 }
 
 /// Serves `/debug/state` on `address`, if there is one.
@@ -89,37 +73,9 @@ pub async fn serve_debug(
 ) -> anyhow::Result<()> {
     let Some(address) = address else { return Ok(()) };
     let router = Router::new().route("/debug/state", get(debug)).with_state(states);
-    start(address, "--pprof-bind-address", router, Limits::small()).await
-}
-
-/// All addresses, or `host` and both loopbacks, so that requests from inside the pod work too.
-fn metrics_addresses(host: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
-    if port == 0 {
-        return Vec::new();
-    }
-    let ips = match host {
-        None => vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
-        Some(ip) if ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST => vec![ip],
-        Some(ip) => vec![ip, IpAddr::V4(Ipv4Addr::LOCALHOST)],
-    };
-    ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
-}
-
-/// Serves `router` at `address` without TLS for as long as the program runs.
-async fn start(address: SocketAddr, flag: &str, router: Router, limits: Limits) -> anyhow::Result<()> {
-    let listener = listen(address, flag).await?;
-    tokio::spawn(serve(listener, router, limits, None));
+    let listener = listen(address, "--pprof-bind-address").await?;
+    tokio::spawn(serve(listener, router, Limits::small(), None));
     Ok(())
-}
-
-async fn metrics(State(scrapes): State<mpsc::Sender<Scrape>>) -> Response {
-    let Some(families) = ask(&scrapes).await else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or stopping\n").into_response();
-    };
-    match render(families) {
-        Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
@@ -150,21 +106,9 @@ async fn ask<T>(owner: &mpsc::Sender<oneshot::Sender<T>>) -> Option<T> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_host_listens_on_loopback_too() {
-        let host: IpAddr = "192.0.2.7".parse().unwrap();
-        let addresses = metrics_addresses(Some(host), 7472);
-        assert_eq!(addresses, ["192.0.2.7:7472".parse().unwrap(), "127.0.0.1:7472".parse().unwrap()]);
-    }
-
-    #[test]
-    fn port_zero_switches_metrics_off() {
-        assert!(metrics_addresses(None, 0).is_empty());
-    }
-
     #[tokio::test]
     async fn an_owner_that_is_gone_is_no_answer() {
-        let (sender, receiver) = mpsc::channel::<Scrape>(1);
+        let (sender, receiver) = mpsc::channel::<DebugState>(1);
         drop(receiver);
         assert!(ask(&sender).await.is_none());
     }
