@@ -6,8 +6,8 @@ use metallb_k8s::crd::IPAddressPool;
 use serde_json::json;
 
 use crate::controller;
-use crate::harness::Cluster;
 use crate::harness::prometheus::{Prometheus, families, style_remarks};
+use crate::harness::{Cluster, free_port, get, https};
 
 /// A cluster in which something was assigned, something failed and something is wrong.
 async fn busy() -> (Cluster, crate::harness::Daemon) {
@@ -74,6 +74,49 @@ async fn a_real_prometheus_takes_every_series() {
         prometheus.answers(query, value).await;
     }
     assert_eq!(prometheus.families().await, families(&daemon.scrape().await));
+}
+
+#[tokio::test]
+async fn metrics_over_https_are_for_those_who_may_have_them() {
+    let (_cluster, daemon) = busy().await;
+    daemon.scrape().await;
+    let scrape = async |token| https::get(daemon.secure, "/metrics", token).await.unwrap();
+    let (status, text, certificate) = scrape(None).await;
+    assert!(status == 401 && text.contains("Bearer TOKEN"), "{status} {text}");
+    assert_eq!(scrape(None).await.2, certificate, "one certificate for the whole life");
+    // Nothing is said without TLS there, and nothing but metrics with it.
+    assert_eq!(get(daemon.secure, "/metrics").await, None);
+    assert_eq!(https::get(daemon.secure, "/readyz", None).await.unwrap().0, 401);
+}
+
+#[tokio::test]
+async fn one_port_for_both_is_served_over_https_only() {
+    let cluster = Cluster::start().await;
+    let port = free_port();
+    let daemon = controller(&cluster, &[&format!("--port={port}"), &format!("--secure-port={port}")]);
+    daemon.ready().await;
+    assert_eq!(https::get(port, "/metrics", None).await.unwrap().0, 401);
+    assert_eq!(get(port, "/metrics").await, None);
+}
+
+#[tokio::test]
+async fn a_certificate_from_a_directory_is_shown_and_followed() {
+    let cluster = Cluster::start().await;
+    let files = tempfile::tempdir().unwrap();
+    let daemon = controller(&cluster, &[&format!("--metrics-cert-dir={}", files.path().display())]);
+    let line = daemon.says(&["cannot use the certificate", "tls.crt"]).await;
+    assert!(line.contains(files.path().to_str().unwrap()) && line.contains("error="), "{line}");
+    assert_eq!(https::get(daemon.secure, "/metrics", None).await, None, "no certificate yet");
+    for name in ["first.test", "second.test"] {
+        let pair = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        std::fs::write(files.path().join("tls.crt"), pair.cert.pem()).unwrap();
+        std::fs::write(files.path().join("tls.key"), pair.signing_key.serialize_pem()).unwrap();
+        crate::harness::eventually("the certificate is shown", async || {
+            let (_, _, shown) = https::get(daemon.secure, "/metrics", None).await?;
+            (shown == *pair.cert.der()).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ pub(crate) struct Daemon {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     pub(crate) metrics: u16,
+    pub(crate) secure: u16,
     pub(crate) probes: u16,
     pub(crate) debug: u16,
 }
@@ -41,29 +42,44 @@ pub(crate) fn free_port() -> u16 {
 const FIRST_PORT: u16 = 12_768;
 const PORTS: u16 = 20_000;
 
+/// For how long, and a little more, a text of metrics is handed out again.
+const CACHED: Duration = Duration::from_millis(110);
+
 impl Daemon {
     /// Starts a program with a kubeconfig for the cluster, ports of its own and these arguments.
     pub(crate) fn start(program: &str, cluster: &Cluster, args: &[&str]) -> Self {
-        let (metrics, probes, debug) = (free_port(), free_port(), free_port());
+        let (metrics, secure, probes, debug) = (free_port(), free_port(), free_port(), free_port());
         let mut command = Command::new(program);
         command
-            .arg(format!("--kubeconfig={}", cluster.kubeconfig().display()))
-            .args([format!("--port={metrics}"), format!("--health-probe-port={probes}")])
+            .args([format!("--port={metrics}"), format!("--secure-port={secure}")])
+            .arg(format!("--health-probe-port={probes}"))
             .arg(format!("--pprof-bind-address=127.0.0.1:{debug}"))
             .args(args);
-        let (child, log) = spawn(command);
-        Self { child, log, metrics, probes, debug }
+        let mut daemon = spawn(command, &[], Some(cluster)).with_ports(metrics, secure, probes);
+        daemon.debug = debug;
+        daemon
+    }
+
+    /// The same daemon, which serves there.
+    pub(crate) fn with_ports(mut self, metrics: u16, secure: u16, probes: u16) -> Self {
+        (self.metrics, self.secure, self.probes) = (metrics, secure, probes);
+        self
     }
 
     /// Runs a program with nothing but these arguments to its end.
     pub(crate) async fn run(program: &str, args: &[&str]) -> (ExitStatus, String) {
+        Self::run_in(program, &[], args).await
+    }
+
+    /// Runs a program with nothing but these variables and arguments to its end.
+    pub(crate) async fn run_in(program: &str, env: &[(&str, &str)], args: &[&str]) -> (ExitStatus, String) {
         let mut command = Command::new(program);
         command.args(args);
-        let (mut child, log) = spawn(command);
-        let ended = tokio::time::timeout(super::PATIENCE, child.wait()).await;
+        let mut daemon = spawn(command, env, None);
+        let ended = tokio::time::timeout(super::PATIENCE, daemon.child.wait()).await;
         let status = ended.expect("the program ends").unwrap();
         let text = eventually("the output is read", async || {
-            (Arc::strong_count(&log) == 1).then(|| log.lock().unwrap().join("\n"))
+            (Arc::strong_count(&daemon.log) == 1).then(|| daemon.log().join("\n"))
         })
         .await;
         (status, text)
@@ -96,8 +112,9 @@ impl Daemon {
         get(self.probes, path).await.map(|(status, _)| status)
     }
 
-    /// The metrics, as text, once the endpoint is there.
+    /// The metrics, as text, once the endpoint is there: as they are after the call, not those that were handed out before.
     pub(crate) async fn scrape(&self) -> String {
+        tokio::time::sleep(CACHED).await;
         let (status, text) =
             eventually("the endpoint answers", async || get(self.metrics, "/metrics").await).await;
         assert_eq!(status, 200, "{text}");
@@ -108,12 +125,11 @@ impl Daemon {
     pub(crate) async fn shows(&self, series: &str, value: &str) {
         let line = format!("{series} {value}");
         let mut last = String::new();
-        for _ in 0..2000 {
+        for _ in 0..200 {
             last = self.scrape().await;
             if last.lines().any(|found| found == line) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("{line} never came:\n{last}");
     }
@@ -153,10 +169,16 @@ impl Drop for Daemon {
     }
 }
 
-fn spawn(mut command: Command) -> (Child, Arc<Mutex<Vec<String>>>) {
-    for name in ["KUBECONFIG", "METALLB_NAMESPACE", "METALLB_HOST", "METALLB_NODE_NAME", "METALLB_POD_NAME"] {
-        command.env_remove(name);
+/// Starts a program with these variables of ours, and no others, and a kubeconfig for the cluster.
+pub(super) fn spawn(mut command: Command, env: &[(&str, &str)], cluster: Option<&Cluster>) -> Daemon {
+    let ours = ["METALLB_", "FRRK8S_", "FRR_", "KUBECONFIG"];
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {
+            command.env_remove(name);
+        }
     }
+    command.envs(env.iter().copied());
+    command.envs(cluster.map(|cluster| ("KUBECONFIG", cluster.kubeconfig())));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -167,7 +189,7 @@ fn spawn(mut command: Command) -> (Child, Arc<Mutex<Vec<String>>>) {
             lines.lock().unwrap().push(line);
         }
     });
-    (child, log)
+    Daemon { child, log, metrics: 0, secure: 0, probes: 0, debug: 0 }
 }
 
 /// A request over HTTP; `None` when nobody listens.

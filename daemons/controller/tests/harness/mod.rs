@@ -8,14 +8,17 @@ mod backend;
 mod cluster;
 mod daemon;
 mod front;
+pub(crate) mod https;
+pub(crate) mod namespace;
 pub(crate) mod prometheus;
+pub(crate) mod published;
 mod real;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use cluster::{Cluster, NAMESPACE, addresses};
-pub(crate) use daemon::Daemon;
+pub(crate) use daemon::{Daemon, free_port, get};
 
 /// How long anything may take before a test fails; ample on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

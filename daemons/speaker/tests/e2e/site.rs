@@ -1,10 +1,10 @@
 //! A namespace with a link, a cluster with one node, and what runs there.
 
 use std::future::Future;
-use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::harness::namespace::{isolated, sh};
 use crate::harness::{Cluster, Daemon, NAMESPACE};
 
 /// Name of the node that the speaker runs on.
@@ -15,52 +15,17 @@ pub(crate) const LOCAL: &str = "10.0.0.1";
 /// The peer's address.
 pub(crate) const REMOTE: &str = "10.0.0.2";
 
-/// Runs a test in a process of its own with a fresh network namespace, as root or as anybody else who may make user
-/// namespaces. `test` is the name of the test as the test binary lists it.
+/// Runs a test in a process of its own with a fresh network namespace that has a link, as root or as anybody else who may
+/// make user namespaces. `test` is the name of the test as the test binary lists it.
 pub(crate) fn in_namespace<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
-    if std::env::var_os(INSIDE).is_some() {
-        sh("ip link set lo up && ip addr add 10.0.0.1/32 dev lo && ip addr add 10.0.0.2/32 dev lo");
+    isolated(test, async || {
+        sh("ip addr add 10.0.0.1/32 dev lo && ip addr add 10.0.0.2/32 dev lo");
         sh("ip addr add 2001:db8:1::1/128 dev lo");
         sh("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0");
         sh("ip link add eth0 type veth peer name other0 && ip link set eth0 up && ip link set other0 up");
         sh("ip addr add 192.0.2.1/24 dev eth0");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        runtime.unwrap().block_on(body());
-        return;
-    }
-    let flags = if nix::unistd::Uid::effective().is_root() { "-n" } else { "-Urn" };
-    let probe = Command::new("unshare").args([flags, "ip", "link", "set", "lo", "up"]).output();
-    if let Some(reason) = missing(probe, flags) {
-        assert!(std::env::var_os(REQUIRED).is_none(), "{test}: {reason}, and {REQUIRED} is set");
-        println!("{test}: skipped: {reason}");
-        return;
-    }
-    let output = Command::new("unshare")
-        .arg(flags)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{test} failed in its namespace:\n{text}");
-    assert!(text.contains("1 passed"), "there is no test {test}:\n{text}");
-}
-
-fn missing(probe: std::io::Result<Output>, flags: &str) -> Option<String> {
-    match probe {
-        Err(error) => Some(format!("cannot run unshare: {error}")),
-        Ok(output) if output.status.success() => None,
-        Ok(output) => {
-            let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Some(format!("no network namespace with `unshare {flags} ip …`: {why}"))
-        }
-    }
-}
-
-fn sh(command: &str) {
-    let output = Command::new("sh").args(["-c", command]).output().unwrap();
-    assert!(output.status.success(), "`{command}`: {}", String::from_utf8_lossy(&output.stderr));
+        body().await;
+    });
 }
 
 /// A cluster with one node and a pool of addresses on its link.
@@ -122,8 +87,3 @@ pub(crate) fn secret(cluster: &Cluster, name: &str, password: &str) {
          namespace: {NAMESPACE}\nstringData:\n  password: {password}\n"
     ));
 }
-
-/// Set inside of the namespace.
-const INSIDE: &str = "METALLB_TEST_NAMESPACE";
-/// Set where namespaces must be there.
-const REQUIRED: &str = "METALLB_REQUIRE_INTEROP";
