@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Condition;
 
-/// Nothing: the resource only has a status.
+/// Nothing: the resource only has a status. A `spec` is neither needed nor read: MetalLB's definitions differ in whether they
+/// have one.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "metallb.io",
@@ -14,6 +15,7 @@ use super::Condition;
     kind = "ConfigurationState",
     plural = "configurationstates",
     namespaced,
+    no_spec,
     status = "ConfigurationStateStatus",
     derive = "PartialEq",
     derive = "Default",

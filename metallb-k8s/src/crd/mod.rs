@@ -75,8 +75,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         schema::normalized(ConfigurationState::crd(), false),
         schema::normalized(IPAddressPool::crd(), true),
         schema::normalized(L2Advertisement::crd(), false),
-        schema::normalized(ServiceBGPStatus::crd(), false),
-        schema::normalized(ServiceL2Status::crd(), false),
+        schema::with_empty_spec(schema::normalized(ServiceBGPStatus::crd(), false)),
+        schema::with_empty_spec(schema::normalized(ServiceL2Status::crd(), false)),
     ]
 }
 

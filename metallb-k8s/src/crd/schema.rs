@@ -23,6 +23,23 @@ pub(super) fn normalized(mut crd: CustomResourceDefinition, spec_required: bool)
     crd
 }
 
+/// The definition of a kind that only has a status, with the `spec` that MetalLB's definition takes: an empty object. Our
+/// types leave it out, so that objects with and without it can be read whatever definition is installed.
+pub(super) fn with_empty_spec(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let spec = JSONSchemaProps {
+        description: Some("Nothing: the resource only has a status.".to_owned()),
+        type_: Some("object".to_owned()),
+        ..JSONSchemaProps::default()
+    };
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(schema) = schema {
+            schema.properties.get_or_insert_default().insert("spec".to_owned(), spec.clone());
+        }
+    }
+    crd
+}
+
 fn walk(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.title = None;

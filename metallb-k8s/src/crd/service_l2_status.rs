@@ -4,7 +4,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Nothing: the resource only has a status.
+/// Nothing: the resource only has a status. A `spec` is neither needed nor read: MetalLB's definitions differ in whether they
+/// have one.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "metallb.io",
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
     kind = "ServiceL2Status",
     plural = "servicel2statuses",
     namespaced,
+    no_spec,
     status = "ServiceL2StatusStatus",
     derive = "PartialEq",
     derive = "Default",

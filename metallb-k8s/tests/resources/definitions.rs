@@ -207,3 +207,24 @@ fn a_keepalive_time_of_zero_is_left_to_the_conversion() {
     assert_eq!(about.len(), 1);
     assert!(!about[0].contains("'0s'"), "{about:?}");
 }
+
+#[test]
+fn status_resources_are_read_with_and_without_a_spec() {
+    fn check<K: serde::de::DeserializeOwned + serde::Serialize>(kind: &str) {
+        for spec in [None, Some(serde_json::json!({})), Some(serde_json::json!({ "type": "Speaker" }))] {
+            let mut object = serde_json::json!({
+                "apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": { "name": "x" },
+            });
+            if let Some(spec) = &spec {
+                object["spec"] = spec.clone();
+            }
+            let read = serde_json::from_value::<K>(object);
+            let written =
+                serde_json::to_value(read.unwrap_or_else(|error| panic!("{kind} {spec:?}: {error}")));
+            assert_eq!(written.unwrap().get("spec"), None, "{kind}");
+        }
+    }
+    check::<metallb_k8s::crd::ConfigurationState>("ConfigurationState");
+    check::<metallb_k8s::crd::ServiceL2Status>("ServiceL2Status");
+    check::<metallb_k8s::crd::ServiceBGPStatus>("ServiceBGPStatus");
+}
