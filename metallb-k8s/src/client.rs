@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode, header::RETRY_AFTER};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
@@ -17,7 +17,10 @@ use kube::{
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
-use crate::write::Stats;
+use crate::{
+    retry::{self, Retries},
+    write::Stats,
+};
 
 /// Bounds on every exchange with the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,22 +50,31 @@ impl Default for Timeouts {
 /// Pod.
 ///
 /// Nothing is sent yet. Requests are bounded by `timeouts`, never repeated behind the caller's back,
-/// and timed in `stats`.
+/// and timed in `stats`; when the server asks to be left alone, `retries` waits.
 ///
 /// # Errors
 /// [`ConnectError`] when no usable configuration is found or its certificates cannot be used.
-pub async fn connect(timeouts: Timeouts, stats: Arc<Stats>) -> Result<Client, ConnectError> {
+pub async fn connect(
+    timeouts: Timeouts,
+    stats: Arc<Stats>,
+    retries: Retries,
+) -> Result<Client, ConnectError> {
     let config = Config::infer()
         .await
-        .map_err(|error| ConnectError::Configuration { reason: crate::watch::chain(&error).into() })?;
-    connect_to(config, timeouts, stats)
+        .map_err(|error| ConnectError::Configuration { reason: retry::describe(&error).into() })?;
+    connect_to(config, timeouts, stats, retries)
 }
 
 /// Connects to the API server that `config` names; see [`connect`].
 ///
 /// # Errors
 /// [`ConnectError`] when the configuration's certificates or proxy cannot be used.
-pub fn connect_to(mut config: Config, timeouts: Timeouts, stats: Arc<Stats>) -> Result<Client, ConnectError> {
+pub fn connect_to(
+    mut config: Config,
+    timeouts: Timeouts,
+    stats: Arc<Stats>,
+    retries: Retries,
+) -> Result<Client, ConnectError> {
     config.default_retry = false;
     config.connect_timeout = Some(timeouts.connect);
     config.read_timeout = Some(timeouts.read);
@@ -70,9 +82,9 @@ pub fn connect_to(mut config: Config, timeouts: Timeouts, stats: Arc<Stats>) -> 
     let server = config.cluster_url.to_string();
     let builder = ClientBuilder::try_from(config).map_err(|error| ConnectError::Unusable {
         server: server.into(),
-        reason: crate::watch::chain(&error).into(),
+        reason: retry::describe(&error).into(),
     })?;
-    Ok(builder.with_layer(&MeasureLayer { stats, limit: timeouts.response }).build())
+    Ok(builder.with_layer(&MeasureLayer { stats, retries, limit: timeouts.response }).build())
 }
 
 /// Why there is no connection.
@@ -109,18 +121,19 @@ impl fmt::Display for ConnectError {
 
 impl std::error::Error for ConnectError {}
 
-/// Times every request and bounds the wait for its answer. For clients built by hand; [`connect`]
-/// has it already.
+/// Times every request, bounds the wait for its answer, and takes note when the server asks for patience. For clients
+/// built by hand; [`connect`] has it already.
 #[derive(Clone, Debug)]
 pub struct MeasureLayer {
     stats: Arc<Stats>,
+    retries: Retries,
     limit: Duration,
 }
 
 impl MeasureLayer {
     /// Counts in `stats`; answers must begin within `limit`.
-    pub fn new(stats: Arc<Stats>, limit: Duration) -> Self {
-        Self { stats, limit }
+    pub fn new(stats: Arc<Stats>, retries: Retries, limit: Duration) -> Self {
+        Self { stats, retries, limit }
     }
 }
 
@@ -163,11 +176,24 @@ where
             let outcome = tokio::time::timeout(layer.limit, call).await;
             layer.stats.observe(verb, &resource, start.elapsed());
             match outcome {
-                Ok(answer) => answer.map_err(Into::into),
+                Ok(answer) => {
+                    let answer = answer.map_err(Into::into)?;
+                    if let Some(asked) = retry_after(&answer) {
+                        layer.retries.hold(asked);
+                    }
+                    Ok(answer)
+                }
                 Err(_) => Err(Box::new(NoAnswer { limit: layer.limit }) as BoxError),
             }
         })
     }
+}
+
+/// For how long the server asks to be left alone. Kubernetes gives seconds, never a date.
+fn retry_after<B>(answer: &Response<B>) -> Option<Duration> {
+    let asks = matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let seconds = answer.headers().get(RETRY_AFTER).filter(|_| asks)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// The API server did not answer in time.

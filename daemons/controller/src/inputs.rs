@@ -6,6 +6,7 @@ use kube::Client;
 use metallb_core::facts::Namespace;
 use metallb_k8s::facts::{ClassFilter, ServiceRecord};
 use metallb_k8s::queue::Queue;
+use metallb_k8s::retry::Retries;
 use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store};
 use metallb_k8s::write::Stats;
 
@@ -39,9 +40,15 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     /// Starts all watches.
-    pub(crate) fn start(client: &Client, namespace: &str, class: ClassFilter, stats: &Arc<Stats>) -> Self {
+    pub(crate) fn start(
+        client: &Client,
+        namespace: &str,
+        class: ClassFilter,
+        stats: &Arc<Stats>,
+        retries: &Retries,
+    ) -> Self {
         let queue = Queue::new();
-        let options = Options::new(Arc::clone(stats), metallb_runtime::seed());
+        let options = Options::new(Arc::clone(stats), retries.clone());
         let (services, namespaces, configuration) = (queue.clone(), queue.clone(), queue.clone());
         Self {
             namespace: namespace.to_owned(),
@@ -58,10 +65,10 @@ impl Inputs {
         }
     }
 
-    /// Waits until everything has been listed once.
+    /// Waits until everything that addresses depend on has been listed once.
     pub(crate) async fn synced(&self) {
         self.services.synced().await;
         self.namespaces.synced().await;
-        self.configuration.synced().await;
+        self.configuration.settled().await;
     }
 }

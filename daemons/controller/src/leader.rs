@@ -162,7 +162,7 @@ impl Leader {
         }
         let errors = self.configured.errors();
         let component = Component::Controller;
-        let state = configuration_state(&component, &errors, self.state.as_ref(), Timestamp::now());
+        let state = configuration_state(&component, &errors, &[], self.state.as_ref(), Timestamp::now());
         if self.state.as_ref() != Some(&state) {
             self.writer.submit(Write::ConfigurationState { component, status: state.clone() });
             self.state = Some(state);

@@ -23,12 +23,14 @@ use metallb_core::ipam;
 use metallb_core::keys::ServiceKey;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::lease;
+use metallb_k8s::legacy::warn_about_old_config_maps;
+use metallb_k8s::retry::{Retries, Seed};
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::write::{self, Stats, Writer};
 use metallb_runtime::http::{DebugState, Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::metrics::Scrape;
 use metallb_runtime::{client, daemon};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use args::Args;
@@ -50,15 +52,19 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let namespace = args.common.namespace();
     let timing = args.lease_timing()?;
     let stats = Arc::new(Stats::new());
-    let client = client::connect(&args.common, Arc::clone(&stats)).await?;
-    let (scrapes, states, readiness) = endpoints(&args, &client).await?;
+    let retries = Retries::new(Seed::new(metallb_runtime::seed()));
+    let client = client::connect(&args.common, Arc::clone(&stats), retries.clone()).await?;
+    let (scrapes, states, readiness) = endpoints(&args, &client, &retries).await?;
     let class = ClassFilter::new(args.common.lb_class.as_str());
-    let inputs = Inputs::start(&client, &namespace, class.clone(), &stats);
-    let mut election = lease::Options::new(&namespace, args.identity(), Arc::clone(&stats));
+    let inputs = Inputs::start(&client, &namespace, class.clone(), &stats, &retries);
+    let mut election = lease::Options::new(&namespace, args.identity(), Arc::clone(&stats), retries.clone());
     election.timing = timing;
+    tokio::spawn(warn_about_old_config_maps(client.clone(), namespace.clone(), retries.clone()));
     let (own, owner) = oneshot::channel();
-    let belongings = Belongings::new(&client, &namespace, args.deployment(), args.secret_name());
-    tokio::spawn(belongings.set_up(own));
+    let secrets = (namespace.as_str(), &inputs.configuration.passwords);
+    let belongings = Belongings::new(&client, &retries, secrets, args.deployment(), args.secret_name());
+    let secrets_changed = belongings.changed();
+    tokio::spawn(belongings.keep(own));
     let controller = Controller {
         inputs,
         client: client.clone(),
@@ -68,10 +74,12 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
             quarantine: args.address_quarantine,
         },
         configured: Configured::nothing(),
+        secrets_changed,
         synced: false,
         writer: None,
         leader: None,
         stats,
+        retries,
         readiness,
     };
     let candidacy = lease::spawn(client, election);
@@ -93,8 +101,9 @@ struct Questions {
 async fn endpoints(
     args: &Args,
     client: &Client,
+    retries: &Retries,
 ) -> anyhow::Result<(mpsc::Receiver<Scrape>, mpsc::Receiver<DebugState>, Readiness)> {
-    let readiness = Readiness::default();
+    let readiness = Readiness::new(retries.clone());
     let (ask_metrics, scrapes) = mpsc::channel(4);
     let (ask_state, states) = mpsc::channel(1);
     serve_metrics(&args.common, client, ask_metrics).await?;
@@ -111,12 +120,15 @@ struct Controller {
     class: ClassFilter,
     options: ipam::Options,
     configured: Configured,
+    /// To be notified when Secrets may have changed.
+    secrets_changed: Arc<Notify>,
     /// Whether everything has been listed once.
     synced: bool,
     /// There once it is known who owns what is written.
     writer: Option<Writer>,
     leader: Option<Leader>,
     stats: Arc<Stats>,
+    retries: Retries,
     readiness: Readiness,
 }
 
@@ -207,21 +219,18 @@ impl Controller {
     fn mk_writer(&self, owner: Option<OwnerReference>) -> Writer {
         let queue = self.inputs.queue.clone();
         let namespace = self.inputs.namespace.as_str();
-        let options = write::Options::new(
-            namespace,
-            "metallb-controller",
-            Arc::clone(&self.stats),
-            metallb_runtime::seed(),
-        )
-        .class(self.class.clone())
-        .owner(owner)
-        .outdated(move |service| queue.push(Key::Outdated(object_key(&service))));
+        let (stats, retries) = (Arc::clone(&self.stats), self.retries.clone());
+        let options = write::Options::new(namespace, "metallb-controller", stats, retries)
+            .class(self.class.clone())
+            .owner(owner)
+            .outdated(move |service| queue.push(Key::Outdated(object_key(&service))));
         Writer::new_forbidden(self.client.clone(), options)
     }
 
     /// Looks at something that changed; what is coalesced is written when nothing else waits.
     fn look(&mut self, key: &Key) {
         if *key == Key::Configuration {
+            self.secrets_changed.notify_one();
             self.configured.update(&self.inputs);
         }
         let Some(leader) = &mut self.leader else { return };

@@ -1,18 +1,20 @@
 //! What belongs to this controller: who owns it, and the Secret with which speakers seal what they tell each other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use anyhow::Context;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use metallb_k8s::watch::Backoff;
+use metallb_k8s::convert::PasswordRecord;
+use metallb_k8s::retry::{Retries, Subject, describe, is_final};
+use metallb_k8s::watch::{ObjectKey, Store};
 use metallb_k8s::write::status::owner_reference;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Key of the secret in its data, and name of the file in which speakers find it.
 const DATA_KEY: &str = "secretkey";
@@ -20,32 +22,45 @@ const DATA_KEY: &str = "secretkey";
 /// Octets of randomness in a new secret.
 const LENGTH: usize = 128;
 
-/// What the controller looks for and makes once at its start, however long the API server is away.
+/// What the controller looks for at its start and makes when it is missing, however long the API server is away.
 pub(crate) struct Belongings {
     client: Client,
+    retries: Retries,
     namespace: String,
     deployment: Option<String>,
     secret: Option<String>,
+    /// The Secrets that there are, and the sign that they changed.
+    secrets: Store<PasswordRecord>,
+    changed: Arc<Notify>,
 }
 
 impl Belongings {
-    /// Owned by `deployment`; `secret` is made when it does not exist.
+    /// Owned by `deployment`; `secret` is made whenever it does not exist.
     pub(crate) fn new(
         client: &Client,
-        namespace: &str,
+        retries: &Retries,
+        (namespace, secrets): (&str, &Store<PasswordRecord>),
         deployment: Option<&str>,
         secret: Option<&str>,
     ) -> Self {
         Self {
             client: client.clone(),
+            retries: retries.clone(),
             namespace: namespace.to_owned(),
             deployment: deployment.map(str::to_owned),
             secret: secret.map(str::to_owned),
+            secrets: secrets.clone(),
+            changed: Arc::default(),
         }
     }
 
-    /// Finds the owner and tells it, then makes the Secret.
-    pub(crate) async fn set_up(self, tell: oneshot::Sender<Option<OwnerReference>>) {
+    /// To be notified when Secrets changed.
+    pub(crate) fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
+    /// Finds the owner and tells it, then makes the Secret whenever it is missing.
+    pub(crate) async fn keep(self, tell: oneshot::Sender<Option<OwnerReference>>) {
         let owner = match &self.deployment {
             Some(deployment) => self.owner(deployment).await,
             None => None,
@@ -54,21 +69,14 @@ impl Belongings {
             return;
         }
         let Some(name) = &self.secret else { return };
-        let backoff = Backoff::new(metallb_runtime::seed());
-        for failures in 0.. {
-            match self.ensure(name, owner.as_ref()).await {
-                Ok(()) => return,
-                Err(error) => {
-                    if failures == 0 {
-                        let error = format!("{error:#}");
-                        tracing::warn!(
-                            error,
-                            "the speakers' shared secret (--ml-secret-name) is not there, trying again"
-                        );
-                    }
-                }
+        let key = ObjectKey::namespaced(self.namespace.as_str(), name.as_str());
+        // Where Secrets may not be listed it is made once all the same.
+        self.secrets.settled().await;
+        loop {
+            if self.secrets.get(&key).is_none() {
+                self.make(name, owner.as_ref()).await;
             }
-            tokio::time::sleep(backoff.pause(failures)).await;
+            self.changed.notified().await;
         }
     }
 
@@ -76,29 +84,17 @@ impl Belongings {
     /// for; one that refuses to show the Deployment leaves what is made without an owner.
     async fn owner(&self, deployment: &str) -> Option<OwnerReference> {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
-        let backoff = Backoff::new(metallb_runtime::seed());
-        let mut failures = 0;
-        let found = loop {
+        let get = || async {
             match api.get_metadata_opt(deployment).await {
-                Ok(found) => break found,
-                Err(kube::Error::Api(status)) if status.code < 500 && status.code != 429 => {
-                    tracing::warn!(deployment, error = %status, "cannot read the controller's own Deployment");
-                    break None;
+                Err(error) if is_final(&error) => {
+                    let error = describe(&error);
+                    tracing::warn!(deployment, error, "cannot read the controller's own Deployment");
+                    Ok(None)
                 }
-                Err(error) => {
-                    if failures == 0 {
-                        let error = format!("{:#}", anyhow::Error::from(error));
-                        tracing::warn!(
-                            deployment,
-                            error,
-                            "cannot read the controller's own Deployment, trying again"
-                        );
-                    }
-                }
+                other => other,
             }
-            tokio::time::sleep(backoff.pause(failures)).await;
-            failures = failures.saturating_add(1);
         };
+        let found = self.retries.until_done(Subject::extra("get", "deployments.apps"), get).await;
         let uid = found.and_then(|found| found.metadata.uid);
         if uid.is_none() {
             tracing::warn!(deployment, "no such Deployment (--deployment): what is made has no owner");
@@ -106,14 +102,13 @@ impl Belongings {
         uid.map(|uid| owner_reference("apps/v1", "Deployment", deployment, &uid))
     }
 
-    /// Makes the Secret `name` if it does not exist; one that exists is left alone.
-    async fn ensure(&self, name: &str, owner: Option<&OwnerReference>) -> anyhow::Result<()> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        if api.get_metadata_opt(name).await.with_context(|| format!("cannot read Secret {name}"))?.is_some() {
-            return Ok(());
-        }
+    /// Makes the Secret `name`; one that exists is left alone.
+    async fn make(&self, name: &str, owner: Option<&OwnerReference>) {
         let mut octets = vec![0; LENGTH];
-        SystemRandom::new().fill(&mut octets).map_err(|_| anyhow::anyhow!("the system has no randomness"))?;
+        if SystemRandom::new().fill(&mut octets).is_err() {
+            tracing::error!(name, error = "the system has no randomness", "no secret for the speakers");
+            return;
+        }
         let metadata = ObjectMeta {
             name: Some(name.to_owned()),
             owner_references: owner.map(|owner| vec![owner.clone()]),
@@ -121,13 +116,16 @@ impl Belongings {
         };
         let data = BTreeMap::from([(DATA_KEY.to_owned(), ByteString(octets))]);
         let secret = Secret { metadata, data: Some(data), ..Secret::default() };
-        match api.create(&PostParams::default(), &secret).await {
-            Ok(_) => {
-                tracing::info!(name, "made the speakers' shared secret");
-                Ok(())
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let create = || async {
+            match api.create(&PostParams::default(), &secret).await {
+                Ok(_) => Ok(true),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+                Err(error) => Err(error),
             }
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("cannot make Secret {name}")),
+        };
+        if self.retries.until_done(Subject::needed("create", "secrets"), create).await {
+            tracing::info!(name, "made the speakers' shared secret (--ml-secret-name)");
         }
     }
 }

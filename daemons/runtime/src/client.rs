@@ -7,6 +7,7 @@ use anyhow::Context;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use metallb_k8s::client::{Timeouts, connect as infer, connect_to};
+use metallb_k8s::retry::Retries;
 use metallb_k8s::write::Stats;
 
 use crate::args::{ArgError, CommonArgs};
@@ -15,15 +16,15 @@ use crate::args::{ArgError, CommonArgs};
 ///
 /// # Errors
 /// When no usable configuration is found; the message names the file or what was tried.
-pub async fn connect(args: &CommonArgs, stats: Arc<Stats>) -> anyhow::Result<Client> {
+pub async fn connect(args: &CommonArgs, stats: Arc<Stats>, retries: Retries) -> anyhow::Result<Client> {
     let Some(path) = &args.kubeconfig else {
-        return Ok(infer(Timeouts::default(), stats).await?);
+        return Ok(infer(Timeouts::default(), stats, retries).await?);
     };
     let file = Kubeconfig::read_from(path).with_context(|| unusable(path))?;
     let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .with_context(|| unusable(path))?;
-    connect_to(config, Timeouts::default(), stats).with_context(|| unusable(path))
+    connect_to(config, Timeouts::default(), stats, retries).with_context(|| unusable(path))
 }
 
 fn unusable(path: &Path) -> ArgError {

@@ -15,7 +15,7 @@ use metallb_core::announce::{Change, Engine, InterfaceScope};
 use metallb_core::config::{Config, ConfigError, InForce, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
 use metallb_core::membership::Metadata;
-use metallb_k8s::convert::configure;
+use metallb_k8s::convert::{configure, held_back};
 use metallb_k8s::crd::ConfigurationStateStatus;
 use metallb_k8s::facts::{ServiceRecord, SliceIndex};
 use metallb_k8s::watch::ObjectKey;
@@ -53,6 +53,8 @@ pub(crate) struct Announcer {
     problems: Vec<ConfigError>,
     /// Peers of this node that do not get what is written about them, and why.
     shortfalls: BTreeMap<PeerName, String>,
+    /// Peers whose sessions somebody else still holds, and why.
+    held_back: BTreeMap<PeerName, String>,
     /// Services that this node advertises by BGP, to tell when one is new.
     advertised: BTreeSet<ServiceKey>,
     state: Option<ConfigurationStateStatus>,
@@ -81,6 +83,7 @@ impl Announcer {
             config: Arc::new(Config::default()),
             problems: Vec::new(),
             shortfalls: BTreeMap::new(),
+            held_back: BTreeMap::new(),
             advertised: BTreeSet::new(),
             state: None,
             speakers: BTreeMap::new(),
@@ -261,7 +264,30 @@ impl Announcer {
         }
         self.problems = problems;
         self.config = Arc::new(built.config);
-        self.engine.set_config(Arc::clone(&self.config));
+        self.hold_back(inputs);
+        let held: BTreeSet<PeerName> = self.held_back.keys().cloned().collect();
+        let own = if held.is_empty() {
+            Arc::clone(&self.config)
+        } else {
+            Arc::new(self.config.without_peers(&held))
+        };
+        self.engine.set_config(own);
+    }
+
+    /// Leaves peers alone whose sessions the FRR of an earlier installation may still hold.
+    fn hold_back(&mut self, inputs: &Inputs) {
+        let found = inputs.frr.all();
+        let held = held_back(&self.config, found.iter().map(|(_, frr)| frr.as_ref()));
+        let before = std::mem::replace(&mut self.held_back, held);
+        for (peer, reason) in self.held_back.clone() {
+            if !before.contains_key(&peer) {
+                tracing::warn!(protocol = "bgp", %peer, error = reason, "peer held back");
+                self.tell_node(Severity::Warning, "BGPPeerHeldBack", format!("BGPPeer \"{peer}\": {reason}"));
+            }
+        }
+        for peer in before.keys().filter(|peer| !self.held_back.contains_key(*peer)) {
+            tracing::info!(protocol = "bgp", %peer, "peer not held back any more");
+        }
     }
 
     fn report_configuration(&mut self) {
@@ -272,8 +298,10 @@ impl Announcer {
             .map(ToString::to_string);
         let shortfalls = self.shortfalls.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
         let errors: Vec<String> = errors.chain(shortfalls).collect();
+        let held = self.held_back.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
+        let held: Vec<String> = held.collect();
         let component = Component::Speaker(self.node.clone());
-        let state = configuration_state(&component, &errors, self.state.as_ref(), Timestamp::now());
+        let state = configuration_state(&component, &errors, &held, self.state.as_ref(), Timestamp::now());
         if self.state.as_ref() != Some(&state) {
             self.drivers.writer.submit(Write::ConfigurationState { component, status: state.clone() });
             self.state = Some(state);

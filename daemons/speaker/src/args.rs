@@ -24,6 +24,11 @@ pub(crate) struct Args {
     #[arg(long, env = "METALLB_POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
 
+    /// Namespace of frr-k8s (default: the one of the configuration resources). Peers for which an earlier MetalLB left an
+    /// FRRConfiguration for this node there get no session from here until it is deleted.
+    #[arg(long, env = "FRRK8S_NAMESPACE", value_name = "NAME")]
+    frrk8s_namespace: Option<String>,
+
     /// Announce from nodes labelled node.kubernetes.io/exclude-from-external-load-balancers too.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
           action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
@@ -99,10 +104,6 @@ struct FrrArgs {
     bgp_debounce_timeout: Option<String>,
 
     /// Taken for MetalLB's manifests.
-    #[arg(long, env = "FRRK8S_NAMESPACE", hide = true, value_name = "NAME")]
-    frrk8s_namespace: Option<String>,
-
-    /// Taken for MetalLB's manifests.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
           action = clap::ArgAction::Set, value_parser = parse_bool, hide = true, value_name = "BOOL")]
     frrk8s_secret_passthrough: bool,
@@ -152,18 +153,12 @@ impl FrrArgs {
         let debounce = "--bgp-debounce-timeout (METALLB_BGP_DEBOUNCE_TIMEOUT)";
         let expected = "a number of milliseconds; it can be left out: no configuration is reloaded";
         let timeout: Option<u32> = parse_given(self.bgp_debounce_timeout.as_ref(), debounce, expected)?;
-        let namespace = given(self.frrk8s_namespace.as_ref());
         let switch = |on: bool| on.then(|| "true".to_owned());
         let rows = [
             (
                 debounce,
                 timeout.map(|value| value.to_string()),
                 "routes are sent at once, nothing is reloaded",
-            ),
-            (
-                "--frrk8s-namespace (FRRK8S_NAMESPACE)",
-                namespace.map(str::to_owned),
-                "the speaker itself speaks BGP and needs no frr-k8s",
             ),
             (
                 "--frrk8s-secret-passthrough",
@@ -205,6 +200,12 @@ impl Args {
             value: String::new(),
             expected: "a node's name; it is required",
         })
+    }
+
+    /// Where frr-k8s is, which an earlier MetalLB may have configured.
+    #[must_use]
+    pub(crate) fn frr_namespace(&self) -> String {
+        given(self.frrk8s_namespace.as_ref()).map_or_else(|| self.common.namespace(), str::to_owned)
     }
 
     /// The pod's name, where it is known.
@@ -315,12 +316,20 @@ mod tests {
 
     #[test]
     fn flags_of_other_engines_are_accepted_with_a_notice_each() {
-        let args = ["--node-name=a", "-bgp-debounce-timeout=3000", "--frrk8s-namespace", "frr-k8s-system"];
+        let args = ["--node-name=a", "-bgp-debounce-timeout=3000"];
         let more = ["--frrk8s-secret-passthrough", "--disable-epslices=true"];
-        assert_eq!(mk_args(&[&args[..], &more].concat()).check().unwrap().len(), 4);
-        assert_eq!(mk_args(&["--node-name=a", "--frrk8s-namespace="]).check().unwrap().len(), 0);
+        assert_eq!(mk_args(&[&args[..], &more].concat()).check().unwrap().len(), 3);
         let error = mk_args(&["--node-name=a", "--bgp-debounce-timeout=3s"]).check().unwrap_err();
         assert!(error.to_string().contains("METALLB_BGP_DEBOUNCE_TIMEOUT"), "{error}");
+    }
+
+    #[test]
+    fn frr_k8s_is_looked_for_in_metallbs_namespace_unless_another_is_named() {
+        let namespace = |flag: &str| mk_args(&["--node-name=a", "--namespace=mine", flag]).frr_namespace();
+        assert_eq!(
+            (namespace("--frrk8s-namespace="), namespace("--frrk8s-namespace=frr")),
+            ("mine".to_owned(), "frr".to_owned())
+        );
     }
 
     #[test]

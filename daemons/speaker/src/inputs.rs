@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use kube::Client;
 use metallb_core::facts::Node;
+use metallb_k8s::convert::FrrNeighbors;
 use metallb_k8s::facts::{ClassFilter, ServiceRecord, SliceRecord, SpeakerPod};
 use metallb_k8s::queue::Queue;
+use metallb_k8s::retry::Retries;
 use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store};
 use metallb_k8s::write::Stats;
 use metallb_k8s::write::status::{ServiceStatusRecord, StatusKind};
-use metallb_runtime::seed;
 
 /// What has to be looked at again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +36,8 @@ pub(crate) struct Scope<'a> {
     pub namespace: &'a str,
     /// This node.
     pub node: &'a str,
+    /// The namespace of frr-k8s, which an earlier MetalLB may have configured.
+    pub frr: &'a str,
     /// Labels of the speakers' Pods; `None` without membership.
     pub speakers: Option<&'a str>,
 }
@@ -56,22 +59,31 @@ pub(crate) struct Inputs {
     pub bgp: Store<ServiceStatusRecord>,
     /// Configuration resources.
     pub configuration: Configuration,
+    /// What an earlier MetalLB told frr-k8s about this node.
+    pub frr: Store<FrrNeighbors>,
     /// What changed.
     pub queue: Queue<Key>,
 }
 
 impl Inputs {
     /// Starts all watches.
-    pub(crate) fn start(client: &Client, scope: Scope<'_>, class: ClassFilter, stats: &Arc<Stats>) -> Self {
-        let Scope { namespace, node, speakers } = scope;
+    pub(crate) fn start(
+        client: &Client,
+        scope: Scope<'_>,
+        class: ClassFilter,
+        stats: &Arc<Stats>,
+        retries: &Retries,
+    ) -> Self {
+        let Scope { namespace, node, frr, speakers } = scope;
         let queue = Queue::new();
         let push = |key: fn(ObjectKey) -> Key| {
             let queue = queue.clone();
             move |object| queue.push(key(object))
         };
-        let options = Options::new(Arc::clone(stats), seed());
+        let options = Options::new(Arc::clone(stats), retries.clone());
         let load_balancers = options.clone().fields("spec.type=LoadBalancer");
         let changed = queue.clone();
+        let frr_changed = push(|_| Key::Configuration);
         let (l2, bgp): (fn(_) -> _, fn(_) -> _) =
             (|key| Key::Status(StatusKind::Layer2, key), |key| Key::Status(StatusKind::Bgp, key));
         Self {
@@ -87,11 +99,12 @@ impl Inputs {
             configuration: Configuration::spawn(client, namespace, &options, move || {
                 changed.push(Key::Configuration);
             }),
+            frr: watch::frr_configuration(client.clone(), frr, node, options, frr_changed),
             queue,
         }
     }
 
-    /// Waits until everything has been listed once.
+    /// Waits until everything that announcements depend on has been listed once.
     pub(crate) async fn synced(&self) {
         self.services.synced().await;
         self.slices.synced().await;
@@ -99,9 +112,10 @@ impl Inputs {
         if let Some(speakers) = &self.speakers {
             speakers.synced().await;
         }
-        self.layer2.synced().await;
-        self.bgp.synced().await;
-        self.configuration.synced().await;
+        self.layer2.settled().await;
+        self.bgp.settled().await;
+        self.configuration.settled().await;
+        self.frr.settled().await;
     }
 
     /// The status resource of a kind as it stands in the cluster.

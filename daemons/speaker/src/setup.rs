@@ -15,7 +15,8 @@ use metallb_bgp::io::tokio::{EventReceiver, Speaker as BgpSpeaker, SpeakerConfig
 use metallb_core::announce::{Engine, Liveness, Options};
 use metallb_core::keys::NodeName;
 use metallb_k8s::facts::ClassFilter;
-use metallb_k8s::watch::Backoff;
+use metallb_k8s::legacy::warn_about_old_config_maps;
+use metallb_k8s::retry::{Retries, Seed, Subject, describe, is_final};
 use metallb_k8s::write::status::owner_reference;
 use metallb_k8s::write::{self, Stats, Writer};
 use metallb_runtime::http::{Readiness, serve_debug, serve_metrics, serve_probes};
@@ -44,8 +45,9 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let namespace = args.common.namespace();
     let membership = args.membership()?;
     let stats = Arc::new(Stats::new());
-    let client = client::connect(&args.common, Arc::clone(&stats)).await?;
-    let mut endpoints = endpoints(args, &client).await?;
+    let retries = Retries::new(Seed::new(seed()));
+    let client = client::connect(&args.common, Arc::clone(&stats), retries.clone()).await?;
+    let mut endpoints = endpoints(args, &client, &retries).await?;
     let (layer2, layer2_events) = layer2(args)?;
     let (bgp, bgp_events) = bgp(args, &node)?;
     let started = if let Some(membership) = &membership {
@@ -56,15 +58,19 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     };
     let (members, speakers) = started.map(|started| (started.handle, started.view)).unzip();
     let class = ClassFilter::new(args.common.lb_class.as_str());
+    let frr_namespace = args.frr_namespace();
     let scope = Scope {
         namespace: &namespace,
         node: &node,
+        frr: &frr_namespace,
         speakers: membership.as_ref().map(|membership| membership.labels.as_str()),
     };
-    let inputs = Inputs::start(&client, scope, class, &stats);
-    let owner = owner(&client, &namespace, args.pod_name());
+    let inputs = Inputs::start(&client, scope, class, &stats, &retries);
+    tokio::spawn(warn_about_old_config_maps(client.clone(), namespace.clone(), retries.clone()));
+    let owner = owner(&client, &retries, &namespace, args.pod_name());
     let Some(owner) = endpoints.waiting_for(owner, &stats, stop).await else { return Ok(None) };
-    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), seed()).owner(owner);
+    let options =
+        write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), retries).owner(owner);
     let writer = Writer::new(client.clone(), options);
     let name = NodeName::new(node.as_str());
     let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
@@ -115,8 +121,8 @@ fn uptime() -> anyhow::Result<Duration> {
 const UPTIME: &str = "/proc/uptime";
 
 /// Opens the HTTP endpoints; the speaker's probes are for its own node only.
-async fn endpoints(args: &Args, client: &Client) -> anyhow::Result<Endpoints> {
-    let readiness = Readiness::default();
+async fn endpoints(args: &Args, client: &Client, retries: &Retries) -> anyhow::Result<Endpoints> {
+    let readiness = Readiness::new(retries.clone());
     let (ask_metrics, scrapes) = mpsc::channel(4);
     let (ask_state, states) = mpsc::channel(1);
     serve_metrics(&args.common, client, ask_metrics).await?;
@@ -128,28 +134,28 @@ async fn endpoints(args: &Args, client: &Client) -> anyhow::Result<Endpoints> {
 
 /// The DaemonSet that this speaker's Pod belongs to: it owns the status resources, so that a rollout keeps them. An API
 /// server that cannot be reached is waited for: without it there is nothing to announce either.
-async fn owner(client: &Client, namespace: &str, pod: Option<&str>) -> Option<OwnerReference> {
+async fn owner(
+    client: &Client,
+    retries: &Retries,
+    namespace: &str,
+    pod: Option<&str>,
+) -> Option<OwnerReference> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pod = pod?;
-    let backoff = Backoff::new(seed());
-    let mut failures = 0;
-    let found = loop {
-        match api.get_metadata_opt(pod).await {
-            Ok(found) => break found?,
-            Err(kube::Error::Api(status)) if status.code < 500 && status.code != 429 => {
-                tracing::warn!(pod, error = %status, "status resources have no owner: cannot read the speaker's own Pod");
-                return None;
+    let found =
+        retries.until_done(Subject::extra("get", "pods"), async || match api.get_metadata_opt(pod).await {
+            Err(error) if is_final(&error) => {
+                let error = describe(&error);
+                tracing::warn!(
+                    pod,
+                    error,
+                    "status resources have no owner: cannot read the speaker's own Pod"
+                );
+                Ok(None)
             }
-            Err(error) => {
-                if failures == 0 {
-                    let error = format!("{:#}", anyhow::Error::from(error));
-                    tracing::warn!(pod, error, "cannot read the speaker's own Pod, trying again");
-                }
-            }
-        }
-        tokio::time::sleep(backoff.pause(failures)).await;
-        failures = failures.saturating_add(1);
-    };
+            other => other,
+        });
+    let found = found.await?;
     let owners = found.metadata.owner_references.unwrap_or_default();
     let owner = owners.iter().find(|owner| owner.kind == "DaemonSet")?;
     Some(owner_reference(&owner.api_version, &owner.kind, &owner.name, &owner.uid))

@@ -115,7 +115,8 @@ impl Statuses {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%service, %error, "cannot look for layer2 statuses of earlier owners");
+                    let error = metallb_k8s::retry::describe(&error);
+                    tracing::warn!(%service, error, "cannot look for layer2 statuses of earlier owners");
                 }
             }
         });

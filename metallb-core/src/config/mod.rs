@@ -30,7 +30,7 @@ pub use model::{
     PeerFamilies, Pool, PoolMatch, RejectedPool, RemoteAs, ServiceAllocation,
 };
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -123,6 +123,14 @@ impl Config {
         let value = to_value(address);
         let (_, (last, pool)) = self.entries.range(..=(Family::of(address), value)).next_back()?;
         self.pools.get(pool).filter(|pool| value <= *last && pool.contains(address))
+    }
+
+    /// The same configuration without these peers.
+    #[must_use]
+    pub fn without_peers(&self, peers: &BTreeSet<PeerName>) -> Self {
+        let mut rest = self.clone();
+        Arc::make_mut(&mut rest.peers).retain(|name, _| !peers.contains(name));
+        rest
     }
 
     /// The sessions that a node with these labels should have. Of several peers with the same session the oldest wins.

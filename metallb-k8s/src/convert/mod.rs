@@ -17,11 +17,13 @@ use crate::{
 };
 
 mod advertisement;
+mod frr;
 mod objects;
 mod peer;
 pub(crate) mod selector;
 pub mod versions;
 
+pub use frr::{FrrNeighbors, frr_configuration_name, held_back};
 pub use peer::{PasswordRecord, warnings};
 
 /// All configuration objects there are, readable or not.

@@ -202,14 +202,14 @@ impl Election {
         self.next = now.checked_add(self.timing.retry);
     }
 
-    /// A request failed, or the server refused the write because the lease had changed: look again
+    /// A request failed, or the server refused the write because the lease had changed: read it again
     /// after a pause.
-    pub fn failed(&mut self, now: Instant) {
+    pub fn failed(&mut self, now: Instant, pause: Duration) {
         self.absent = false;
         if let Some(seen) = &mut self.seen {
             seen.fresh = false;
         }
-        self.next = now.checked_add(self.timing.retry);
+        self.next = now.checked_add(pause);
     }
 
     /// Until when we lead, unless we renew in time. `None`: we do not.

@@ -19,7 +19,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::{watch::chain, write::Stats};
+use crate::{
+    retry::{Backoff, Fault, Retries, Subject, Task, describe},
+    write::Stats,
+};
 
 mod election;
 #[cfg(test)]
@@ -52,7 +55,7 @@ impl Candidacy {
             let _ended = stop.send(());
         }
         if let Err(error) = (&mut self.task).await {
-            warn!(error = chain(&error), "leader election ended unexpectedly");
+            warn!(error = describe(&error), "leader election ended unexpectedly");
         }
     }
 }
@@ -77,17 +80,25 @@ pub struct Options {
     pub timing: Timing,
     /// Where writes are counted.
     pub stats: Arc<Stats>,
+    /// Where failures are reported.
+    pub retries: Retries,
 }
 
 impl Options {
     /// A candidate for [`CONTROLLER_LEASE`] with the default periods.
-    pub fn new(namespace: impl Into<String>, identity: impl Into<String>, stats: Arc<Stats>) -> Self {
+    pub fn new(
+        namespace: impl Into<String>,
+        identity: impl Into<String>,
+        stats: Arc<Stats>,
+        retries: Retries,
+    ) -> Self {
         Self {
             namespace: namespace.into(),
             name: CONTROLLER_LEASE.to_owned(),
             identity: identity.into(),
             timing: Timing::default(),
             stats,
+            retries,
         }
     }
 }
@@ -99,9 +110,10 @@ pub fn spawn(client: Client, options: Options) -> Candidacy {
     let driver = Driver {
         api: Api::namespaced(client, &options.namespace),
         election: Election::new(options.identity.clone(), options.timing),
+        task: options.retries.task(Subject::needed("update", LEASES), Backoff::default()),
         options,
         leading: sender,
-        failing: false,
+        is_write_failing: false,
         acquired: None,
     };
     #[expect(
@@ -117,7 +129,8 @@ struct Driver {
     election: Election,
     options: Options,
     leading: watch::Sender<bool>,
-    failing: bool,
+    task: Task,
+    is_write_failing: bool,
     acquired: Option<Timestamp>,
 }
 
@@ -148,8 +161,16 @@ impl Driver {
             Step::Read => {
                 let outcome = self.bounded(self.api.get_opt(&self.options.name)).await;
                 match outcome {
-                    Ok(lease) => self.election.read(clock(), lease.as_ref().map(record)),
-                    Err(failure) => self.failed(&failure),
+                    Ok(lease) => {
+                        // Whoever may read it may not be allowed to write it.
+                        if self.is_write_failing {
+                            self.task.answered();
+                        } else {
+                            self.task.succeeded();
+                        }
+                        self.election.read(clock(), lease.as_ref().map(record));
+                    }
+                    Err(failure) => self.failed(failure),
                 }
             }
             Step::Create => {
@@ -184,18 +205,17 @@ impl Driver {
         self.options.stats.object_processed();
         match self.bounded(request(&self.api)).await {
             Ok(lease) => {
-                if self.failing {
-                    info!(lease = self.options.name, "lease reachable again");
-                    self.failing = false;
-                }
+                self.is_write_failing = false;
+                self.task.succeeded();
                 self.options.stats.saw_version(lease.metadata.resource_version.as_deref());
                 self.acquired.get_or_insert(wall);
                 self.election.written(started, clock(), record(&lease));
             }
-            Err(Failure::Refused) => self.election.failed(clock()),
+            Err(Failure::Refused) => self.failed(Failure::Refused),
             Err(failure) => {
                 self.options.stats.object_failed();
-                self.failed(&failure);
+                self.is_write_failing = true;
+                self.failed(failure);
             }
         }
     }
@@ -211,19 +231,23 @@ impl Driver {
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
                 Err(Failure::Refused)
             }
-            Ok(Err(error)) => Err(Failure::Other(chain(&error))),
-            Err(_) => Err(Failure::Other(format!("no answer within {bound:?}"))),
+            Ok(Err(error)) => Err(Failure::Other(Fault::of(&error, self.task.subject()))),
+            Err(_) => Err(Failure::Other(Fault::no_answer(bound))),
         }
     }
 
-    fn failed(&mut self, failure: &Failure) {
-        if let Failure::Other(error) = failure
-            && !self.failing
-        {
-            warn!(lease = self.options.name, error, "lease cannot be read or written, trying again");
-            self.failing = true;
-        }
-        self.election.failed(clock());
+    /// Whoever leads tries again soon, while it still does; whoever does not has time.
+    fn failed(&mut self, failure: Failure) {
+        let now = clock();
+        let retry = self.options.timing.retry;
+        let pause = match failure {
+            Failure::Refused => retry,
+            Failure::Other(fault) => {
+                let pause = self.task.fault(&fault).max(retry);
+                if self.election.leads(now) { retry } else { pause }
+            }
+        };
+        self.election.failed(now, pause);
     }
 
     fn tell(&self) {
@@ -242,7 +266,7 @@ impl Driver {
                 info!(lease = self.options.name, "lease given back");
                 return;
             }
-            Ok(Err(error)) => chain(&error),
+            Ok(Err(error)) => describe(&error),
             Err(_) => "no answer".to_owned(),
         };
         warn!(lease = self.options.name, error, "lease not given back, it will run out");
@@ -288,6 +312,9 @@ impl Driver {
     }
 }
 
+/// How rules of RBAC name leases.
+const LEASES: &str = "leases.coordination.k8s.io";
+
 /// How long the lease may take to be given back.
 const GIVE_BACK_LIMIT: Duration = Duration::from_secs(2);
 
@@ -295,7 +322,7 @@ const GIVE_BACK_LIMIT: Duration = Duration::from_secs(2);
 enum Failure {
     /// The lease is not as we thought.
     Refused,
-    Other(String),
+    Other(Fault),
 }
 
 fn record(lease: &Lease) -> Record {

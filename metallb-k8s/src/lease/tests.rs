@@ -25,7 +25,7 @@ impl Cluster {
         for _ in 0..4 {
             let step = election.step(now);
             if self.down && !matches!(step, Step::Wait(_)) {
-                election.failed(now);
+                election.failed(now, Timing::default().retry);
                 continue;
             }
             let duration = Timing::default().duration;
@@ -48,7 +48,7 @@ impl Cluster {
                     let record = self.write(name, duration, transitions);
                     election.written(now, now, record);
                 }
-                Step::Create | Step::Replace { .. } => election.failed(now),
+                Step::Create | Step::Replace { .. } => election.failed(now, Timing::default().retry),
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Watches: one task per kind keeps a [`Store`] current and reports the keys that changed.
 //!
-//! The task lists, then watches, and goes on for ever: it reconnects with growing pauses, and when
-//! the server no longer remembers where the watch stood (410 Gone), it lists again and reports what
-//! vanished in between; so it does when the server has gone back to an earlier state. While the
-//! server is away the store keeps what was last known.
+//! The task lists, then watches, and goes on for ever: it reconnects with pauses that grow until data
+//! comes, and when the server no longer remembers where the watch stood (410 Gone), it lists again and
+//! reports what vanished in between; so it does when the server has gone back to an earlier state. While
+//! the server is away the store keeps what was last known. A kind that may not be listed, or that the
+//! server does not know, leaves its store [settled](Store::settled) but not synced, so that others can go
+//! on without it; it is asked for until it is there.
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -13,23 +15,25 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use serde::de::DeserializeOwned;
-use tracing::{debug, info, warn};
+use tokio::time::Instant;
+use tracing::debug;
 
-use crate::write::Stats;
+use crate::{
+    retry::{Backoff, Cause, Fault, Retries, Subject, describe},
+    write::Stats,
+};
 
-mod backoff;
 mod config;
 mod key;
 mod resume;
 mod sources;
 mod store;
 
-pub use backoff::Backoff;
 pub use config::{ConfigObject, spawn_config};
 pub use key::ObjectKey;
 pub use sources::{
-    Configuration, StatusTarget, bgp_statuses, endpoint_slices, layer2_statuses, namespaces, nodes, services,
-    speaker_pods,
+    Configuration, StatusTarget, bgp_statuses, endpoint_slices, frr_configuration, layer2_statuses,
+    namespaces, nodes, services, speaker_pods,
 };
 pub use store::{Store, Tracked};
 
@@ -50,21 +54,44 @@ pub struct Options {
     pub page_size: u32,
     /// Pauses between attempts after failures.
     pub backoff: Backoff,
+    /// How much the kind matters. Default: needed.
+    pub need: Need,
     /// Where processed objects are counted.
     pub stats: Arc<Stats>,
+    /// Where failures are reported.
+    pub retries: Retries,
+}
+
+/// How much a kind matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing between")]
+pub enum Need {
+    /// The process is not able to do all of its work without it.
+    Needed,
+    /// The process does its work without it, and the API server may not even know the kind: nothing is said then, and it is
+    /// asked for again after minutes.
+    Optional,
 }
 
 impl Options {
-    /// The defaults, counting in `stats`; `seed` spreads the pauses and differs from process to process.
-    pub fn new(stats: Arc<Stats>, seed: u64) -> Self {
+    /// The defaults, counting in `stats` and reporting to `retries`.
+    pub fn new(stats: Arc<Stats>, retries: Retries) -> Self {
         Self {
             fields: None,
             labels: None,
             timeout: Duration::from_secs(120),
             page_size: 500,
-            backoff: Backoff::new(seed),
+            backoff: Backoff::default(),
+            need: Need::Needed,
             stats,
+            retries,
         }
+    }
+
+    /// For a kind that may be missing.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { need: Need::Optional, ..self }
     }
 
     /// With a field selector.
@@ -77,6 +104,14 @@ impl Options {
     #[must_use]
     pub fn labels(self, selector: impl Into<String>) -> Self {
         Self { labels: Some(selector.into()), ..self }
+    }
+
+    /// How long to wait before an optional kind that is not there is asked for again: seldom, as it may never come, and
+    /// spread by chance.
+    fn absent_pause(&self) -> Duration {
+        let longest = self.backoff.longest.saturating_mul(4);
+        let spread = Backoff { first: longest, longest };
+        spread.pauses(self.retries.spread()).next_pause()
     }
 
     fn watcher(&self) -> watcher::Config {
@@ -106,11 +141,11 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     T: Tracked,
 {
+    let subject = Subject::of_url("list", api.resource_url(), options.need == Need::Needed);
     let (store, index) = Index::new();
-    let options = Options { backoff: options.backoff.named(api.resource_url()), ..options };
     let feed = Feed { index, options, cut, changed };
     #[expect(clippy::disallowed_methods, reason = "the watch is a task of its own, ended with its store")]
-    let task = tokio::spawn(feed.run(api));
+    let task = tokio::spawn(feed.run(api, subject));
     store.own(task.abort_handle());
     store
 }
@@ -123,31 +158,69 @@ struct Feed<T, C, N> {
 }
 
 impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
-    async fn run<K>(mut self, api: Api<K>)
+    async fn run<K>(mut self, api: Api<K>, subject: Subject)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         C: Fn(K, Option<&T>) -> Option<T>,
     {
-        let url = api.resource_url().to_owned();
+        let mut task = self.options.retries.task(subject, self.options.backoff);
         let mut events = watcher(api.clone(), self.options.watcher()).boxed();
-        let mut failures = 0_u32;
-        while let Some(event) = events.next().await {
+        // A watch that has expired is no failure and begins anew at once, unless it expires again and again.
+        let mut expiries = self.options.backoff.pauses(self.options.retries.spread());
+        // Since when the kind is forbidden or unknown, and whether it was the list that failed last.
+        let (mut barred_since, mut listing) = (None, true);
+        loop {
+            let next = events.next();
+            let event = if task.is_failing() {
+                // A watch that stays up without a word has succeeded too.
+                let Ok(event) = tokio::time::timeout(self.options.backoff.longest, next).await else {
+                    task.succeeded();
+                    expiries.reset();
+                    continue;
+                };
+                event
+            } else {
+                next.await
+            };
             match event {
-                Ok(event) => {
-                    if failures > 0 {
-                        info!(resource = url, failures, "watching again");
-                        failures = 0;
+                None => return,
+                Some(Ok(event)) => {
+                    match &event {
+                        Event::Apply(_) | Event::Delete(_) if task.is_failing() => {
+                            task.succeeded();
+                            expiries.reset();
+                        }
+                        Event::InitDone if listing => task.succeeded(),
+                        Event::InitDone => task.answered(),
+                        Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
                     }
                     self.handle(event);
                 }
-                Err(error) => {
-                    if failures == 0 {
-                        warn!(resource = url, error = chain(&error), "watch failed, trying again");
-                    } else {
-                        debug!(resource = url, error = chain(&error), failures, "watch still fails");
+                Some(Err(error)) => {
+                    listing = matches!(error, watcher::Error::InitialListFailed(_));
+                    let fault = Fault::of_watch(&error, task.subject());
+                    debug!(resource = task.subject().resource, error = describe(&error), "watch failed");
+                    if self.options.need == Need::Optional && matches!(fault.cause, Cause::Missing { .. }) {
+                        // Where there is no definition there are no objects.
+                        task.succeeded();
+                        self.handle(Event::<K>::Init);
+                        self.handle(Event::<K>::InitDone);
+                        tokio::time::sleep(self.options.absent_pause()).await;
+                        events = watcher(api.clone(), self.options.watcher()).boxed();
+                        continue;
                     }
-                    let list = must_list(&api, &self.options, &error, &mut failures).await;
-                    if list {
+                    if fault.cause == Cause::Expired && !listing {
+                        task.report(&fault);
+                        tokio::time::sleep(expiries.next_pause()).await;
+                        events = watcher(api.clone(), self.options.watcher()).boxed();
+                        continue;
+                    }
+                    let is_barred = matches!(fault.cause, Cause::Missing { .. } | Cause::Forbidden { .. });
+                    barred_since = is_barred.then(|| barred_since.unwrap_or_else(Instant::now));
+                    if barred_since.is_some_and(|since| since.elapsed() >= BAR_PATIENCE) {
+                        self.index.bar();
+                    }
+                    if must_list(&api, &self.options, (listing, fault), &mut task).await {
                         events = watcher(api.clone(), self.options.watcher()).boxed();
                     }
                 }
@@ -207,17 +280,6 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
     }
 }
 
-/// An error with all its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
+/// How long a kind may be forbidden or unknown before others go on without it: rules and definitions often come a moment
+/// after what needs them.
+const BAR_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,6 +1,10 @@
 //! The watches that controller and speakers need.
 
-use kube::{Api, Client};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+    core::GroupVersionKind,
+};
 use metallb_core::{
     config::Kind,
     facts::{Namespace, Node},
@@ -8,7 +12,7 @@ use metallb_core::{
 
 use super::{ConfigObject, ObjectKey, Options, Store, spawn, spawn_config};
 use crate::{
-    convert::{Object, PasswordRecord, Resources},
+    convert::{FrrNeighbors, Object, PasswordRecord, Resources, frr_configuration_name},
     crd::{
         BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement, ServiceBGPStatus,
         ServiceL2Status,
@@ -92,6 +96,22 @@ pub fn bgp_statuses(
     spawn(Api::namespaced(client, namespace), options, cut, changed)
 }
 
+/// Watches the `FRRConfiguration` that an earlier MetalLB left for `node` in the namespace of frr-k8s. Its kind need not
+/// exist.
+pub fn frr_configuration(
+    client: Client,
+    namespace: &str,
+    node: &str,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<FrrNeighbors> {
+    let gvk = GroupVersionKind::gvk("frrk8s.metallb.io", "v1beta1", "FRRConfiguration");
+    let resource = ApiResource::from_gvk_with_plural(&gvk, "frrconfigurations");
+    let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+    let options = options.optional().fields(format!("metadata.name={}", frr_configuration_name(node)));
+    spawn(api, options, |object: DynamicObject, _: Option<&_>| Some(FrrNeighbors::cut(&object)), changed)
+}
+
 /// All configuration objects, kept current.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -137,15 +157,16 @@ impl Configuration {
         }
     }
 
-    /// Waits until every kind has been listed once.
-    pub async fn synced(&self) {
+    /// Waits until the pools have been listed, and every other kind has been or is [settled](Store::settled): without pools
+    /// addresses would be taken away, without the rest less is done.
+    pub async fn settled(&self) {
         self.pools.synced().await;
-        self.l2_advertisements.synced().await;
-        self.bgp_advertisements.synced().await;
-        self.peers.synced().await;
-        self.communities.synced().await;
-        self.bfd_profiles.synced().await;
-        self.passwords.synced().await;
+        self.l2_advertisements.settled().await;
+        self.bgp_advertisements.settled().await;
+        self.peers.settled().await;
+        self.communities.settled().await;
+        self.bfd_profiles.settled().await;
+        self.passwords.settled().await;
     }
 
     /// The kinds that have not been listed yet, for probes and logs.

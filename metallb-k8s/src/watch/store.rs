@@ -26,8 +26,19 @@ pub struct Store<T>(Arc<Shared<T>>);
 #[derive(Debug)]
 struct Shared<T> {
     objects: RwLock<BTreeMap<ObjectKey, Arc<T>>>,
-    synced: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
     task: OnceLock<AbortHandle>,
+}
+
+/// How far the first list has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    /// It is on its way.
+    Waiting,
+    /// It is forbidden, or the server does not know the kind.
+    Barred,
+    /// It has arrived.
+    Listed,
 }
 
 impl<T> Drop for Shared<T> {
@@ -62,14 +73,24 @@ impl<T> Store<T> {
 
     /// Whether the first full list has arrived.
     pub fn is_synced(&self) -> bool {
-        *self.0.synced.borrow()
+        *self.0.progress.borrow() == Progress::Listed
     }
 
     /// Waits for the first full list. Returns at once when it has arrived already.
     pub async fn synced(&self) {
-        let mut synced = self.0.synced.subscribe();
+        self.reached(Progress::Listed).await;
+    }
+
+    /// Waits until the first full list has arrived, or has been refused for some seconds because it is forbidden or because
+    /// the server does not know the kind. It may still arrive after that.
+    pub async fn settled(&self) {
+        self.reached(Progress::Barred).await;
+    }
+
+    async fn reached(&self, least: Progress) {
+        let mut progress = self.0.progress.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _always_ok = synced.wait_for(|synced| *synced).await;
+        let _always_ok = progress.wait_for(|progress| *progress >= least).await;
     }
 
     /// Ties the task that feeds the store to the store's life.
@@ -99,7 +120,7 @@ impl<T: Tracked> Index<T> {
     pub(super) fn new() -> (Store<T>, Self) {
         let shared = Arc::new(Shared {
             objects: RwLock::new(BTreeMap::new()),
-            synced: watch::Sender::new(false),
+            progress: watch::Sender::new(Progress::Waiting),
             task: OnceLock::new(),
         });
         let index = Self { shared: Arc::downgrade(&shared), incoming: None };
@@ -133,8 +154,21 @@ impl<T: Tracked> Index<T> {
             }
         }
         drop(objects);
-        shared.synced.send_replace(true);
+        shared.progress.send_replace(Progress::Listed);
         changed
+    }
+
+    /// There is no list to be had for now.
+    pub(super) fn bar(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.progress.send_if_modified(|progress| {
+                let waiting = *progress == Progress::Waiting;
+                if waiting {
+                    *progress = Progress::Barred;
+                }
+                waiting
+            });
+        }
     }
 
     /// An object appeared, changed, or (`None`) is of no interest any more; returns whether that
@@ -244,5 +278,18 @@ mod tests {
         index.complete();
         store.synced().await;
         assert_eq!(store.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_is_barred_is_settled_and_a_list_that_comes_later_counts() {
+        let (store, mut index) = Index::<Thing>::new();
+        assert!(futures::poll!(std::pin::pin!(store.settled())).is_pending());
+        index.bar();
+        store.settled().await;
+        assert!(!store.is_synced() && futures::poll!(std::pin::pin!(store.synced())).is_pending());
+        index.begin();
+        index.complete();
+        index.bar();
+        store.synced().await;
     }
 }

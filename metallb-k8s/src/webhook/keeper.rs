@@ -17,7 +17,10 @@ use super::{
     bundle::{Bundles, Place},
     certificate::{Flaw, IssueError, Material, Plan, issue, plan},
 };
-use crate::watch::{Backoff, Tracked};
+use crate::{
+    retry::{Backoff, Seed},
+    watch::Tracked,
+};
 
 /// The Secret as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,6 +276,7 @@ impl Keeper {
 #[derive(Debug)]
 struct Pace {
     backoff: Backoff,
+    seed: Seed,
     failures: u32,
     /// Writes in a row, each soon after the one before.
     rewrites: u32,
@@ -282,8 +286,8 @@ struct Pace {
 
 impl Pace {
     fn new(seed: u64) -> Self {
-        let backoff = Backoff { longest: LONGEST_PAUSE, ..Backoff::new(seed) };
-        Self { backoff, failures: 0, rewrites: 0, last: None, next: None }
+        let backoff = Backoff { longest: LONGEST_PAUSE, ..Backoff::default() };
+        Self { backoff, seed: Seed::new(seed), failures: 0, rewrites: 0, last: None, next: None }
     }
 
     /// Until when nothing is to be written.
@@ -316,7 +320,7 @@ impl Pace {
     }
 
     fn pause(&mut self, now: Instant, step: u32) {
-        self.next = now.checked_add(self.backoff.pause(step));
+        self.next = now.checked_add(self.backoff.pause(self.seed, step));
     }
 }
 

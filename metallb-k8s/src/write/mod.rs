@@ -24,7 +24,10 @@ pub use service::{Reconsidered, ServiceWrite};
 pub use stats::{BUCKETS, CallStats, Stats, StatsSnapshot};
 pub use writer::{Options, Writer};
 
-use crate::crd::ConfigurationStateStatus;
+use crate::{
+    crd::{ConfigurationStateStatus, GROUP},
+    retry::Subject,
+};
 use events::EventWrite;
 use status::{Component, ServiceStatus, StatusKind};
 
@@ -84,6 +87,27 @@ impl fmt::Display for Slot {
             Self::ServiceStatus(StatusKind::Bgp, name) => write!(f, "ServiceBGPStatus {name}"),
             Self::ConfigurationState => f.write_str("ConfigurationState"),
             Self::Event(name) => write!(f, "Event {name}"),
+        }
+    }
+}
+
+impl Slot {
+    /// What is written, as rules of RBAC name it. Without addresses on Services nothing works.
+    fn subject(&self) -> Subject {
+        match self {
+            Self::Service(_) => Subject::needed("patch", "services/status"),
+            Self::Object(kind, _) => {
+                let (plural, _) = status::resource(*kind);
+                Subject::extra("patch", format!("{plural}.{GROUP}/status"))
+            }
+            Self::ServiceStatus(StatusKind::Layer2, _) => {
+                Subject::extra("patch", format!("servicel2statuses.{GROUP}"))
+            }
+            Self::ServiceStatus(StatusKind::Bgp, _) => {
+                Subject::extra("patch", format!("servicebgpstatuses.{GROUP}"))
+            }
+            Self::ConfigurationState => Subject::extra("patch", format!("configurationstates.{GROUP}")),
+            Self::Event(_) => Subject::extra("create", "events"),
         }
     }
 }

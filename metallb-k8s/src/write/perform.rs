@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Event as CoreEvent;
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
-    core::{ApiResource, GroupVersionKind, NamespaceResourceScope},
+    core::{ApiResource, GroupVersionKind, NamespaceResourceScope, Status},
 };
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ async fn service_status<K: Own>(
     options: &Options,
     status: &ServiceStatus,
 ) -> Result<Attempt, kube::Error> {
-    apply(api, options, &status.object_name(), status.labels(), &status.status()).await
+    apply(api, options, &options.manager, (&status.object_name(), status.labels()), &status.status()).await
 }
 
 /// A former run may have said the same, so what stands there is read first.
@@ -119,7 +119,16 @@ async fn configuration_state(
     if is_labelled && before == Some(&status) {
         return Ok(Attempt::Done);
     }
-    apply(api, options, &name, labels, &json!(status)).await
+    if let Some(kept) = before.and_then(|before| status::without_leftovers(before, &status)) {
+        let patch = json!({ "status": { "conditions": kept } });
+        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    }
+    let mut content = json!(status);
+    if let Some(content) = content.as_object_mut() {
+        // Left out, it would stay as another writer left it.
+        content.entry("errorSummary").or_insert_with(|| json!(""));
+    }
+    apply(api, options, component.manager(), (&name, labels), &content).await
 }
 
 /// A kind of which we alone make the objects.
@@ -134,12 +143,12 @@ impl Own for ServiceL2Status {}
 impl Own for ServiceBGPStatus {}
 impl Own for ConfigurationState {}
 
-/// Makes the object and its status what they shall be, by server-side apply.
+/// Makes the object and its status what they shall be, by server-side apply; the status under the name of `manager`.
 async fn apply<K: Own>(
     api: &Api<K>,
     options: &Options,
-    name: &str,
-    labels: Value,
+    manager: &str,
+    (name, labels): (&str, Value),
     status: &Value,
 ) -> Result<Attempt, kube::Error> {
     let (version, kind) = (K::api_version(&()), K::kind(&()));
@@ -148,10 +157,12 @@ async fn apply<K: Own>(
         Some(owner) => json!({ "name": name, "labels": labels, "ownerReferences": [owner] }),
         None => json!({ "name": name, "labels": labels }),
     };
-    let object = json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": {} });
+    // Without a spec, which not every definition of these kinds has.
+    let object = json!({ "apiVersion": version, "kind": kind, "metadata": metadata });
     let params = PatchParams::apply(&options.manager).force();
     api.patch(name, &params, &Patch::Apply(&object)).await?;
     let object = json!({ "apiVersion": version, "kind": kind, "status": status });
+    let params = PatchParams::apply(manager).force();
     api.patch_status(name, &params, &Patch::Apply(&object)).await?;
     Ok(Attempt::Done)
 }
@@ -179,9 +190,16 @@ async fn write_event(client: &Client, write: &EventWrite) -> Result<Attempt, kub
         // Written by an attempt whose answer was lost.
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Attempt::Done),
         // The namespace is being deleted or is gone, and the object with it.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.is_forbidden() => Ok(Attempt::Moot),
+        Err(kube::Error::Api(status)) if status.code == 404 || is_ending(&status) => Ok(Attempt::Moot),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a namespace takes nothing new because it is being deleted, which is forbidden in other ways than by RBAC.
+fn is_ending(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let names = causes.map(|cause| cause.reason.as_str()).any(|reason| reason == "NamespaceTerminating");
+    status.is_forbidden() && (names || status.message.contains("is being terminated"))
 }
 
 fn moot_when_gone<K>(result: Result<K, kube::Error>) -> Result<Attempt, kube::Error> {

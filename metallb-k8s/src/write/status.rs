@@ -125,6 +125,14 @@ impl Component {
         }
     }
 
+    /// Field manager of the status: MetalLB's part of the component that writes it, which checks of its users ask for.
+    pub const fn manager(&self) -> &'static str {
+        match self {
+            Self::Controller => "poolReconciler",
+            Self::Speaker(_) => "configReconciler",
+        }
+    }
+
     pub(super) fn labels(&self) -> Value {
         match self {
             Self::Controller => json!({ COMPONENT_LABEL: "controller" }),
@@ -136,10 +144,12 @@ impl Component {
 }
 
 /// The content of a `ConfigurationState`, given what is wrong with the configuration (nothing, when
-/// `errors` is empty). `before` is what was written last; its time is kept where nothing changed.
+/// `errors` is empty), and what is not done although nothing is wrong (`warnings`, which stand in the condition's message
+/// only). `before` is what was written last; its time is kept where nothing changed.
 pub fn configuration_state(
     component: &Component,
     errors: &[String],
+    warnings: &[String],
     before: Option<&ConfigurationStateStatus>,
     now: Timestamp,
 ) -> ConfigurationStateStatus {
@@ -149,7 +159,9 @@ pub fn configuration_state(
     } else {
         (ConfigurationResult::Invalid, ConditionStatus::False, "ConfigurationError")
     };
-    let verdict = Verdict::new(component.condition(), status, reason, &summary);
+    let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+    let message: Vec<String> = errors.iter().cloned().chain(warnings).collect();
+    let verdict = Verdict::new(component.condition(), status, reason, &message.join("\n"));
     let known = before.map(|before| before.conditions.clone()).unwrap_or_default();
     let merged = conditions::merged(&known, &[verdict], None, now);
     ConfigurationStateStatus {
@@ -172,6 +184,19 @@ pub(super) fn with_times_of(
         }
     }
     state
+}
+
+/// The conditions that stay when `state` takes the place of `before`, if some of MetalLB's have to go: of parts that its
+/// component has and ours has not, which nobody would ever update again.
+pub(super) fn without_leftovers(
+    before: &ConfigurationStateStatus,
+    state: &ConfigurationStateStatus,
+) -> Option<Vec<Condition>> {
+    let is_ours = |condition: &Condition| state.conditions.iter().any(|ours| ours.kind == condition.kind);
+    let is_left = |condition: &Condition| condition.kind.ends_with("ReconcilerValid") && !is_ours(condition);
+    let kept: Vec<Condition> =
+        before.conditions.iter().filter(|condition| !is_left(condition)).cloned().collect();
+    (kept.len() < before.conditions.len()).then_some(kept)
 }
 
 /// A `ServiceL2Status` or `ServiceBGPStatus`.

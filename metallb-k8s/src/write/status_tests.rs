@@ -133,7 +133,7 @@ fn long_names_of_nodes_become_labels_that_the_server_takes() {
 fn the_state_of_the_configuration_keeps_its_time_until_the_verdict_changes() {
     let state = |errors: &[&str], before: Option<&_>, second| {
         let errors: Vec<_> = errors.iter().map(|error| (*error).to_owned()).collect();
-        configuration_state(&Component::Controller, &errors, before, at(second))
+        configuration_state(&Component::Controller, &errors, &[], before, at(second))
     };
     let valid = state(&[], None, 1);
     assert_eq!((valid.result, valid.error_summary.as_str()), (Some(ConfigurationResult::Valid), ""));
@@ -146,4 +146,15 @@ fn the_state_of_the_configuration_keeps_its_time_until_the_verdict_changes() {
         ("poolReconcilerValid", "ConfigurationError")
     );
     assert_eq!(condition.last_transition_time.0, at(3));
+}
+
+#[test]
+fn a_warning_stands_in_the_message_of_a_valid_configuration() {
+    let component = Component::Speaker(NodeName::new("n1"));
+    let state = configuration_state(&component, &[], &["no session".to_owned()], None, at(1));
+    assert_eq!((state.result, state.error_summary.as_str()), (Some(ConfigurationResult::Valid), ""));
+    assert_eq!(state.conditions[0].message, "warning: no session");
+    let gone = configuration_state(&component, &[], &[], Some(&state), at(2));
+    assert_eq!(gone.conditions[0].message, "");
+    assert_eq!(gone.conditions[0].last_transition_time.0, at(1));
 }

@@ -11,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use metallb_core::{config::Kind, keys::ServiceKey};
 use tokio::sync::{Semaphore, watch};
-use tracing::{info, warn};
 
 use super::{
     Slot, Stats, Write,
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::{
     facts::ClassFilter,
-    watch::{Backoff, chain},
+    retry::{Backoff, Cause, Fault, Retries, Subject, Task},
 };
 
 /// How a [`Writer`] writes.
@@ -44,17 +43,19 @@ pub struct Options {
     pub backoff: Backoff,
     /// Where writes are counted.
     pub stats: Arc<Stats>,
+    /// Where failures are reported.
+    pub retries: Retries,
     /// Told when a write to a Service was given up because the Service changed: decide again.
     pub outdated: Arc<dyn Fn(ServiceKey) + Send + Sync>,
 }
 
 impl Options {
-    /// The defaults; `seed` spreads the pauses and differs from process to process.
+    /// The defaults.
     pub fn new(
         namespace: impl Into<String>,
         manager: impl Into<String>,
         stats: Arc<Stats>,
-        seed: u64,
+        retries: Retries,
     ) -> Self {
         Self {
             namespace: namespace.into(),
@@ -64,8 +65,9 @@ impl Options {
             in_flight: 32,
             timeout: Duration::from_secs(30),
             pool_interval: Duration::from_secs(1),
-            backoff: Backoff::new(seed),
+            backoff: Backoff::default(),
             stats,
+            retries,
             outdated: Arc::new(|_| {}),
         }
     }
@@ -113,6 +115,8 @@ struct Inner {
     /// Counts up when writing is allowed and when it is forbidden: odd means allowed.
     era: watch::Sender<u64>,
     busy: watch::Sender<usize>,
+    /// Events that are not allowed are dropped, so that they do not pile up; that is reported all the same.
+    events: Mutex<Task>,
 }
 
 #[derive(Default)]
@@ -125,6 +129,7 @@ impl Writer {
     /// A writer that may write at once.
     pub fn new(client: Client, options: Options) -> Self {
         let permits = Semaphore::new(options.in_flight.max(1));
+        let events = options.retries.task(Subject::extra("create", "events"), options.backoff);
         Self(Arc::new(Inner {
             client,
             options,
@@ -132,6 +137,7 @@ impl Writer {
             state: Mutex::default(),
             era: watch::Sender::new(1),
             busy: watch::Sender::new(0),
+            events: Mutex::new(events),
         }))
     }
 
@@ -215,9 +221,11 @@ impl Inner {
     }
 
     async fn carry_out(&self, slot: &Slot, era: u64, mut write: Write) {
-        let (mut failures, mut conflicts) = (0_u32, 0_u32);
+        let retries = &self.options.retries;
+        let mut task: Option<Task> = None;
+        let (mut conflicts, mut pauses) = (0_u32, self.options.backoff.pauses(retries.spread()));
         loop {
-            match self.once(&write).await {
+            match self.once(slot, &write).await {
                 Ok(Attempt::Done) => break,
                 Ok(Attempt::Moot) => {
                     if let Write::Service(write) = &write {
@@ -231,45 +239,55 @@ impl Inner {
                 Ok(Attempt::Again(newer)) => {
                     conflicts = conflicts.saturating_add(1);
                     if conflicts > PATIENCE {
-                        tokio::time::sleep(self.options.backoff.pause(conflicts - PATIENCE)).await;
+                        tokio::time::sleep(pauses.next_pause()).await;
                     }
                     write = self.newer(slot, era).unwrap_or(*newer);
                 }
-                Err(failure) => {
-                    if failures == 0 {
-                        warn!(object = %slot, error = failure, "write failed, trying again");
-                    }
-                    tokio::time::sleep(self.options.backoff.pause(failures)).await;
-                    failures = failures.saturating_add(1);
+                Err(fault)
+                    if matches!(slot, Slot::Event(_)) && matches!(fault.cause, Cause::Forbidden { .. }) =>
+                {
+                    self.event_task().report(&fault);
+                    return;
+                }
+                Err(fault) => {
+                    let task = task.get_or_insert_with(|| retries.task(slot.subject(), self.options.backoff));
+                    tokio::time::sleep(task.fault(&fault)).await;
                     write = self.newer(slot, era).unwrap_or(write);
                 }
             }
         }
-        if failures > 0 {
-            info!(object = %slot, failures, "write done after failures");
+        if matches!(slot, Slot::Event(_)) {
+            self.event_task().succeeded();
         }
     }
 
-    async fn once(&self, write: &Write) -> Result<Attempt, String> {
+    async fn once(&self, slot: &Slot, write: &Write) -> Result<Attempt, Fault> {
         // The semaphore is never closed; without a permit the write would go ahead all the same.
         let _permit = self.permits.acquire().await.ok();
         self.options.stats.object_processed();
         let outcome =
             tokio::time::timeout(self.options.timeout, attempt(&self.client, &self.options, write)).await;
-        let failure = match outcome {
+        let mut fault = match outcome {
             Ok(Ok(attempt)) => return Ok(attempt),
             Ok(Err(error)) => {
                 if !throttled(&error) {
                     self.options.stats.object_failed();
                 }
-                chain(&error)
+                Fault::of(&error, &slot.subject())
             }
             Err(_) => {
                 self.options.stats.object_failed();
-                format!("no answer within {} s", self.options.timeout.as_secs())
+                Fault::no_answer(self.options.timeout)
             }
         };
-        Err(failure)
+        if let Cause::Refused { what } = &mut fault.cause {
+            *what = slot.to_string();
+        }
+        Err(fault)
+    }
+
+    fn event_task(&self) -> MutexGuard<'_, Task> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The write that waits for this object; when there is none, the object is free again.

@@ -8,10 +8,10 @@ use metallb_k8s::{
 };
 use serde_json::Value;
 
-use crate::support::{Cluster, eventually};
+use crate::support::{Cluster, eventually, retries};
 
 fn candidate(cluster: &Cluster, identity: &str) -> Candidacy {
-    spawn(cluster.client(), Options::new("metallb-system", identity, Arc::new(Stats::new())))
+    spawn(cluster.client(), Options::new("metallb-system", identity, Arc::new(Stats::new()), retries()))
 }
 
 fn leads(candidacy: &Candidacy) -> bool {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod electing;
+mod faults;
 mod support;
 mod watching;
 mod writing;

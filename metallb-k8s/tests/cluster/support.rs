@@ -17,6 +17,11 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use kube::{Client, client::Body};
+use metallb_k8s::{
+    client::MeasureLayer,
+    retry::{Retries, Seed},
+    write::Stats,
+};
 use serde_json::{Value, json};
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -40,6 +45,7 @@ struct State {
     watches: Vec<(String, u64, mpsc::UnboundedSender<Bytes>)>,
     requests: Vec<Recorded>,
     failures: Vec<u16>,
+    interfere: Option<Box<Interfere>>,
     down: bool,
     refuse_versions: bool,
     delay: Duration,
@@ -47,6 +53,22 @@ struct State {
 
 /// Resource, namespace, name.
 type Key = (String, String, String);
+
+/// What becomes of a request instead of an answer; `None`: nothing special.
+type Interfere = dyn Fn(&Recorded) -> Option<Interference> + Send;
+
+/// What a sick server does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Interference {
+    /// Answers with this code.
+    Code(u16),
+    /// Answers with this code and asks to be left alone for so many seconds.
+    RetryAfter(u16, u64),
+    /// Never answers.
+    Silence,
+    /// Takes no connection.
+    Refusal,
+}
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -57,9 +79,36 @@ pub(crate) struct Recorded {
     pub(crate) body: Value,
 }
 
+impl Recorded {
+    pub(crate) fn is_watch(&self) -> bool {
+        self.query.contains("watch=true")
+    }
+}
+
 impl Cluster {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Lets the server be sick.
+    pub(crate) fn interfere(&self, with: impl Fn(&Recorded) -> Option<Interference> + Send + 'static) {
+        self.lock().interfere = Some(Box::new(with));
+    }
+
+    /// The server is well again.
+    pub(crate) fn heal(&self) {
+        self.lock().interfere = None;
+    }
+
+    /// A client with the bounds that the daemons have.
+    pub(crate) fn bounded_client(&self, stats: &Arc<Stats>, retries: &Retries) -> Client {
+        let cluster = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let cluster = cluster.clone();
+            async move { cluster.answer(request).await }
+        });
+        let layer = MeasureLayer::new(Arc::clone(stats), retries.clone(), Duration::from_secs(15));
+        Client::new(tower::Layer::layer(&layer, service), "metallb-system")
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -157,6 +206,16 @@ impl Cluster {
         self.lock().requests.len()
     }
 
+    /// Counts a request and says what becomes of it.
+    fn interference(&self, recorded: &Recorded) -> Option<Interference> {
+        let mut state = self.lock();
+        if state.down {
+            return Some(Interference::Refusal);
+        }
+        state.requests.push(recorded.clone());
+        state.interfere.as_ref().and_then(|interfere| interfere(recorded))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -180,11 +239,23 @@ impl Cluster {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
         };
-        let mut state = self.lock();
-        if state.down {
-            return Err(std::io::Error::other("connection refused"));
+        let interference = self.interference(&recorded);
+        let mut answer = None;
+        match interference {
+            None => {}
+            Some(Interference::Silence) => std::future::pending().await,
+            Some(Interference::Refusal) => return Err(std::io::Error::other("connection refused")),
+            Some(Interference::Code(code)) => answer = Some(failure(code, reason(code))),
+            Some(Interference::RetryAfter(code, seconds)) => {
+                let mut refusal = failure(code, reason(code));
+                refusal.headers_mut().insert("Retry-After", seconds.into());
+                answer = Some(refusal);
+            }
         }
-        state.requests.push(recorded.clone());
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        let mut state = self.lock();
         if !state.failures.is_empty() {
             let code = state.failures.remove(0);
             return Ok(failure(code, "InternalError"));
@@ -373,6 +444,17 @@ fn status(code: u16, reason: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": reason, "reason": reason, "code": code })
 }
 
+fn reason(code: u16) -> &'static str {
+    match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        410 => "Expired",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        _ => "InternalError",
+    }
+}
+
 fn failure(code: u16, reason: &str) -> Answer {
     answer(code, &status(code, reason))
 }
@@ -382,6 +464,11 @@ fn answer(code: u16, value: &Value) -> Answer {
     let mut response = Response::new(BodyExt::boxed(StreamBody::new(frame)));
     *response.status_mut() = StatusCode::from_u16(code).unwrap();
     response
+}
+
+/// Something to report to, with a seed of its own.
+pub(crate) fn retries() -> Retries {
+    Retries::new(Seed::new(42))
 }
 
 /// Waits, in virtual time, until something holds.

@@ -12,7 +12,7 @@ use metallb_k8s::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{self, Cluster, eventually, service};
+use crate::support::{self, Cluster, eventually, retries, service};
 
 fn watched(cluster: &Cluster, options: Options) -> (Store<ServiceRecord>, Queue<ObjectKey>) {
     let queue = Queue::new();
@@ -22,7 +22,7 @@ fn watched(cluster: &Cluster, options: Options) -> (Store<ServiceRecord>, Queue<
 }
 
 fn options() -> Options {
-    Options::new(Arc::new(Stats::new()), 0)
+    Options::new(Arc::new(Stats::new()), retries())
 }
 
 fn key(name: &str) -> ObjectKey {
@@ -103,7 +103,6 @@ async fn a_server_that_is_away_for_an_hour_costs_nothing_that_was_known() {
     cluster.down(false);
     let back = tokio::time::Instant::now();
     eventually("the deletion arrives", || store.is_empty()).await;
-    // The pause under way, and another one because the watch is too old to be taken up again.
     assert!(back.elapsed() <= Duration::from_secs(31), "{:?}", back.elapsed());
     assert_eq!(drain(&queue), names(["a"]));
 }

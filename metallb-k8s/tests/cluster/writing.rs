@@ -22,7 +22,7 @@ use metallb_k8s::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, eventually, service};
+use crate::support::{Cluster, eventually, retries, service};
 
 struct Bench {
     cluster: Cluster,
@@ -35,7 +35,7 @@ fn bench() -> Bench {
     let (cluster, stats, outdated) =
         (Cluster::new(), Arc::new(Stats::new()), Arc::new(Mutex::new(Vec::new())));
     let told = Arc::clone(&outdated);
-    let options = Options::new("metallb-system", "test", Arc::clone(&stats), 0)
+    let options = Options::new("metallb-system", "test", Arc::clone(&stats), retries())
         .outdated(move |key| told.lock().unwrap().push(key));
     let writer = Writer::new(cluster.client(), options);
     Bench { cluster, writer, stats, outdated }
@@ -246,13 +246,68 @@ async fn writing_a_status_touches_no_other_nodes() {
 async fn a_configuration_state_is_made_with_its_status() {
     let bench = bench();
     let component = Component::Speaker(NodeName::new("n1"));
-    let status = configuration_state(&component, &["pool is bad".to_owned()], None, Timestamp::UNIX_EPOCH);
+    let status =
+        configuration_state(&component, &["pool is bad".to_owned()], &[], None, Timestamp::UNIX_EPOCH);
     bench.writer.submit(Write::ConfigurationState { component, status });
     bench.settled().await;
     let state = bench.cluster.get("configurationstates", "metallb-system", "speaker-n1").unwrap();
     assert_eq!(state["status"]["result"], "Invalid");
     assert_eq!(state["status"]["conditions"][0]["type"], "configReconcilerValid");
     assert_eq!(state["metadata"]["labels"]["metallb.io/node-name"], "n1");
+}
+
+/// As MetalLB's speaker leaves it; its definition has no `spec`.
+fn state_of_metallb() -> Value {
+    let condition = |kind: &str, status: &str| {
+        json!({
+            "type": kind, "status": status, "reason": "ConfigurationError", "message": "x",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    };
+    json!({
+        "apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState",
+        "metadata": { "name": "speaker-n1", "namespace": "metallb-system" },
+        "status": {
+            "result": "Invalid", "errorSummary": "x",
+            "conditions": [condition("configReconcilerValid", "False"), condition("nodeReconcilerValid", "False")],
+        },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_state_of_metallb_is_taken_over_whole() {
+    let bench = bench();
+    bench.cluster.put("configurationstates", state_of_metallb());
+    let component = Component::Speaker(NodeName::new("n1"));
+    let status = configuration_state(&component, &[], &[], None, Timestamp::UNIX_EPOCH);
+    bench.writer.submit(Write::ConfigurationState { component, status });
+    bench.settled().await;
+    let state = bench.cluster.get("configurationstates", "metallb-system", "speaker-n1").unwrap();
+    assert_eq!((&state["status"]["result"], &state["status"]["errorSummary"]), (&json!("Valid"), &json!("")));
+    let conditions = state["status"]["conditions"].as_array().unwrap();
+    assert_eq!((conditions.len(), &conditions[0]["status"]), (1, &json!("True")));
+    let patches = bench.cluster.requests(&Method::PATCH, "configurationstates");
+    assert!(patches.iter().all(|patch| patch.body.get("spec").is_none()), "its definition has none");
+    assert!(patches.last().unwrap().query.contains("fieldManager=configReconciler"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_write_of_a_status_resource_has_a_spec() {
+    let bench = bench();
+    let (service, node) = (ServiceKey::new("web", "a"), NodeName::new("n1"));
+    let interfaces = BTreeSet::from([InterfaceName::new("eth0")]);
+    bench.writer.submit(Write::ServiceStatus(ServiceStatus::layer2(
+        service.clone(),
+        node.clone(),
+        interfaces,
+    )));
+    let peers = BTreeSet::from([metallb_core::keys::PeerName::new("router")]);
+    bench.writer.submit(Write::ServiceStatus(ServiceStatus::bgp(service, node, peers)));
+    bench.settled().await;
+    for kind in ["servicel2statuses", "servicebgpstatuses"] {
+        let found = bench.cluster.all(kind);
+        assert_eq!((found.len(), found[0].get("spec")), (1, None), "{kind}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,7 +318,7 @@ async fn a_configuration_state_keeps_its_time_over_a_restart() {
     let write = async |errors: &[&str], second: i64| {
         let errors: Vec<String> = errors.iter().map(|error| (*error).to_owned()).collect();
         let now = Timestamp::from_second(second).unwrap();
-        let status = configuration_state(&component, &errors, None, now);
+        let status = configuration_state(&component, &errors, &[], None, now);
         bench.writer.submit(Write::ConfigurationState { component: component.clone(), status });
         bench.settled().await;
         find()

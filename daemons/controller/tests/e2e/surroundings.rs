@@ -35,10 +35,10 @@ async fn an_outage_of_the_api_server_is_survived() {
         let failure = line.contains("WARN") || line.contains("ERROR");
         assert!(!failure || line.contains("error="), "{line}");
     }
-    daemon.says(&["watch failed, trying again", "services", "error="]).await;
-    let repeated =
-        daemon.log().into_iter().filter(|line| line.contains("watch failed") && line.contains("/services"));
-    assert_eq!(repeated.count(), 1, "one line for one outage");
+    daemon.says(&["over: the API server cannot be reached"]).await;
+    let outages = daemon.log().into_iter().filter(|line| line.contains("trying again"));
+    let outages: Vec<String> = outages.collect();
+    assert_eq!(outages.len(), 1, "one line for one outage: {outages:#?}");
 }
 
 #[tokio::test]
@@ -110,4 +110,84 @@ async fn the_shared_secret_is_made_once_and_belongs_to_the_deployment() {
     daemon.shows("metallb_controller_leader", "1.0").await;
     let again = cluster.system::<Secret>().get("memberlist").await.unwrap();
     assert_eq!(secret.resource_version(), again.resource_version());
+}
+
+#[tokio::test]
+async fn the_shared_secret_is_made_again_when_it_is_deleted_and_another_is_left_alone() {
+    let cluster = Cluster::start().await;
+    let _daemon = controller(&cluster, &["--ml-secret-name=memberlist"]);
+    let first = cluster.until_system::<Secret>("memberlist", |_| true).await;
+    cluster.system::<Secret>().delete("memberlist", &kube::api::DeleteParams::default()).await.unwrap();
+    let second = cluster.until_system::<Secret>("memberlist", |secret| secret.uid() != first.uid()).await;
+    assert_ne!(first.data, second.data);
+
+    let other = Cluster::start().await;
+    other.apply(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: memberlist, namespace: metallb-system}\n\
+         stringData: {secretkey: from-metallb}\n",
+    );
+    other.pool("web", &["192.0.2.0/28"]);
+    let before = other.system::<Secret>().get("memberlist").await.unwrap();
+    let daemon = controller(&other, &["--ml-secret-name=memberlist"]);
+    daemon.ready().await;
+    other.service("web", json!({}), json!({})).await;
+    other.assigned("web", &["192.0.2.0"]).await;
+    let after = other.system::<Secret>().get("memberlist").await.unwrap();
+    assert_eq!((before.uid(), before.resource_version()), (after.uid(), after.resource_version()));
+}
+
+#[tokio::test]
+async fn a_configuration_in_the_old_format_is_warned_about_once() {
+    let cluster = Cluster::start().await;
+    cluster.apply(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: metallb-system}\n\
+         data:\n  config: |\n    address-pools:\n    - name: default\n      protocol: layer2\n",
+    );
+    cluster.pool("web", &["192.0.2.0/28"]);
+    let daemon = controller(&cluster, &[]);
+    let line = daemon.says(&["WARN", "metallb-system/config", "error="]).await;
+    assert!(line.contains("docs/migration.md"), "{line}");
+    daemon.ready().await;
+    cluster.service("web", json!({}), json!({})).await;
+    cluster.assigned("web", &["192.0.2.0"]).await;
+    let lines = daemon.log().into_iter().filter(|line| line.contains("metallb-system/config"));
+    assert_eq!(lines.count(), 1);
+}
+
+#[tokio::test]
+async fn a_kind_that_may_not_be_listed_is_named_and_holds_up_nothing_but_readiness() {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/28"]);
+    cluster.front.refuse(|request| request.path.ends_with("/bgppeers").then_some(403));
+    let daemon = controller(&cluster, &[]);
+    cluster.service("web", json!({}), json!({})).await;
+    cluster.assigned("web", &["192.0.2.0"]).await;
+    daemon.lacks(&["not allowed to list bgppeers.metallb.io"]).await;
+    let line = daemon.says(&["WARN", "list", "bgppeers.metallb.io", "refused by the test"]).await;
+    assert!(!line.contains("Status {"), "{line}");
+    assert_eq!(line.matches("refused by the test").count(), 1, "{line}");
+    cluster.front.relent();
+    daemon.ready().await;
+    daemon.says(&["over: not allowed to list bgppeers.metallb.io"]).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_may_not_be_written_and_a_missing_definition_keep_it_from_being_ready() {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/28"]);
+    cluster.front.refuse(|request| {
+        let lease = request.writes("/leases") || request.writes("/leases/metallb-controller");
+        let definition = request.path.ends_with("/bfdprofiles");
+        if lease { Some(403) } else { definition.then_some(404) }
+    });
+    let daemon = controller(&cluster, &[]);
+    daemon
+        .lacks(&["not allowed to", "leases.coordination.k8s.io", "bfdprofiles.metallb.io is not defined"])
+        .await;
+    daemon.says(&["WARN", "bfdprofiles.metallb.io", "deploy/crds"]).await;
+    daemon.says(&["WARN", "leases.coordination.k8s.io", "RBAC"]).await;
+    cluster.front.relent();
+    daemon.ready().await;
+    cluster.service("web", json!({}), json!({})).await;
+    cluster.assigned("web", &["192.0.2.0"]).await;
 }

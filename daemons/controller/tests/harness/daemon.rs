@@ -112,6 +112,15 @@ impl Daemon {
         get(self.probes, path).await.map(|(status, _)| status)
     }
 
+    /// Waits until `/readyz` says that it is not ready, and why.
+    pub(crate) async fn lacks(&self, words: &[&str]) {
+        eventually(&format!("not ready because of {words:?}"), async || {
+            let (status, text) = get(self.probes, "/readyz").await?;
+            (status == 503 && words.iter().all(|word| text.contains(word))).then_some(())
+        })
+        .await;
+    }
+
     /// The metrics, as text, once the endpoint is there: as they are after the call, not those that were handed out before.
     pub(crate) async fn scrape(&self) -> String {
         tokio::time::sleep(CACHED).await;

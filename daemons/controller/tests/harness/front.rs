@@ -28,6 +28,9 @@ impl Request {
 /// Called before a request reaches the server.
 type Hook = Box<dyn FnMut(&Request) + Send>;
 
+/// Decides with which code a request is refused.
+type Refusal = Box<dyn Fn(&Request) -> Option<u16> + Send>;
+
 /// The front of a server on a loopback port.
 pub(crate) struct Front {
     shared: Arc<Shared>,
@@ -39,6 +42,7 @@ struct Shared {
     server: Mutex<Backend>,
     requests: Mutex<Vec<Request>>,
     hook: Mutex<Option<Hook>>,
+    refusal: Mutex<Option<Refusal>>,
     /// Requests are taken and never answered.
     silent: Mutex<bool>,
 }
@@ -49,6 +53,7 @@ impl Front {
             server: Mutex::new(server),
             requests: Mutex::default(),
             hook: Mutex::default(),
+            refusal: Mutex::default(),
             silent: Mutex::default(),
         };
         let mut front =
@@ -106,6 +111,16 @@ impl Front {
         *self.shared.hook.lock().unwrap() = Some(Box::new(hook));
     }
 
+    /// Refuses what `refusal` gives a code for, from now on.
+    pub(crate) fn refuse(&self, refusal: impl Fn(&Request) -> Option<u16> + Send + 'static) {
+        *self.shared.refusal.lock().unwrap() = Some(Box::new(refusal));
+    }
+
+    /// Refuses nothing any more.
+    pub(crate) fn relent(&self) {
+        *self.shared.refusal.lock().unwrap() = None;
+    }
+
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()
@@ -120,10 +135,26 @@ async fn respond(
     if let Some(hook) = shared.hook.lock().unwrap().as_mut() {
         hook(&seen);
     }
+    let refused = shared.refusal.lock().unwrap().as_ref().and_then(|refusal| refusal(&seen));
     shared.requests.lock().unwrap().push(seen);
+    if let Some(code) = refused {
+        return Ok(refusal(code));
+    }
     if *shared.silent.lock().unwrap() {
         std::future::pending::<()>().await;
     }
     let server = shared.server.lock().unwrap().clone();
     Ok(server.respond(request).await)
+}
+
+/// An answer as the API server refuses.
+fn refusal(code: u16) -> http::Response<AnswerBody> {
+    let status = serde_json::json!({
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
+        "message": "refused by the test", "reason": "Forbidden", "code": code,
+    });
+    let body = http_body_util::Full::new(hyper::body::Bytes::from(status.to_string()));
+    let body = http_body_util::BodyExt::map_err(body, |never| match never {});
+    let body = http_body_util::BodyExt::boxed_unsync(body);
+    http::Response::builder().status(code).header("Content-Type", "application/json").body(body).unwrap()
 }

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use metallb_k8s::retry::Retries;
 use tokio::sync::{mpsc, oneshot};
 
 mod connection;
@@ -26,20 +27,34 @@ pub use serve::{Limits, listen, serve};
 /// How long the owner of the state may take to answer a request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Whether the daemon is ready: caches synced, configuration decided, first evaluation done.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+/// Whether the daemon is ready: caches synced, configuration decided, first evaluation done, and nothing missing that it
+/// needs from the API server.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    started: Arc<AtomicBool>,
+    retries: Retries,
+}
 
 impl Readiness {
-    /// Says that the daemon is ready from now on, or that it no longer is.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
+    /// Not ready yet; `retries` knows what is missing.
+    #[must_use]
+    pub fn new(retries: Retries) -> Self {
+        Self { started: Arc::default(), retries }
     }
 
-    /// Whether it is ready.
+    /// Says that the daemon has started, or that it is ending.
+    pub fn set(&self, started: bool) {
+        self.started.store(started, Ordering::Relaxed);
+    }
+
+    /// What stands in the way; empty when the daemon is ready.
     #[must_use]
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    pub fn obstacles(&self) -> Vec<String> {
+        let mut obstacles = self.retries.lacks();
+        if !self.started.load(Ordering::Relaxed) {
+            obstacles.push("waiting for the caches to sync".to_owned());
+        }
+        obstacles
     }
 }
 
@@ -79,10 +94,12 @@ pub async fn serve_debug(
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
-    if readiness.get() {
+    let obstacles = readiness.obstacles();
+    if obstacles.is_empty() {
         return "ok".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, "waiting for the caches to sync\n").into_response()
+    let text: String = obstacles.into_iter().map(|obstacle| obstacle + "\n").collect();
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 async fn debug(State(states): State<mpsc::Sender<DebugState>>) -> Response {

@@ -119,7 +119,7 @@ const PUBLISHED: [Published; 7] = [
             "--frrk8s-namespace=frr-k8s-system",
         ],
         env: &[NODE_NAME, HOST, ADDRESS, CHART_LABELS, PORT, KEY, FRR_K8S, POD],
-        notices: &["METALLB_BGP_TYPE", "--frrk8s-namespace"],
+        notices: &["METALLB_BGP_TYPE"],
     },
     Published {
         source: "chart 0.13.12 without membership",

@@ -119,7 +119,7 @@ fn announcements_go_on_while_the_api_server_is_gone() {
         };
         speaker.shows(&series("goes", "192.0.2.201"), "1.0").await;
         cluster.front.down().await;
-        speaker.says(&["watch failed, trying again", "services"]).await;
+        speaker.says(&["the API server cannot be reached, trying again"]).await;
         cluster.delete(cluster.services(), "goes").await;
         speaker.shows(&series("web", "192.0.2.200"), "1.0").await;
         speaker.shows(&series("goes", "192.0.2.201"), "1.0").await;

@@ -17,3 +17,4 @@ mod harness;
 mod layer2;
 mod life;
 mod site;
+mod takeover;
