@@ -85,6 +85,17 @@ impl Failure {
         Self::new(403, "Forbidden", format!("{subject} is forbidden: {why}")).about(object)
     }
 
+    /// What a webhook said.
+    pub(crate) fn stated(code: u16, reason: &str, message: impl Into<String>) -> Self {
+        let known = REASONS.iter().find(|known| **known == reason).copied();
+        Self::new(code, known.unwrap_or_default(), message)
+    }
+
+    /// 500 without a reason, as the real server answers what it has no name for.
+    pub(crate) fn unknown(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
     /// 403 on a path that is not a resource's.
     pub(crate) fn forbidden_path(why: &str) -> Self {
         let mut failure = Self::new(403, "Forbidden", format!("forbidden: {why}"));
@@ -198,12 +209,37 @@ impl Failure {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
+        if self.reason.is_empty()
+            && let Value::Object(map) = &mut status
+        {
+            map.remove("reason");
+        }
         if let (Some(details), Value::Object(map)) = (&self.details, &mut status) {
             map.insert("details".to_owned(), details.to_value());
         }
         status
     }
 }
+
+/// Reasons that a webhook may give.
+const REASONS: &[&str] = &[
+    "AlreadyExists",
+    "BadRequest",
+    "Conflict",
+    "Forbidden",
+    "Gone",
+    "InternalError",
+    "Invalid",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "NotFound",
+    "RequestEntityTooLarge",
+    "ServiceUnavailable",
+    "Timeout",
+    "TooManyRequests",
+    "Unauthorized",
+    "UnsupportedMediaType",
+];
 
 impl Details {
     fn to_value(&self) -> Value {

@@ -10,9 +10,7 @@
 //!
 //! # What it does not do
 //!
-//! CEL rules of definitions (`x-kubernetes-validations`) are stored and not evaluated. Admission and conversion
-//! webhooks are not called: a definition with `conversion.strategy: Webhook` is served in its storage version, and
-//! its other versions answer with an error that says so. There is no scheduler, kubelet or workload controller, pods
+//! There is no scheduler, kubelet or workload controller, pods
 //! are deleted at once, and nothing survives the process.
 //!
 //! Unlike the real server it answers a watch from a version that was never reached with 410 instead of waiting for
@@ -20,6 +18,22 @@
 //!
 //! There is **no TLS, and whoever sends no token is administrator**. The server therefore refuses to listen anywhere
 //! but on loopback unless [`Builder::allow_remote`] says otherwise.
+//!
+//! # Rules of definitions
+//!
+//! CEL rules (`x-kubernetes-validations`) are evaluated on every write of a custom resource, transition rules too, with
+//! the real server's messages and its tolerance for invalid values that do not change. A definition whose rule uses a
+//! function that is not known here (those of URLs, versions, named formats, mathematics and encodings; macros with two
+//! variables, `sortBy`, `cel.bind`) is **refused**: no rule ever counts as fulfilled because it could not be evaluated.
+//! Types are not checked beforehand and costs are not limited: a rule that the real server refuses for these passes.
+//!
+//! # Webhooks
+//!
+//! Validating webhooks are asked about every write over HTTP, and the conversion webhooks of definitions convert. There
+//! is no network of services: [`Server::set_service_backend`] says where the pods behind one are. What the owner writes
+//! by [`Server::apply`], and what the server itself deletes (with a namespace or an owner), is not reviewed. Mutating
+//! webhooks are stored and **not called**, match conditions are refused. A server-side apply in a version that is not
+//! the stored one is converted and then applied in the stored version.
 //!
 //! # Access
 //!
@@ -49,6 +63,7 @@
 mod admission;
 mod api;
 mod auth;
+mod cel;
 mod discovery;
 mod error;
 mod failure;
@@ -64,6 +79,7 @@ mod server;
 mod state;
 mod store;
 mod table;
+mod webhook;
 
 pub use crate::auth::{Permission, RbacUsage, Refusal, RuleUse};
 pub use crate::error::{ApplyError, BuildError, ServeError, TokenError};

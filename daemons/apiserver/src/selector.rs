@@ -78,6 +78,27 @@ impl Selection {
     }
 }
 
+/// Whether a `LabelSelector` selects an object with these labels. An empty or absent one selects everything.
+pub(crate) fn label_selector_matches(selector: &Value, labels: Option<&Value>) -> bool {
+    let label = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+    let wanted = selector.get("matchLabels").and_then(Value::as_object);
+    let equal = wanted.into_iter().flatten().all(|(key, value)| label(key) == value.as_str());
+    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+    equal
+        && expressions.into_iter().flatten().all(|expression| {
+            let text = |field: &str| expression.get(field).and_then(Value::as_str).unwrap_or_default();
+            let values = expression.get("values").and_then(Value::as_array);
+            let found = label(text("key"));
+            let listed = found.is_some_and(|found| values.into_iter().flatten().any(|value| value == found));
+            match text("operator") {
+                "In" => listed,
+                "NotIn" => !listed,
+                "Exists" => found.is_some(),
+                _ => found.is_none(),
+            }
+        })
+}
+
 impl Requirement {
     fn holds(&self, object: &Value) -> bool {
         let label = |key: &str| object.get("metadata")?.get("labels")?.get(key)?.as_str();

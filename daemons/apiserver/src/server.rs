@@ -15,6 +15,7 @@ use crate::api::{Api, Limits};
 use crate::auth::{RbacUsage, User};
 use crate::error::{ApplyError, BuildError, ServeError, TokenError};
 use crate::http::ApiService;
+use crate::webhook::Backends;
 
 /// The embedded API server. A cheap handle: clones share one store.
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ pub struct Builder {
     limits: Limits,
     allow_remote: bool,
     strict_rbac: bool,
+    backends: Backends,
 }
 
 /// Which object [`Server::apply`] wrote.
@@ -61,6 +63,7 @@ impl Server {
             limits: Limits::default(),
             allow_remote: false,
             strict_rbac: false,
+            backends: Backends::default(),
         }
     }
 
@@ -159,6 +162,18 @@ impl Server {
         self.inner.api.state().rbac_usage()
     }
 
+    /// Says where the pods behind a port of a service are, or that there are none any more. Webhooks whose
+    /// `clientConfig` names the service are called there; without it the call fails as it does on a cluster when no
+    /// pod is ready.
+    pub fn set_service_backend(&self, namespace: &str, name: &str, port: u16, backend: Option<SocketAddr>) {
+        let key = (namespace.to_owned(), name.to_owned(), port);
+        let mut state = self.inner.api.state();
+        match backend {
+            Some(address) => state.backends.0.insert(key, address),
+            None => state.backends.0.remove(&key),
+        };
+    }
+
     /// Stops listening, ends every watch, lets requests in flight finish, and waits for all of it. Further
     /// requests of in-process clients are answered with 503. Idempotent.
     pub async fn shutdown(&self) {
@@ -217,6 +232,12 @@ impl Builder {
         self
     }
 
+    /// [`Server::set_service_backend`] from the start.
+    pub fn service_backend(mut self, namespace: &str, name: &str, port: u16, backend: SocketAddr) -> Self {
+        self.backends.0.insert((namespace.to_owned(), name.to_owned(), port), backend);
+        self
+    }
+
     /// How many changes are remembered for watches and lists that resume; older ones get 410 Gone.
     /// Default 8192, at least 1.
     pub fn history(mut self, events: usize) -> Self {
@@ -252,7 +273,11 @@ impl Builder {
         self.limits.check()?;
         let api = Arc::new(Api::new(self.limits, CancellationToken::new()));
         crate::load::seed(&api)?;
-        api.state().auth.strict = self.strict_rbac;
+        {
+            let mut state = api.state();
+            state.auth.strict = self.strict_rbac;
+            state.backends = self.backends;
+        }
         for definition in self.definitions {
             crate::load::define(&api, &definition.map_err(BuildError::Encode)?)?;
         }

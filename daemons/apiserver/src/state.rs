@@ -8,6 +8,7 @@ use crate::api::Limits;
 use crate::auth::Auth;
 use crate::kinds::Kinds;
 use crate::store::Store;
+use crate::webhook::Backends;
 
 /// Kinds, objects and what is allocated to them.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct State {
     pub(crate) addresses: Addresses,
     pub(crate) names: Names,
     pub(crate) auth: Auth,
+    pub(crate) backends: Backends,
 }
 
 /// Uids and generated names.
@@ -34,6 +36,7 @@ impl State {
             addresses: Addresses::default(),
             names: Names::default(),
             auth: Auth::default(),
+            backends: Backends::default(),
         }
     }
 }

@@ -15,7 +15,8 @@ use super::{ApiBody, body, documents, path, response, watch};
 use crate::api::Api;
 use crate::auth::{Attributes, answer_review, token_request};
 use crate::failure::Failure;
-use crate::ops::{DeleteOptions, PatchKind, Target, WriteOptions, Written, decode};
+use crate::kinds::Origin;
+use crate::ops::{DeleteOptions, Intent, PatchKind, Target, WriteOptions, decode};
 use crate::selector::Selection;
 
 /// Answers one request.
@@ -30,7 +31,7 @@ where
     let (parts, body) = request.into_parts();
     let answer = match admit(api, &parts) {
         Ok(attributes) => match body::read(body, api.limits.max_body).await {
-            Ok(bytes) => route(api, &parts, attributes, &bytes),
+            Ok(bytes) => route(api, &parts, attributes, &bytes).await,
             Err(failure) => Err(failure),
         },
         Err(failure) => Err(failure),
@@ -47,7 +48,7 @@ fn admit(api: &Api, parts: &Parts) -> Result<Attributes, Failure> {
     Ok(attributes)
 }
 
-fn route(
+async fn route(
     api: &Arc<Api>,
     parts: &Parts,
     attributes: Attributes,
@@ -68,13 +69,13 @@ fn route(
     }
     match (&parts.method, request.target.name.is_empty()) {
         (&Method::GET | &Method::HEAD, _) if request.query.flag("watch") => request.watch(),
-        (&Method::GET | &Method::HEAD, true) => request.list(),
-        (&Method::GET | &Method::HEAD, false) => request.get(),
-        (&Method::POST, true) => request.create(),
-        (&Method::PUT, false) => request.update(),
-        (&Method::PATCH, false) => request.patch(),
-        (&Method::DELETE, false) if !request.target.status => request.delete(),
-        (&Method::DELETE, true) => request.delete_collection(),
+        (&Method::GET | &Method::HEAD, true) => request.list().await,
+        (&Method::GET | &Method::HEAD, false) => request.get().await,
+        (&Method::POST, true) => request.create().await,
+        (&Method::PUT, false) => request.update().await,
+        (&Method::PATCH, false) => request.patch().await,
+        (&Method::DELETE, false) if !request.target.status => request.delete().await,
+        (&Method::DELETE, true) => request.delete_collection().await,
         _ => Err(Failure::method_not_allowed()),
     }
 }
@@ -96,32 +97,40 @@ fn token(
 }
 
 /// A request on a resource.
-struct Call<'a> {
-    api: &'a Arc<Api>,
+pub(super) struct Call<'a> {
+    pub(super) api: &'a Arc<Api>,
     parts: &'a Parts,
     query: Query,
-    target: Target,
-    attributes: Attributes,
+    pub(super) target: Target,
+    pub(super) attributes: Attributes,
     bytes: &'a [u8],
 }
 
 impl Call<'_> {
-    fn get(&self) -> Result<Response<ApiBody>, Failure> {
+    async fn get(&self) -> Result<Response<ApiBody>, Failure> {
         let form = self.form()?;
-        let object = self.api.state().get(&self.target)?;
-        let version = self.target.version()?;
-        let shown = form.one(&self.target.resource, version, &object)?;
+        let stored = self.api.state().get(&self.target)?;
+        let shown = self.shown(vec![(*stored).clone()]).await?;
+        let object = shown.first().unwrap_or(&Value::Null);
+        let shown = form.one(&self.target.resource, self.target.version()?, object)?;
         Ok(with_warnings(response::json(StatusCode::OK, &shown), self.deprecation().as_slice()))
     }
 
-    fn list(&self) -> Result<Response<ApiBody>, Failure> {
+    async fn list(&self) -> Result<Response<ApiBody>, Failure> {
         let form = self.form()?;
         let options = self.query.list_options()?;
         let selection = self.selection()?;
         let listed = self.api.state().list(&self.target, &selection, &options)?;
         let version = self.target.version()?;
-        let objects = listed.objects.iter().map(|object| &**object);
-        let shown = form.list(&self.target.resource, version, objects, &listed.metadata)?;
+        let resource = &self.target.resource;
+        let shown = if resource.origin == Origin::CustomWithWebhook {
+            let objects = listed.objects.iter().map(|object| (**object).clone()).collect();
+            let shown = self.shown(objects).await?;
+            form.list(resource, version, shown.iter(), &listed.metadata)?
+        } else {
+            let objects = listed.objects.iter().map(|object| &**object);
+            form.list(resource, version, objects, &listed.metadata)?
+        };
         Ok(with_warnings(response::json(StatusCode::OK, &shown), self.deprecation().as_slice()))
     }
 
@@ -140,7 +149,7 @@ impl Call<'_> {
         Ok(watch::stream(self.api, self.target.clone(), start, options))
     }
 
-    fn create(&self) -> Result<Response<ApiBody>, Failure> {
+    async fn create(&self) -> Result<Response<ApiBody>, Failure> {
         let object = self.document()?;
         let mut target = self.target.clone();
         if target.resource.namespaced && target.namespace.is_empty() {
@@ -150,9 +159,7 @@ impl Call<'_> {
             )));
         }
         target.name.clear();
-        let mut options = self.write_options()?;
-        let written = self.api.state().create(&target, object, &mut options)?;
-        self.written(&written, &options)
+        self.write(&target, Intent::Create(object), self.write_options()?).await
     }
 
     fn review(&self) -> Result<Response<ApiBody>, Failure> {
@@ -166,14 +173,12 @@ impl Call<'_> {
         Ok(with_warnings(response::json(StatusCode::CREATED, &answer), &options.warnings))
     }
 
-    fn update(&self) -> Result<Response<ApiBody>, Failure> {
+    async fn update(&self) -> Result<Response<ApiBody>, Failure> {
         let object = self.document()?;
-        let mut options = self.write_options()?;
-        let written = self.api.state().update(&self.target, object, &mut options)?;
-        self.written(&written, &options)
+        self.write(&self.target, Intent::Update(object), self.write_options()?).await
     }
 
-    fn patch(&self) -> Result<Response<ApiBody>, Failure> {
+    async fn patch(&self) -> Result<Response<ApiBody>, Failure> {
         let content_type = self.content_type()?;
         let kind = match content_type {
             ContentType::MergePatch => PatchKind::Merge,
@@ -195,61 +200,14 @@ impl Call<'_> {
                 "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
             ));
         }
-        let mut options = self.write_options()?;
-        let mut state = self.api.state();
-        if kind == PatchKind::Apply && !state.exists(&self.target) {
-            state.permit(&self.attributes.as_create())?;
-        }
-        let written = state.patch(&self.target, kind, &patch, &mut options)?;
-        drop(state);
-        self.written(&written, &options)
+        self.write(&self.target, Intent::Patch(kind, patch), self.write_options()?).await
     }
 
-    fn delete(&self) -> Result<Response<ApiBody>, Failure> {
-        let options = self.delete_options()?;
-        let written = self.api.state().delete(&self.target, &options)?;
-        let name = self.target.name.as_str();
-        if self.target.resource.is("namespaces") && !options.dry_run {
-            let (api, name) = (Arc::clone(self.api), name.to_owned());
-            tokio::spawn(async move {
-                tokio::time::sleep(NAMESPACE_PAUSE).await;
-                api.state().clear_namespace(&name);
-            });
-        }
-        if !written.created {
-            return Ok(response::json(StatusCode::OK, &written.object));
-        }
-        let details = json!({
-            "name": name, "group": self.target.resource.group, "kind": self.target.resource.plural,
-            "uid": written.object.pointer("/metadata/uid"),
-        });
-        Ok(response::json(StatusCode::OK, &success(&details)))
-    }
-
-    fn delete_collection(&self) -> Result<Response<ApiBody>, Failure> {
-        let options = self.delete_options()?;
-        let selection = self.selection()?;
-        let mut state = self.api.state();
-        let gone = state.delete_collection(&self.target, &selection, &options)?;
-        let metadata = json!({"resourceVersion": state.store.version().to_string()});
-        drop(state);
-        let version = self.target.version()?;
-        let shown = Form::Object.list(&self.target.resource, version, gone.iter(), &metadata)?;
-        Ok(response::json(StatusCode::OK, &shown))
-    }
-
-    fn written(&self, written: &Written, options: &WriteOptions) -> Result<Response<ApiBody>, Failure> {
-        let form = self.form()?;
-        let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-        let shown = form.one(&self.target.resource, self.target.version()?, &written.object)?;
-        Ok(with_warnings(response::json(code, &shown), &options.warnings))
-    }
-
-    fn form(&self) -> Result<Form, Failure> {
+    pub(super) fn form(&self) -> Result<Form, Failure> {
         Form::negotiate(text_header(self.parts, &header::ACCEPT), self.query.text("includeObject"))
     }
 
-    fn selection(&self) -> Result<Selection, Failure> {
+    pub(super) fn selection(&self) -> Result<Selection, Failure> {
         let namespace = self.target.namespace.as_str();
         let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
         let version = self.target.version()?;
@@ -261,7 +219,7 @@ impl Call<'_> {
         self.query.write_options(text_header(self.parts, &header::USER_AGENT))
     }
 
-    fn delete_options(&self) -> Result<DeleteOptions, Failure> {
+    pub(super) fn delete_options(&self) -> Result<DeleteOptions, Failure> {
         let mut options = DeleteOptions { dry_run: self.query.dry_run()?, ..DeleteOptions::default() };
         options.propagation = crate::ops::Propagation::parse(self.query.text("propagationPolicy"))?;
         if let Some(body) = body::document(self.bytes, self.content_type()?)? {
@@ -284,11 +242,11 @@ impl Call<'_> {
     }
 }
 
-fn success(details: &Value) -> Value {
+pub(super) fn success(details: &Value) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
-fn with_warnings(mut response: Response<ApiBody>, warnings: &[String]) -> Response<ApiBody> {
+pub(super) fn with_warnings(mut response: Response<ApiBody>, warnings: &[String]) -> Response<ApiBody> {
     for warning in warnings {
         let escaped = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{escaped}\"")) {
@@ -301,10 +259,6 @@ fn with_warnings(mut response: Response<ApiBody>, warnings: &[String]) -> Respon
 pub(super) fn text_header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
-
-/// Time until the content of a deleted namespace goes: clients delete a namespace and what is in it one after the
-/// other, and expect to find both.
-const NAMESPACE_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
 
 const ACCEPTED_PATCHES: &str = "application/json-patch+json, application/merge-patch+json, \
     application/strategic-merge-patch+json, application/apply-patch+yaml";

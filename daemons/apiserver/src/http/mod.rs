@@ -26,6 +26,7 @@ mod protobuf_fields;
 mod query;
 mod response;
 mod watch;
+mod write;
 
 /// The server as a [`tower::Service`], for clients in the same process. Made by
 /// [`Server::service`](crate::Server::service). It never fails: errors are `Status` responses.

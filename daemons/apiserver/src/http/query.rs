@@ -119,6 +119,7 @@ impl Query {
             force: self.flag("force"),
             owner: false,
             warnings: Vec::new(),
+            uid: String::new(),
         })
     }
 

@@ -18,9 +18,11 @@ use super::accept::Form;
 use super::{ApiBody, response};
 use crate::api::Api;
 use crate::failure::Failure;
+use crate::kinds::Origin;
 use crate::ops::{Start, Target};
 use crate::selector::Selection;
 use crate::store::{Change, Changes};
+use crate::webhook::convert;
 
 /// What a watch was asked for.
 #[derive(Debug)]
@@ -175,7 +177,14 @@ impl Watch {
     }
 
     async fn send(&mut self, kind: &str, object: &Value) -> Result<(), End> {
-        let mut shown = self.options.form.one(&self.target.resource, self.target.version()?, object)?;
+        let resource = &self.target.resource;
+        let mut shown = if resource.origin == Origin::CustomWithWebhook {
+            let converted = convert(&self.api, resource, &self.target.version, vec![object.clone()]).await?;
+            let converted = converted.into_iter().next().unwrap_or_default();
+            self.options.form.one(resource, self.target.version()?, &converted)?
+        } else {
+            self.options.form.one(resource, self.target.version()?, object)?
+        };
         if matches!(self.options.form, Form::Table(..)) {
             // The first table of a watch explains the columns for all.
             if self.columns_sent

@@ -84,6 +84,7 @@ impl Row {
         let version = Version {
             name: self.version.to_owned(),
             schema: Arc::new(reference(self.schema)),
+            rules: Arc::default(),
             status: self.status,
             generation: self.generation,
             columns: Vec::new(),
@@ -104,6 +105,7 @@ impl Row {
             versions: vec![version],
             storage: self.version.to_owned(),
             origin: Origin::BuiltIn,
+            conversion: None,
             stored: !self.kind.ends_with("Review"),
         }
     }

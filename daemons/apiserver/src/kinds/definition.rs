@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Origin, Resource, Version};
 use crate::admission::{client_config, service_port};
+use crate::cel::{Rules, check_rules};
 use crate::failure::Cause;
 use crate::schema::{reference, validate_definition};
 
@@ -121,7 +122,11 @@ fn check_versions(object: &Value, causes: &mut Vec<Cause>) {
             causes.push(Cause::required(format!("{path}.name"), ""));
         }
         match version.pointer("/schema/openAPIV3Schema") {
-            Some(schema) => validate_definition(schema, &format!("{path}.schema.openAPIV3Schema"), causes),
+            Some(schema) => {
+                let path = format!("{path}.schema.openAPIV3Schema");
+                validate_definition(schema, &path, causes);
+                check_rules(schema, &path, causes);
+            }
             None => {
                 causes
                     .push(Cause::required(format!("{path}.schema.openAPIV3Schema"), "schemas are required"));
@@ -165,6 +170,7 @@ fn resource(object: &Value) -> Resource {
         short_names: strings(object, "/spec/names/shortNames"),
         categories: strings(object, "/spec/names/categories"),
         origin: if webhook { Origin::CustomWithWebhook } else { Origin::Custom },
+        conversion: object.pointer("/spec/conversion/webhook/clientConfig").cloned().map(Arc::new),
         stored: true,
         group,
         plural,
@@ -184,8 +190,10 @@ fn version(group: &str, kind: &str, spec: &Value) -> Version {
         let own = text(spec, "/deprecationWarning");
         if own.is_empty() { format!("{group}/{name} {kind} is deprecated") } else { own.to_owned() }
     });
+    let schema = spec.pointer("/schema/openAPIV3Schema").cloned().unwrap_or_default();
     Version {
-        schema: Arc::new(complete(spec.pointer("/schema/openAPIV3Schema").cloned().unwrap_or_default())),
+        rules: Arc::new(Rules::compile(&schema)),
+        schema: Arc::new(complete(schema)),
         status: spec.pointer("/subresources/status").is_some(),
         generation: true,
         columns,

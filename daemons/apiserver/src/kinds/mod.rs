@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cel::Rules;
 use crate::failure::Named;
 use crate::schema::Node;
 
@@ -34,6 +35,8 @@ pub(crate) struct Resource {
     /// Version of the stored objects.
     pub(crate) storage: String,
     pub(crate) origin: Origin,
+    /// `spec.conversion.webhook.clientConfig` of its definition.
+    pub(crate) conversion: Option<Arc<Value>>,
     /// Otherwise its objects are questions: created, answered and forgotten.
     pub(crate) stored: bool,
 }
@@ -45,7 +48,7 @@ pub(crate) enum Origin {
     BuiltIn,
     /// From a definition; versions differ in name only.
     Custom,
-    /// From a definition whose versions convert through a webhook, which this server does not call.
+    /// From a definition whose versions convert through a webhook.
     CustomWithWebhook,
 }
 
@@ -54,6 +57,8 @@ pub(crate) enum Origin {
 pub(crate) struct Version {
     pub(crate) name: String,
     pub(crate) schema: Arc<Value>,
+    /// Compiled rules of the schema.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) status: bool,
     /// `metadata.generation` counts changes of the desired state.
     pub(crate) generation: bool,

@@ -9,7 +9,7 @@ use crate::kinds::{Origin, Resource};
 /// The object as a client of a version sees it.
 ///
 /// # Errors
-/// 500 when the definition asks for a conversion webhook: this server does not call it.
+/// 500 when the definition asks for a conversion webhook: that is for [`crate::webhook::convert`] to call.
 pub(crate) fn present(resource: &Resource, version: &str, object: &Value) -> Result<Value, Failure> {
     check(resource, version, object)?;
     let mut shown = object.clone();
@@ -48,7 +48,7 @@ fn check(resource: &Resource, version: &str, object: &Value) -> Result<(), Failu
 
 fn no_webhook(resource: &Resource, version: &str) -> Failure {
     Failure::internal(format!(
-        "conversion webhook for {}, Kind={}: this embedded server does not call conversion webhooks; use version {} \
+        "conversion webhook for {}, Kind={}: it is not called for what the owner of the server writes; use version {} \
          instead of {version}",
         resource.group, resource.kind, resource.storage
     ))

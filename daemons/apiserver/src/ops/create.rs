@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::convert::{present, to_storage};
 use super::meta::{decode, is_terminating, now, tidy};
+use super::update::schema_causes;
 use super::{Target, WriteOptions, Written};
 use crate::admission::{
     default_kind, object_mut, prepare_create, text, tracks_status_on_create, validate_kind, validate_metadata,
 };
 use crate::failure::{Cause, Failure};
 use crate::patch::{Manager, Writer, managers, record_update, set_managers};
-use crate::schema::{apply_defaults, validate};
+use crate::schema::apply_defaults;
 use crate::state::State;
 use crate::store::Key;
 
@@ -51,7 +52,7 @@ impl State {
             map.remove("status");
         }
         let now = now();
-        self.stamp_new(&mut object, &now, version.generation);
+        self.stamp_new(&mut object, &options.uid, &now, version.generation);
         if resource.is_custom() {
             apply_defaults(version.node(), &mut object);
         }
@@ -66,7 +67,7 @@ impl State {
         default_kind(&id, &mut said);
         causes.extend(prepare_create(&id, &mut object, &mut self.addresses));
         if resource.is_custom() {
-            causes.extend(validate(version.node(), &object, ""));
+            causes.extend(schema_causes(version, &object, None));
         }
         causes.extend(validate_kind(&id, &object, None));
         refuse(&target, causes)?;
@@ -83,8 +84,8 @@ impl State {
         Ok(Written { object: present(resource, &target.version, &stored)?, created: true })
     }
 
-    fn stamp_new(&mut self, object: &mut Value, now: &str, generation: bool) {
-        let uid = self.names.uid();
+    fn stamp_new(&mut self, object: &mut Value, uid: &str, now: &str, generation: bool) {
+        let uid = if uid.is_empty() { self.names.uid() } else { uid.to_owned() };
         let Some(metadata) = object_mut(object, "metadata") else { return };
         for field in
             ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation"]

@@ -9,9 +9,7 @@ use super::meta::{MODIFIED, is_terminating, now};
 use super::{Target, Written};
 use crate::admission::{list, object_mut, text};
 use crate::failure::Failure;
-use crate::selector::Selection;
 use crate::state::State;
-use crate::store::Key;
 
 /// Body and query of a deletion.
 #[derive(Clone, Debug, Default)]
@@ -102,33 +100,6 @@ impl State {
         let gone = present_now.is_none();
         let last = present_now.unwrap_or(stored);
         Ok(Written { object: present(resource, &target.version, &last)?, created: gone })
-    }
-
-    /// Deletes what a selection covers. Returns the objects as they were.
-    pub(crate) fn delete_collection(
-        &mut self,
-        target: &Target,
-        selection: &Selection,
-        options: &DeleteOptions,
-    ) -> Result<Vec<Value>, Failure> {
-        let store = Arc::clone(&target.resource.store);
-        let keys: Vec<Key> = self
-            .store
-            .scan(&store, selection.namespace.as_deref())
-            .filter(|(_, object)| selection.matches(object))
-            .map(|(key, _)| key.clone())
-            .collect();
-        let mut gone = Vec::new();
-        for key in keys {
-            let one = Target { namespace: key.namespace, name: key.name, ..target.clone() };
-            match self.delete(&one, options) {
-                Ok(written) => gone.push(written.object),
-                // A dependent that went with its owner a moment ago.
-                Err(failure) if failure.code() == 404 => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(gone)
     }
 
     fn add_finalizers(&self, target: &Target, object: &mut Value, propagation: Propagation) {

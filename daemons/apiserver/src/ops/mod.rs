@@ -13,6 +13,7 @@ pub(crate) use convert::present;
 pub(crate) use delete::{DeleteOptions, Propagation};
 pub(crate) use meta::decode;
 pub(crate) use read::{ListOptions, Start};
+pub(crate) use update::schema_causes;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Named};
 use crate::kinds::{Resource, Version};
+use crate::state::State;
 use crate::store::Key;
 
 /// What a request is about.
@@ -55,6 +57,32 @@ pub(crate) struct WriteOptions {
     /// The server's owner writes: the status goes along with the rest.
     pub(crate) owner: bool,
     pub(crate) warnings: Vec<String>,
+    /// Uid of a new object; a fresh one if it is empty.
+    pub(crate) uid: String,
+}
+
+/// A write, to be carried out once or, with webhooks, first on trial.
+#[derive(Clone, Debug)]
+pub(crate) enum Intent {
+    Create(Value),
+    Update(Value),
+    Patch(PatchKind, Value),
+}
+
+impl State {
+    /// Carries out a write.
+    pub(crate) fn execute(
+        &mut self,
+        target: &Target,
+        intent: &Intent,
+        options: &mut WriteOptions,
+    ) -> Result<Written, Failure> {
+        match intent {
+            Intent::Create(object) => self.create(target, object.clone(), options),
+            Intent::Update(object) => self.update(target, object.clone(), options),
+            Intent::Patch(kind, patch) => self.patch(target, *kind, patch, options),
+        }
+    }
 }
 
 /// An object as the client sees it, and whether it is new.

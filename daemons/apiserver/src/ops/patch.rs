@@ -10,7 +10,9 @@ use super::{PatchKind, Target, WriteOptions, Written};
 use crate::admission::{object_mut, text};
 use crate::failure::Failure;
 use crate::kinds::Origin;
-use crate::patch::{Applied, Writer, apply, json as json_patch, managers, merge, strategic_merge};
+use crate::patch::{
+    Applied, Writer, apply, json as json_patch, managers, merge, not_strategic, strategic_merge,
+};
 use crate::state::State;
 
 impl State {
@@ -37,10 +39,7 @@ impl State {
                 strategic_merge(target.version()?.node(), &mut object, patch)?;
             }
             PatchKind::Strategic | PatchKind::Apply => {
-                return Err(Failure::patch_type(
-                    "application/strategic-merge-patch+json",
-                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-                ));
+                return Err(not_strategic());
             }
         }
         decode(target, &mut object, options)?;

@@ -7,7 +7,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
 use super::Target;
-use super::convert::present;
 use crate::failure::Failure;
 use crate::selector::Selection;
 use crate::state::State;
@@ -46,13 +45,19 @@ pub(crate) struct Start {
 }
 
 impl State {
-    pub(crate) fn get(&self, target: &Target) -> Result<Value, Failure> {
-        let found = self.store.get(&target.resource.store, &target.key());
-        present(&target.resource, &target.version, found.ok_or_else(|| target.not_found())?)
+    /// An object as it is stored.
+    pub(crate) fn get(&self, target: &Target) -> Result<Arc<Value>, Failure> {
+        self.stored(target).ok_or_else(|| target.not_found())
     }
 
-    pub(crate) fn exists(&self, target: &Target) -> bool {
-        self.store.get(&target.resource.store, &target.key()).is_some()
+    pub(crate) fn stored(&self, target: &Target) -> Option<Arc<Value>> {
+        self.store.get(&target.resource.store, &target.key()).map(Arc::clone)
+    }
+
+    /// The keys of what a selection covers.
+    pub(crate) fn selected(&self, target: &Target, selection: &Selection) -> Vec<Key> {
+        let all = self.store.scan(&target.resource.store, selection.namespace.as_deref());
+        all.filter(|(_, object)| selection.matches(object)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Lists what is selected. Pages of one list all show the version of its first page.

@@ -9,6 +9,7 @@ use super::create::{note_deprecation, refuse};
 use super::meta::{check_preconditions, decode, is_terminating, keep_system_fields, now, tidy};
 use super::{Target, WriteOptions, Written};
 use crate::admission::{list, object_mut, prepare_update, validate_kind, validate_metadata};
+use crate::cel::{blocks_rules, validate_rules};
 use crate::failure::{Cause, Failure};
 use crate::kinds::Version;
 use crate::patch::{Manager, Writer, managers, record_update, set_managers};
@@ -57,7 +58,7 @@ impl State {
         causes.extend(check_finalizers(&object, old));
         causes.extend(prepare_update(&resource.store, &mut object, old, &mut self.addresses));
         if resource.is_custom() {
-            causes.extend(ratcheted(version, &object, old));
+            causes.extend(schema_causes(version, &object, Some(old)));
         }
         causes.extend(validate_kind(&resource.store, &object, Some(old)));
         refuse(target, causes)?;
@@ -125,12 +126,23 @@ fn isolate(target: &Target, version: &Version, object: &mut Value, old: &Value, 
     });
 }
 
-/// What is wrong with the object and was not wrong before: a rule that became stricter does not block changes elsewhere.
-fn ratcheted(version: &Version, object: &Value, old: &Value) -> Vec<Cause> {
+/// What schema and rules say against an object and did not say against the old one: a rule that became stricter does
+/// not block changes elsewhere.
+pub(crate) fn schema_causes(version: &Version, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = validate(version.node(), object, "");
-    if !causes.is_empty() {
+    if let Some(old) = old
+        && !causes.is_empty()
+    {
         let before = validate(version.node(), old, "");
         causes.retain(|cause| !before.contains(cause));
+    }
+    if version.rules.is_empty() {
+        return causes;
+    }
+    if blocks_rules(&causes) {
+        causes.push(Cause::invalid("<nil>", &Value::Null, NOT_CHECKED));
+    } else {
+        causes.extend(validate_rules(&version.rules, version.node(), object, old));
     }
     causes
 }
@@ -190,3 +202,6 @@ fn copy_version(object: &mut Value, old: &Value) {
         metadata.insert("resourceVersion".to_owned(), version.clone());
     }
 }
+
+const NOT_CHECKED: &str = "some validation rules were not checked because the object was invalid; correct the existing \
+    errors to complete validation";

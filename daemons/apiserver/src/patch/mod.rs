@@ -13,6 +13,14 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
+/// Custom resources have no strategic merge patches.
+pub(crate) fn not_strategic() -> Failure {
+    Failure::patch_type(
+        "application/strategic-merge-patch+json",
+        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+    )
+}
+
 /// RFC 7386.
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     json_patch::merge(target, patch);

@@ -1,5 +1,5 @@
 //! The server as its clients see it: kube-rs in the same process, and a stock `kubectl` over HTTP.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod access;
 mod kinds;
@@ -10,3 +10,4 @@ mod objects;
 mod ownership;
 mod support;
 mod watching;
+mod webhooks;

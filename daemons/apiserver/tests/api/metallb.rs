@@ -1,7 +1,7 @@
 //! The definitions of metallb.io.
 
 use kube::Api;
-use kube::api::{DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
+use kube::api::{DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use metallb_apiserver::Server;
 use serde_json::json;
@@ -97,4 +97,51 @@ async fn every_metallb_kind_is_served_with_its_defaults_and_limits() {
         json!({"status": {"assignedIPv4": 1, "assignedIPv6": 0, "availableIPv4": 9, "availableIPv6": 0}});
     let written = pools.patch_status("pool", &PatchParams::default(), &Patch::Merge(counters)).await.unwrap();
     assert_eq!(written.data["status"]["availableIPv4"], 9);
+}
+
+#[tokio::test]
+async fn the_rules_of_the_definitions_are_evaluated() {
+    let server = Server::builder().crds(metallb_k8s::crd::all()).build().unwrap();
+    server.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: metallb-system}\n").unwrap();
+    let gvk = GroupVersionKind::gvk("metallb.io", "v1beta2", "BGPPeer");
+    let peers: Api<DynamicObject> =
+        Api::namespaced_with(mk_client(&server), "metallb-system", &ApiResource::from_gvk(&gvk));
+    let peer = |spec: &serde_json::Value| {
+        let mut full = json!({"myASN": 64512, "peerASN": 64513, "peerAddress": "10.0.0.1"});
+        json_patch::merge(&mut full, spec);
+        let object = json!({
+            "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer", "metadata": {"name": "p"}, "spec": full,
+        });
+        serde_json::from_value::<DynamicObject>(object).unwrap()
+    };
+    for (spec, message) in [
+        (json!({"dynamicASN": "internal"}), "exactly one of peerASN and dynamicASN must be given"),
+        (json!({"peerAddress": null}), "exactly one of peerAddress and interface must be given"),
+        (
+            json!({"password": "x", "passwordSecret": {"name": "s"}}),
+            "password and passwordSecret exclude each other",
+        ),
+        (json!({"peerASN": 64512, "ebgpMultiHop": true}), "ebgpMultiHop is only for external peers"),
+        (json!({"holdTime": "2s"}), "the hold time must be 0s or between 3s and 65535s"),
+        (json!({"connectTime": "1500ms"}), "the connect time must be a whole number of seconds"),
+        (
+            json!({"holdTime": "30s", "keepaliveTime": "40s"}),
+            "keepaliveTime must not be longer than holdTime",
+        ),
+    ] {
+        let refused = peers.create(&PostParams::default(), &peer(&spec)).await;
+        let Err(kube::Error::Api(status)) = refused else { panic!("{spec} was taken") };
+        assert!(status.code == 422 && status.message.contains(message), "{spec}: {}", status.message);
+    }
+    peers
+        .create(&PostParams::default(), &peer(&json!({"enableGracefulRestart": true, "holdTime": "90s"})))
+        .await
+        .unwrap();
+    let change = Patch::Merge(json!({"spec": {"enableGracefulRestart": false}}));
+    let Err(kube::Error::Api(status)) = peers.patch("p", &PatchParams::default(), &change).await else {
+        panic!("the graceful restart was changed");
+    };
+    assert!(status.message.contains("enableGracefulRestart cannot be changed"), "{}", status.message);
+    let other = Patch::Merge(json!({"spec": {"peerPort": 1179}}));
+    peers.patch("p", &PatchParams::default(), &other).await.unwrap();
 }

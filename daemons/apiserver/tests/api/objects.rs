@@ -410,3 +410,33 @@ async fn a_rule_that_became_stricter_only_blocks_new_errors() {
     let refused = widgets.create(&PostParams::default(), &mk_widget("b", &json!({"size": 9}))).await;
     assert_eq!(refusal(refused).2, ["spec.size"]);
 }
+
+#[tokio::test]
+async fn a_definition_with_a_rule_that_cannot_be_evaluated_is_refused_and_names_it() {
+    let mut definition = mk_definition();
+    let schema = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+    schema["x-kubernetes-validations"] = json!([{"rule": "isURL(self.spec.label)", "message": "m"}]);
+    let refused =
+        metallb_apiserver::Server::builder().crds([definition.clone()]).build().unwrap_err().to_string();
+    assert!(refused.contains("undeclared reference to 'isURL'"), "{refused}");
+    let schema = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+    schema["x-kubernetes-validations"] =
+        json!([{"rule": "self.metadata.name != 'x' || self.spec.size < 5", "message": "too large for x"}]);
+    let server = metallb_apiserver::Server::builder().crds([definition]).build().unwrap();
+    let widgets = mk_widgets(&mk_client(&server));
+    let Err(kube::Error::Api(status)) =
+        widgets.create(&PostParams::default(), &mk_widget("x", &json!({"size": 9}))).await
+    else {
+        panic!("the rule was not evaluated")
+    };
+    assert_eq!(
+        status.message,
+        "Widget.example.com \"x\" is invalid: <nil>: Invalid value: \"object\": too large for x"
+    );
+    widgets.create(&PostParams::default(), &mk_widget("y", &json!({"size": 9}))).await.unwrap();
+    // Broken schema and broken rule: the schema comes first, and says so.
+    let (_, _, fields) = refusal(
+        widgets.create(&PostParams::default(), &mk_widget("x", &json!({"size": 9, "mode": "odd"}))).await,
+    );
+    assert_eq!(fields, ["spec.mode", "<nil>"]);
+}
