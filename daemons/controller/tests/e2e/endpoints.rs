@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
 use metallb_k8s::crd::IPAddressPool;
 use serde_json::json;
 
 use crate::controller;
 use crate::harness::prometheus::{Prometheus, families, style_remarks};
-use crate::harness::{Cluster, free_port, get, https};
+use crate::harness::{Cluster, NAMESPACE, free_port, get, https};
 
 /// A cluster in which something was assigned, something failed and something is wrong.
 async fn busy() -> (Cluster, crate::harness::Daemon) {
@@ -87,6 +90,43 @@ async fn metrics_over_https_are_for_those_who_may_have_them() {
     // Nothing is said without TLS there, and nothing but metrics with it.
     assert_eq!(get(daemon.secure, "/metrics").await, None);
     assert_eq!(https::get(daemon.secure, "/readyz", None).await.unwrap().0, 401);
+}
+
+#[tokio::test]
+async fn the_api_server_says_whose_token_gets_metrics() {
+    let cluster = Cluster::start().await;
+    let daemon = controller(&cluster, &[]);
+    for object in [
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "prometheus", "namespace": NAMESPACE } }),
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "other", "namespace": NAMESPACE } }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "metrics-reader" },
+            "rules": [{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": { "name": "metrics-reader" },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "metrics-reader" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "prometheus", "namespace": NAMESPACE }],
+        }),
+    ] {
+        cluster.server.apply_object(&object);
+    }
+    let token = async |account| {
+        let accounts = cluster.system::<ServiceAccount>();
+        let (params, request) = (PostParams::default(), TokenRequest::default());
+        let made = accounts.create_token_request(account, &params, &request).await;
+        made.unwrap().status.unwrap().token
+    };
+    daemon.scrape().await;
+    let scrape = async |token: &str| https::get(daemon.secure, "/metrics", Some(token)).await.unwrap();
+    let (status, text, _) = scrape(&token("prometheus").await).await;
+    assert!(status == 200 && text.contains("metallb_build_info"), "{status} {text}");
+    let (status, text, _) = scrape(&token("other").await).await;
+    assert_eq!(status, 403, "{text}");
+    assert_eq!(text, "system:serviceaccount:metallb-system:other may not get /metrics\n");
+    let (status, text, _) = scrape("made-up").await;
+    assert_eq!(status, 401, "{text}");
 }
 
 #[tokio::test]
