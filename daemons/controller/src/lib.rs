@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod certificates;
 mod configured;
 mod inputs;
 mod leader;
 mod metrics;
 mod reports;
 mod secret;
+mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -26,18 +28,22 @@ use metallb_k8s::lease;
 use metallb_k8s::legacy::warn_about_old_config_maps;
 use metallb_k8s::retry::{Retries, Seed};
 use metallb_k8s::watch::ObjectKey;
+use metallb_k8s::webhook::bundle::Service;
 use metallb_k8s::write::{self, Stats, Writer};
 use metallb_runtime::http::{DebugState, Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::metrics::Scrape;
+use metallb_runtime::tls::{Certificates, follow_directory};
 use metallb_runtime::{client, daemon};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use args::Args;
+use args::{Args, WebhookMode};
+use certificates::Certification;
 use configured::Configured;
 use inputs::{Inputs, Key};
 use leader::Leader;
 use secret::Belongings;
+use webhook::{Port, Webhooks};
 
 /// Runs the controller with these arguments (the first is the program's name) until it is told to stop.
 #[must_use]
@@ -65,9 +71,14 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let belongings = Belongings::new(&client, &retries, secrets, args.deployment(), args.secret_name());
     let secrets_changed = belongings.changed();
     tokio::spawn(belongings.keep(own));
+    let candidacy =
+        (args.webhook.mode != WebhookMode::OnlyWebhook).then(|| lease::spawn(client.clone(), election));
+    let leading = candidacy.as_ref().map(lease::Candidacy::leading);
+    let options = metallb_k8s::watch::Options::new(Arc::clone(&stats), retries.clone());
+    let certificates = start_webhooks(&args, &client, &inputs, leading, options).await?;
     let controller = Controller {
         inputs,
-        client: client.clone(),
+        client,
         class,
         options: ipam::Options {
             dual_stack_two_pools: args.dual_stack_two_pools,
@@ -76,15 +87,53 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         configured: Configured::nothing(),
         secrets_changed,
         synced: false,
+        certificates,
         writer: None,
         leader: None,
         stats,
         retries,
         readiness,
     };
-    let candidacy = lease::spawn(client, election);
     controller.run(Questions { owner, scrapes, states }, candidacy, stop).await?;
     Ok(())
+}
+
+/// Opens the webhooks' port and sees to its certificates, unless that is switched off. `leading` says whether this
+/// controller writes them; without it, it always does.
+async fn start_webhooks(
+    args: &Args,
+    client: &Client,
+    inputs: &Inputs,
+    leading: Option<watch::Receiver<bool>>,
+    options: metallb_k8s::watch::Options,
+) -> anyhow::Result<Option<Certificates>> {
+    let flags = &args.webhook;
+    if flags.mode == WebhookMode::Disabled {
+        return Ok(None);
+    }
+    let certificates = Certificates::new();
+    let webhooks =
+        Webhooks { namespace: inputs.namespace.clone(), configuration: inputs.configuration.clone() };
+    let tls = args.common.tls()?;
+    let port = Port { number: flags.port, tls, certificates: certificates.clone(), http2: flags.http2 };
+    webhooks.serve(port).await?;
+    if flags.disable_cert_rotation {
+        tokio::spawn(follow_directory(flags.cert_dir.clone(), certificates.clone()));
+    } else {
+        let service = Service { namespace: inputs.namespace.clone(), name: flags.service.clone() };
+        let certification =
+            Certification::new(client, service, &flags.secret, certificates.clone(), &options);
+        let active = leading.unwrap_or_else(|| watch::channel(true).1);
+        tokio::spawn(certification.run(active));
+    }
+    Ok(Some(certificates))
+}
+
+/// Until there is a certificate to show.
+async fn certified(certificates: Option<&Certificates>) {
+    while certificates.is_some_and(|certificates| !certificates.is_present()) {
+        tokio::time::sleep(CERTIFICATE_PERIOD).await;
+    }
 }
 
 /// What others send while the controller runs.
@@ -124,6 +173,8 @@ struct Controller {
     secrets_changed: Arc<Notify>,
     /// Whether everything has been listed once.
     synced: bool,
+    /// What the webhooks show; `None` without webhooks, and once there is something to show.
+    certificates: Option<Certificates>,
     /// There once it is known who owns what is written.
     writer: Option<Writer>,
     leader: Option<Leader>,
@@ -140,10 +191,12 @@ impl Controller {
     async fn run(
         mut self,
         mut questions: Questions,
-        candidacy: lease::Candidacy,
+        candidacy: Option<lease::Candidacy>,
         stop: CancellationToken,
     ) -> Result<(), ElectionEnded> {
-        let mut leading = candidacy.leading();
+        // Without candidacy it never leads.
+        let (_never, idle) = watch::channel(false);
+        let mut leading = candidacy.as_ref().map_or(idle, lease::Candidacy::leading);
         let end = loop {
             let timeout = self.leader.as_ref().and_then(Leader::next_timeout);
             let timeout = timeout.unwrap_or_else(|| Instant::now() + IDLE);
@@ -153,8 +206,12 @@ impl Controller {
                     tracing::info!("caches are synced");
                     self.synced = true;
                     self.configured.update(&self.inputs);
-                    self.readiness.set(true);
+                    self.readiness.set(self.certificates.is_none());
                     self.lead(*leading.borrow());
+                }
+                () = certified(self.certificates.as_ref()), if self.certificates.is_some() => {
+                    self.certificates = None;
+                    self.readiness.set(self.synced);
                 }
                 owner = &mut questions.owner, if self.writer.is_none() => {
                     self.writer = Some(self.mk_writer(owner.ok().flatten()));
@@ -184,7 +241,7 @@ impl Controller {
     }
 
     /// Finishes what is being written, then gives the lease back.
-    async fn stop(self, candidacy: lease::Candidacy) {
+    async fn stop(self, candidacy: Option<lease::Candidacy>) {
         if let Some(writer) = self.writer {
             if tokio::time::timeout(FLUSH_LIMIT, writer.idle()).await.is_err() {
                 tracing::warn!(
@@ -195,7 +252,9 @@ impl Controller {
             }
             writer.forbid();
         }
-        candidacy.release().await;
+        if let Some(candidacy) = candidacy {
+            candidacy.release().await;
+        }
     }
 
     /// Starts to lead, if everything is there for it, or stops.
@@ -273,6 +332,9 @@ fn object_key(service: &ServiceKey) -> ObjectKey {
 
 /// How long to sleep when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// Pause between two looks whether there is a certificate.
+const CERTIFICATE_PERIOD: Duration = Duration::from_millis(100);
 
 /// How long a stop may wait for writes under way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);

@@ -23,7 +23,12 @@ const POOL: &str = "metallb.io/ip-allocated-from-pool";
 
 /// A controller with a quick lease.
 fn controller(cluster: &Cluster, args: &[&str]) -> Daemon {
-    let lease = ["--lease-duration=2s", "--lease-renew-deadline=1s", "--lease-retry-period=200ms"];
+    let lease = [
+        "--lease-duration=2s",
+        "--lease-renew-deadline=1s",
+        "--lease-retry-period=200ms",
+        "--webhook-mode=disabled",
+    ];
     let args: Vec<&str> = lease.iter().chain(args).copied().collect();
     Daemon::start(env!("CARGO_BIN_EXE_controller"), cluster, &args)
 }
