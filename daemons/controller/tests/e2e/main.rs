@@ -15,6 +15,7 @@ mod flags;
 mod harness;
 mod leading;
 mod surroundings;
+mod webhooks;
 
 use harness::{Cluster, Daemon};
 

@@ -6,7 +6,7 @@
 
 mod backend;
 mod cluster;
-mod daemon;
+pub(crate) mod daemon;
 mod front;
 pub(crate) mod https;
 pub(crate) mod namespace;
