@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -64,7 +65,7 @@ impl Webhooks {
             let webhooks = Arc::clone(&webhooks);
             router = router.route(path, post(move |body: Bytes| webhooks.reviewed(kind, body)));
         }
-        router.layer(DefaultBodyLimit::max(LARGEST_REVIEW))
+        router.layer(DefaultBodyLimit::max(LARGEST_REVIEW)).layer(from_fn(bounded))
     }
 
     async fn reviewed(self: Arc<Self>, kind: Kind, body: Bytes) -> Response {
@@ -106,6 +107,16 @@ impl Webhooks {
         })
         .await
     }
+}
+
+/// Answers a request that says it is too long before its body is read.
+async fn bounded(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > LARGEST_REVIEW) {
+        let problem = format!("a review has at most {LARGEST_REVIEW} octets\n");
+        return (StatusCode::PAYLOAD_TOO_LARGE, problem).into_response();
+    }
+    next.run(request).await
 }
 
 /// The request in a body, if it is about this kind.
