@@ -152,7 +152,7 @@ impl Certification {
                 tracing::info!(secret = self.secret, "webhook certificate loaded");
             }
             Err(error) => {
-                tracing::warn!(secret = self.secret, %error, "the webhook certificate is of no use")
+                tracing::warn!(secret = self.secret, %error, "the webhook certificate is of no use");
             }
         }
     }
