@@ -42,7 +42,10 @@ pub fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Respo
     let mut responder = Responder::new(options);
     let link_local = Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
     let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
-    responder.upsert_interface(now, Interface { index: ETH0, name: "eth0".into(), mac, link_local });
+    responder.upsert_interface(
+        now,
+        Interface { index: ETH0, name: "eth0".into(), mac, link_local, subnets: Default::default() },
+    );
     let mut frame = Vec::new();
     for address in addresses {
         responder.announce(now, address, Scope::All).expect("unicast");

@@ -267,7 +267,7 @@ impl Segment {
 fn interface(mac: MacAddr) -> Interface {
     let [.., last] = mac.octets();
     let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa, u16::from(last));
-    Interface { index: IF, name: "eth0".into(), mac, link_local: Some(link_local) }
+    Interface { index: IF, name: "eth0".into(), mac, link_local: Some(link_local), subnets: BTreeSet::new() }
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -20,7 +20,7 @@ mod types;
 mod tests;
 
 use core::net::{IpAddr, Ipv6Addr};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::gratuitous::{Class, Limiter, REPEATS, Schedule};
@@ -32,8 +32,8 @@ pub(crate) use table::{Key, validate};
 use table::{Phase, Presence, Table};
 pub use types::{
     AnnounceError, Counters, DEFAULT_MAX_PPS, DEFAULT_REFRESH, DEFENCE_DELAY, DEFEND_INTERVAL, Effect, Event,
-    Ignored, Interface, InterfaceIndex, MAX_DUE_PER_TIMEOUT, MAX_PENDING_EVENTS, MAX_PENDING_REPLIES,
-    Options, Outcome, PROBE_RETRY, Reaction, Scope, Stats,
+    HANDOVER, Ignored, Interface, InterfaceIndex, MAX_DUE_PER_TIMEOUT, MAX_PENDING_EVENTS,
+    MAX_PENDING_REPLIES, Options, Outcome, PROBE_RETRY, Reaction, Scope, Stats, Subnet,
 };
 
 /// Answers ARP requests and neighbor solicitations, and announces, for a set of addresses.
@@ -51,6 +51,7 @@ pub use types::{
 ///     name: "eth0".into(),
 ///     mac: "02:00:00:00:00:01".parse()?,
 ///     link_local: None,
+///     subnets: Default::default(),
 /// });
 /// responder.announce(now, "192.0.2.1".parse()?, Scope::All)?;
 ///
@@ -68,6 +69,8 @@ pub struct Responder {
     interfaces: BTreeMap<InterfaceIndex, Interface>,
     /// The hardware addresses of `interfaces`.
     own: Vec<MacAddr>,
+    /// Those of machines with which addresses are exchanged.
+    partners: BTreeSet<MacAddr>,
     addresses: Table,
     /// How many addresses need a group on an interface.
     groups: BTreeMap<(InterfaceIndex, Ipv6Addr), usize>,
@@ -95,6 +98,7 @@ impl Responder {
             now: None,
             interfaces: BTreeMap::new(),
             own: Vec::new(),
+            partners: BTreeSet::new(),
             addresses: Table::default(),
             groups: BTreeMap::new(),
             schedule: Schedule::default(),
@@ -104,6 +108,13 @@ impl Responder {
             effects: VecDeque::new(),
             stats: Stats::default(),
         }
+    }
+
+    /// Replaces the hardware addresses of partners: machines that run a responder for the same addresses, of which the
+    /// user decides who announces each. A claim of theirs is the user's to sort out, by a withdrawal for example, and is
+    /// neither reported nor defended against for [`HANDOVER`].
+    pub fn set_partners(&mut self, partners: BTreeSet<MacAddr>) {
+        self.partners = partners;
     }
 
     /// Adds an interface or replaces what is known of it.

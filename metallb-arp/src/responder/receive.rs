@@ -164,9 +164,13 @@ impl Responder {
         if self.addresses.slot(key)?.standing(index) == Standing::Absent {
             return None;
         }
+        let is_partner = self.partners.contains(&mac);
         let mut entry = self.addresses.get_mut(key)?;
         entry.conflicts += 1;
         let presence = entry.presence(index)?;
+        if is_partner && presence.answers() && presence.is_handover(now) {
+            return Some(Outcome::Conflict(address));
+        }
         let recent =
             presence.conflict_at.and_then(|at| at.checked_add(DEFEND_INTERVAL)).is_some_and(|end| now < end);
         match presence.phase {

@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::types::{AnnounceError, Counters, InterfaceIndex, Scope};
+use super::types::{AnnounceError, Counters, DEFEND_INTERVAL, HANDOVER, InterfaceIndex, Scope};
 use crate::gratuitous::{Class, Schedule};
 use crate::wire::MacAddr;
 use crate::wire::ndp::Nonce;
@@ -199,11 +199,33 @@ pub(super) struct Presence {
     pub(super) conflict_at: Option<Instant>,
     /// Who claims the address, until that is reported.
     pub(super) claimant: Option<MacAddr>,
+    /// When partners began to claim the address, and when they last did.
+    partner: Option<(Instant, Instant)>,
 }
 
 impl Presence {
     pub(super) fn new(interface: InterfaceIndex, number: u32) -> Self {
-        Self { interface, phase: Phase::Steady, due: None, number, conflict_at: None, claimant: None }
+        Self {
+            interface,
+            phase: Phase::Steady,
+            due: None,
+            number,
+            conflict_at: None,
+            claimant: None,
+            partner: None,
+        }
+    }
+
+    /// A partner claims the address: whether that is for the user of the responder to sort out. That is so for
+    /// [`HANDOVER`]; a partner that was quiet for [`DEFEND_INTERVAL`] is given that time anew.
+    pub(super) fn is_handover(&mut self, now: Instant) -> bool {
+        let before = |at: Instant, time| now.saturating_duration_since(at) < time;
+        let begun = match self.partner {
+            Some((begun, last)) if before(last, DEFEND_INTERVAL) => begun,
+            _ => now,
+        };
+        self.partner = Some((begun, now));
+        before(begun, HANDOVER)
     }
 
     /// Makes it due at another time, or not at all.

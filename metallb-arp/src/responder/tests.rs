@@ -142,11 +142,23 @@ fn base() -> Instant {
 }
 
 fn eth0() -> Interface {
-    Interface { index: ETH0, name: "eth0".into(), mac: OWN, link_local: Some(LINK_LOCAL) }
+    Interface {
+        index: ETH0,
+        name: "eth0".into(),
+        mac: OWN,
+        link_local: Some(LINK_LOCAL),
+        subnets: BTreeSet::new(),
+    }
 }
 
 fn eth1() -> Interface {
-    Interface { index: ETH1, name: "eth1".into(), mac: OWN1, link_local: Some(LINK_LOCAL) }
+    Interface {
+        index: ETH1,
+        name: "eth1".into(),
+        mac: OWN1,
+        link_local: Some(LINK_LOCAL),
+        subnets: BTreeSet::new(),
+    }
 }
 
 fn secs(seconds: u64) -> Duration {

@@ -46,6 +46,17 @@ pub struct Interface {
     /// The link-local address that neighbor advertisements are sent from. Without it no IPv6 address is
     /// announced here.
     pub link_local: Option<Ipv6Addr>,
+    /// The subnets of its addresses, for the user's information: the responder does not go by them.
+    pub subnets: BTreeSet<Subnet>,
+}
+
+/// The subnet of an address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subnet {
+    /// The address in it that the interface has.
+    pub address: IpAddr,
+    /// The length of its prefix.
+    pub prefix: u8,
 }
 
 /// The kernel's number of an interface.
@@ -227,6 +238,8 @@ pub const MAX_PENDING_EVENTS: usize = 1024;
 pub const MAX_DUE_PER_TIMEOUT: usize = 256;
 /// Least time between two defences of an address on an interface (RFC 5227 §1.1, DEFEND_INTERVAL).
 pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a partner may claim an address before that is a conflict: ample for both to hear of what moves the address.
+pub const HANDOVER: Duration = Duration::from_secs(2);
 /// How long a defence waits. An address that has just moved to another machine is claimed by its new
 /// owner a moment before the old one learns of it; a withdrawal within this time prevents a fight.
 pub const DEFENCE_DELAY: Duration = Duration::from_millis(250);

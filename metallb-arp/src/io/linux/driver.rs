@@ -162,6 +162,9 @@ impl Engine {
             if state.shutdown {
                 return true;
             }
+            if let Some(partners) = state.partners.take() {
+                self.responder.set_partners(partners);
+            }
             let rest = state.wanted.keys().nth(CHANGES_PER_TURN).copied();
             let rest = rest.map(|first| state.wanted.split_off(&first)).unwrap_or_default();
             let wanted = std::mem::replace(&mut state.wanted, rest);

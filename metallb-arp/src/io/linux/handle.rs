@@ -1,7 +1,7 @@
 //! The user's side of the driver: what shall be announced, and what is known.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -48,6 +48,11 @@ impl Handle {
     /// machine meanwhile. What was said by [`Handle::announce`] and [`Handle::withdraw`] before counts first.
     pub fn reannounce(&self) {
         self.shared.update(|state| state.reannounce = true);
+    }
+
+    /// Replaces the hardware addresses of partners; see [`Responder::set_partners`](crate::responder::Responder::set_partners).
+    pub fn set_partners(&self, partners: BTreeSet<MacAddr>) {
+        self.shared.update(|state| state.partners = Some(partners));
     }
 
     /// Stops the driver: nothing is answered any more, groups are left, the receiver ends.
@@ -159,6 +164,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// Changes the driver has not seen yet; `None` withdraws.
     pub(super) wanted: BTreeMap<Key, Option<Scope>>,
+    /// Partners the driver has not seen yet.
+    pub(super) partners: Option<BTreeSet<MacAddr>>,
     /// Everything shall be announced again.
     pub(super) reannounce: bool,
     pub(super) snapshots: Vec<oneshot::Sender<Snapshot>>,

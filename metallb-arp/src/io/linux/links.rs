@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::responder::{Interface, InterfaceIndex};
+use crate::responder::{Interface, InterfaceIndex, Subnet};
 use crate::wire::MacAddr;
 
 /// What is known of the machine's interfaces.
@@ -11,7 +11,7 @@ use crate::wire::MacAddr;
 pub(super) struct Links {
     links: BTreeMap<InterfaceIndex, Link>,
     /// Addresses that are not tentative and not duplicates.
-    addresses: BTreeMap<InterfaceIndex, BTreeSet<IpAddr>>,
+    addresses: BTreeMap<InterfaceIndex, BTreeMap<IpAddr, u8>>,
 }
 
 /// One interface.
@@ -36,8 +36,8 @@ pub(super) struct Link {
 pub(super) enum Fact {
     Link(InterfaceIndex, Link),
     LinkGone(InterfaceIndex),
-    /// An address, and whether it can be used.
-    Address(InterfaceIndex, IpAddr, bool),
+    /// An address with its subnet, and whether it can be used.
+    Address(InterfaceIndex, Subnet, bool),
     AddressGone(InterfaceIndex, IpAddr),
 }
 
@@ -68,10 +68,10 @@ impl Links {
                 self.links.remove(&index);
                 self.addresses.remove(&index);
             }
-            Fact::Address(index, address, true) => {
-                return self.addresses.entry(index).or_default().insert(address);
+            Fact::Address(index, Subnet { address, prefix }, true) => {
+                return self.addresses.entry(index).or_default().insert(address, prefix).is_none();
             }
-            Fact::Address(index, address, false) | Fact::AddressGone(index, address) => {
+            Fact::Address(index, Subnet { address, .. }, false) | Fact::AddressGone(index, address) => {
                 if let Some(addresses) = self.addresses.get_mut(&index) {
                     addresses.remove(&address);
                 }
@@ -89,11 +89,24 @@ impl Links {
     pub(super) fn usable(&self, index: InterfaceIndex, exclude: &dyn Fn(&str) -> bool) -> Option<Interface> {
         let link = self.links.get(&index)?;
         let mac = link.mac.filter(|_| link.running && !link.enslaved && !exclude(&link.name))?;
-        Some(Interface { index, name: link.name.clone(), mac, link_local: self.link_local(index) })
+        let (link_local, subnets) = (self.link_local(index), self.subnets(index));
+        Some(Interface { index, name: link.name.clone(), mac, link_local, subnets })
+    }
+
+    /// The subnets with room for more than the interface's own address.
+    fn subnets(&self, index: InterfaceIndex) -> BTreeSet<Subnet> {
+        let all = self.addresses.get(&index).into_iter().flatten();
+        let subnets = all.map(|(address, prefix)| Subnet { address: *address, prefix: *prefix });
+        subnets
+            .filter(|subnet| match subnet.address {
+                IpAddr::V4(_) => subnet.prefix < 32,
+                IpAddr::V6(address) => subnet.prefix < 128 && !address.is_unicast_link_local(),
+            })
+            .collect()
     }
 
     fn link_local(&self, index: InterfaceIndex) -> Option<Ipv6Addr> {
-        self.addresses.get(&index)?.iter().find_map(|address| match address {
+        self.addresses.get(&index)?.keys().find_map(|address| match address {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(*v6),
             _ => None,
         })
@@ -118,7 +131,7 @@ mod tests {
     }
 
     fn address(text: &str, usable: bool) -> Fact {
-        Fact::Address(ETH0, text.parse().unwrap(), usable)
+        Fact::Address(ETH0, Subnet { address: text.parse().unwrap(), prefix: 24 }, usable)
     }
 
     #[test]
@@ -143,6 +156,22 @@ mod tests {
         assert!(links.apply(address("192.0.2.10", true)));
         assert!(!links.apply(address("192.0.2.10", true)), "its lifetime was extended");
         assert!(!links.apply(Fact::AddressGone(ETH0, "192.0.2.10".parse().unwrap())));
+    }
+
+    #[test]
+    fn subnets_are_those_of_usable_addresses_with_room_for_others() {
+        let mut links = Links::default();
+        links.apply(Fact::Link(ETH0, link()));
+        links.apply(address("192.0.2.10", true));
+        links.apply(address("198.51.100.10", false));
+        links.apply(address("fe80::1", true));
+        let alone = Subnet { address: "203.0.113.1".parse().unwrap(), prefix: 32 };
+        links.apply(Fact::Address(ETH0, alone, true));
+        let subnets = |links: &Links| links.usable(ETH0, &|_| false).unwrap().subnets;
+        let expected = Subnet { address: "192.0.2.10".parse().unwrap(), prefix: 24 };
+        assert_eq!(subnets(&links), [expected].into());
+        links.apply(Fact::AddressGone(ETH0, expected.address));
+        assert_eq!(subnets(&links), [].into());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! the kernel had to drop messages.
 
 use std::io;
-use std::net::IpAddr;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{StreamExt, TryStreamExt};
@@ -17,7 +16,7 @@ use rtnetlink::{Handle, MulticastGroup};
 
 use super::links::{Fact, Link, Links};
 use super::{Error, Operation};
-use crate::responder::InterfaceIndex;
+use crate::responder::{InterfaceIndex, Subnet};
 use crate::wire::MacAddr;
 
 /// A subscription to link and address changes.
@@ -59,8 +58,8 @@ impl Netlink {
         }
         let mut messages = self.handle.address().get().execute();
         while let Some(message) = messages.try_next().await.map_err(|error| failed(&error))? {
-            if let Some((index, address, usable)) = address_of(&message) {
-                links.apply(Fact::Address(index, address, usable));
+            if let Some((index, subnet, usable)) = address_of(&message) {
+                links.apply(Fact::Address(index, subnet, usable));
             }
         }
         Ok(links)
@@ -100,10 +99,10 @@ fn fact(message: &RouteNetlinkMessage) -> Option<Fact> {
         RouteNetlinkMessage::DelLink(link) if is_bridge_port_report(link) => None,
         RouteNetlinkMessage::DelLink(link) => Some(Fact::LinkGone(InterfaceIndex(link.header.index))),
         RouteNetlinkMessage::NewAddress(address) => {
-            address_of(address).map(|(index, address, usable)| Fact::Address(index, address, usable))
+            address_of(address).map(|(index, subnet, usable)| Fact::Address(index, subnet, usable))
         }
         RouteNetlinkMessage::DelAddress(address) => {
-            address_of(address).map(|(index, address, _)| Fact::AddressGone(index, address))
+            address_of(address).map(|(index, subnet, _)| Fact::AddressGone(index, subnet.address))
         }
         _ => None,
     }
@@ -153,7 +152,7 @@ fn link_fact(message: &LinkMessage) -> Option<Fact> {
     whole.then_some(Fact::Link(InterfaceIndex(message.header.index), link))
 }
 
-fn address_of(message: &AddressMessage) -> Option<(InterfaceIndex, IpAddr, bool)> {
+fn address_of(message: &AddressMessage) -> Option<(InterfaceIndex, Subnet, bool)> {
     let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
     let mut address = None;
     let mut local = None;
@@ -166,7 +165,8 @@ fn address_of(message: &AddressMessage) -> Option<(InterfaceIndex, IpAddr, bool)
         }
     }
     let usable = !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed);
-    Some((InterfaceIndex(message.header.index), local.or(address)?, usable))
+    let subnet = Subnet { address: local.or(address)?, prefix: message.header.prefix_len };
+    Some((InterfaceIndex(message.header.index), subnet, usable))
 }
 
 /// Changes looked at before packets have their turn again.

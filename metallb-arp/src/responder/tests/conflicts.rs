@@ -99,3 +99,37 @@ fn a_claim_does_not_stop_the_first_announcements() {
     assert_eq!(sent.len(), 8, "four more announcements, the first of them as the defence");
     assert_eq!(sent[0].at, DEFENCE_DELAY);
 }
+
+/// A partner that takes an address over is left alone; one that goes on is a machine like any other.
+#[test]
+fn a_partner_has_time_to_take_an_address_over() {
+    for (address, frame) in claims() {
+        let mut world = settled();
+        world.responder.set_partners([THIEF].into());
+        assert_eq!(world.receive(&frame), Outcome::Conflict(address));
+        assert!(world.live(HANDOVER - millis(1)).is_empty());
+        // What came last came in time.
+        assert_eq!(world.receive(&frame), Outcome::Conflict(address));
+        assert!(world.live(secs(5)).is_empty() && world.events().is_empty());
+        // It goes on after that time.
+        assert_eq!(world.receive(&frame), Outcome::Conflict(address));
+        let defence = world.live(secs(1));
+        let reaction = Reaction::Defend;
+        assert_eq!(world.events(), [Event::Conflict { address, interface: ETH0, mac: THIEF, reaction }]);
+        assert!(!defence.is_empty());
+    }
+}
+
+/// The same partner may take an address over as often as it likes.
+#[test]
+fn a_partner_that_was_quiet_has_its_time_anew() {
+    let mut world = settled();
+    world.responder.set_partners([THIEF].into());
+    for _ in 0..3 {
+        assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
+        assert!(world.live(DEFEND_INTERVAL).is_empty() && world.events().is_empty());
+    }
+    world.responder.set_partners(BTreeSet::new());
+    assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
+    assert!(!world.live(secs(1)).is_empty());
+}
