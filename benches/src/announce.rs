@@ -87,7 +87,7 @@ pub fn service(number: u32) -> Service {
 /// The endpoints of a service, at nodes.
 pub fn endpoints(number: u32, at: &[u32]) -> Endpoints {
     let nodes = at.iter().map(|node_number| node(*node_number)).collect();
-    Endpoints { service: key(number), nodes, elsewhere: false }
+    Endpoints::ready(key(number), nodes, false)
 }
 
 /// An engine that has been told everything about so many services and nodes, and has evaluated nothing.

@@ -1,7 +1,7 @@
 //! Properties of the announcement engine under any sequence of facts.
 #![expect(clippy::expect_used, reason = "a property that does not hold has to panic")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use metallb_core::announce::{Engine, Liveness, Options};
 use metallb_core::config::{
     BgpAdvertisementInput, Config, Input, L2AdvertisementInput, Meta, PeerInput, PoolInput,
 };
-use metallb_core::facts::{Demand, Endpoints, Node, Request, Service, TrafficPolicy};
+use metallb_core::facts::{Demand, Endpoints, Interface, Node, Request, Service, TrafficPolicy};
 use metallb_core::keys::{Created, Family, InterfaceName, NodeName, ServiceKey};
 use metallb_core::select::SelectorInput;
 
@@ -70,7 +70,7 @@ enum Fact {
     Node(Node),
     NoNode(NodeName),
     Members(BTreeSet<NodeName>),
-    Interfaces(NodeName, BTreeSet<InterfaceName>),
+    Interfaces(NodeName, BTreeMap<InterfaceName, Interface>),
 }
 
 impl Fact {
@@ -110,20 +110,19 @@ impl Source<'_> {
             4 => Fact::NoService(self.key()),
             5 | 6 => {
                 let (service, nodes) = (self.key(), self.nodes());
-                Fact::Endpoints(Endpoints { service, nodes, elsewhere: self.octet().is_multiple_of(8) })
+                Fact::Endpoints(Endpoints::ready(service, nodes, self.octet().is_multiple_of(8)))
             }
             7 => Fact::NoEndpoints(self.key()),
             8 => Fact::Node(self.node()),
             9 => Fact::NoNode(node(self.below(3))),
             10 => Fact::Members(self.nodes()),
             _ => {
-                let names = [("eth0", 1), ("eth1", 2)];
+                let names = [("eth0", 1, 4), ("eth1", 2, 8)];
                 let bits = self.octet();
-                let has = names.iter().filter(|(_, bit)| bits & bit != 0);
-                Fact::Interfaces(
-                    node(self.below(3)),
-                    has.map(|(name, _)| InterfaceName::new(*name)).collect(),
-                )
+                let has = names.iter().filter(|(_, bit, _)| bits & bit != 0);
+                let interface = |limit| Interface { ipv4_only: bits & limit != 0, ..Interface::default() };
+                let interfaces = has.map(|(name, _, limit)| (InterfaceName::new(*name), interface(limit)));
+                Fact::Interfaces(node(self.below(3)), interfaces.collect())
             }
         }
     }

@@ -53,33 +53,47 @@ impl Place {
     }
 }
 
-/// The rank of a candidate, compared in this order; the greatest wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What distinguishes a candidate apart from its place in the hash order, compared in this order; the greatest wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub struct Rank {
+pub struct Standing {
     /// It announces the group already (only with sticky ownership).
     pub claims: bool,
+    /// How many addresses of the group are in a subnet of one of its interfaces that may announce them. Equal for all
+    /// nodes where it does not matter, also where nothing is known of subnets.
+    pub subnets: usize,
+    /// How many address families of the group it can serve.
+    pub families: usize,
+    /// How many of them by endpoints that are ready, not on their way out.
+    pub ready: usize,
     /// The sum of the weights of the preferences that match.
     pub score: u64,
     /// How many services of the group have a ready endpoint there; counted for groups of several services
     /// that take traffic only where their endpoints are, else 0.
     pub local_services: usize,
-    /// Its place in the hash order.
+}
+
+/// The rank of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rank {
+    /// What comes first.
+    pub standing: Standing,
+    /// Its place in the hash order, among those of equal standing.
     pub place: Place,
 }
 
 impl Rank {
     /// A candidate's rank.
     #[must_use]
-    pub const fn new(claims: bool, score: u64, local_services: usize, place: Place) -> Self {
-        Self { claims, score, local_services, place }
+    pub const fn new(standing: Standing, place: Place) -> Self {
+        Self { standing, place }
     }
 
     /// Whether this candidate wins against `other`.
     #[must_use]
     pub fn beats(&self, other: &Self) -> bool {
-        let key = |rank: &Self| (rank.claims, rank.score, rank.local_services);
-        key(self).cmp(&key(other)).then_with(|| other.place.cmp(&self.place)).is_gt()
+        self.standing.cmp(&other.standing).then_with(|| other.place.cmp(&self.place)).is_gt()
     }
 }
 
@@ -115,15 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn preference_comes_before_endpoints_and_endpoints_before_the_hash() {
-        let low =
-            key("192.0.2.1").place(&NodeName::new("a")).min(key("192.0.2.1").place(&NodeName::new("b")));
-        let high =
-            key("192.0.2.1").place(&NodeName::new("a")).max(key("192.0.2.1").place(&NodeName::new("b")));
-        assert!(Rank::new(false, 0, 0, low).beats(&Rank::new(false, 0, 0, high)));
-        assert!(Rank::new(false, 0, 1, high).beats(&Rank::new(false, 0, 0, low)));
-        assert!(Rank::new(false, 1, 0, high).beats(&Rank::new(false, 0, 9, low)));
-        assert!(Rank::new(true, 0, 0, high).beats(&Rank::new(false, 9, 9, low)));
-        assert!(!Rank::new(false, 0, 0, low).beats(&Rank::new(false, 0, 0, low)));
+    fn each_rule_comes_before_all_later_ones_and_the_hash_last() {
+        let place = |node: &str| key("192.0.2.1").place(&NodeName::new(node));
+        let (low, high) = (place("a").min(place("b")), place("a").max(place("b")));
+        let all = Standing { claims: true, subnets: 9, families: 9, ready: 9, score: 9, local_services: 9 };
+        assert!(Standing { claims: true, ..Standing::default() } > Standing { claims: false, ..all });
+        assert!(
+            Standing { subnets: 1, ..Standing::default() } > Standing { claims: false, subnets: 0, ..all }
+        );
+        let none = Standing { claims: false, subnets: 0, ..all };
+        assert!(Standing { families: 2, ..Standing::default() } > Standing { families: 1, ..none });
+        let none = Standing { families: 0, ..none };
+        assert!(Standing { ready: 1, ..Standing::default() } > Standing { ready: 0, ..none });
+        let none = Standing { ready: 0, ..none };
+        assert!(Standing { score: 1, ..Standing::default() } > Standing { score: 0, ..none });
+        assert!(Rank::new(all, low).beats(&Rank::new(all, high)));
+        assert!(!Rank::new(all, low).beats(&Rank::new(all, low)));
     }
 }

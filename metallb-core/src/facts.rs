@@ -3,11 +3,17 @@
 //! A fact is the full state of one thing. Applying the same fact twice changes nothing, and the order in which facts
 //! arrive does not matter for where things end up.
 
+mod endpoints;
+mod interface;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::keys::{Created, Family, NodeName, PoolName, Port, ServiceKey, SharingKey};
 use crate::select::Labels;
+
+pub use endpoints::{Endpoints, FamilyEndpoints, Places, Serving};
+pub use interface::Interface;
 
 /// Something that wants addresses and is announced with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,25 +328,6 @@ impl Node {
             control_plane: false,
             out_of_service: false,
         }
-    }
-}
-
-/// The ready endpoints of a service. A service without this fact has none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "plain facts")]
-pub struct Endpoints {
-    /// The service.
-    pub service: ServiceKey,
-    /// Nodes with at least one ready endpoint.
-    pub nodes: BTreeSet<NodeName>,
-    /// A ready endpoint exists that names no node.
-    pub elsewhere: bool,
-}
-
-impl Endpoints {
-    /// True when there is a ready endpoint anywhere.
-    pub fn any_ready(&self) -> bool {
-        self.elsewhere || !self.nodes.is_empty()
     }
 }
 

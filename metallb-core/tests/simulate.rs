@@ -132,7 +132,7 @@ fn a_local_service_is_announced_only_where_it_is_ready() {
     let mut situation = situation(&["s0"]);
     situation.services[0].traffic_policy = TrafficPolicy::Local;
     let b = NodeName::new("b");
-    situation.endpoints = vec![Endpoints { service: key("s0"), nodes: [b.clone()].into(), elsewhere: false }];
+    situation.endpoints = vec![Endpoints::ready(key("s0"), [b.clone()].into(), false)];
     let outcome = simulate(Instant::now(), &situation);
     let service = &outcome.services[&key("s0")];
     assert_eq!(service.owners.values().collect::<Vec<_>>(), [&b]);

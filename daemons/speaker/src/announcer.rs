@@ -11,7 +11,7 @@ use metallb_arp::responder::Interface;
 use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::StopReason;
-use metallb_core::announce::{Change, Engine, InterfaceScope};
+use metallb_core::announce::{Change, Engine, InterfaceScope, Partners, ProblemReports};
 use metallb_core::config::{Config, ConfigError, InForce, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
 use metallb_core::membership::Metadata;
@@ -59,9 +59,9 @@ pub(crate) struct Announcer {
     advertised: BTreeSet<ServiceKey>,
     state: Option<ConfigurationStateStatus>,
     /// Hardware addresses of the other speakers' interfaces.
-    speakers: BTreeMap<NodeName, BTreeSet<[u8; 6]>>,
-    /// Addresses of ours that another speaker claims, and since when.
-    handovers: BTreeMap<IpAddr, Instant>,
+    partners: Partners,
+    /// What is wrong with services, until it has lasted.
+    problem_reports: ProblemReports,
     /// Who lives.
     members: BTreeSet<NodeName>,
     /// Who died since the last evaluation.
@@ -86,8 +86,8 @@ impl Announcer {
             held_back: BTreeMap::new(),
             advertised: BTreeSet::new(),
             state: None,
-            speakers: BTreeMap::new(),
-            handovers: BTreeMap::new(),
+            partners: Partners::default(),
+            problem_reports: ProblemReports::default(),
             members: BTreeSet::new(),
             gone: BTreeSet::new(),
             started: false,
@@ -153,31 +153,32 @@ impl Announcer {
         if *node == self.node {
             return;
         }
+        let interfaces = metadata.into_iter().flat_map(|metadata| metadata.interfaces.values());
+        let macs = interfaces.filter_map(|interface| interface.mac).collect();
+        let now = Instant::now();
+        self.partners.set(now, node, macs);
+        self.drivers
+            .layer2
+            .set_partners(self.partners.addresses(now).into_iter().map(MacAddr::new).collect());
         let Some(metadata) = metadata else {
-            self.speakers.remove(node);
             self.engine.set_claims(node.clone(), BTreeSet::new());
             self.engine.remove_interfaces(node);
             return;
         };
-        let macs = metadata.interfaces.values().filter_map(|interface| interface.mac).collect();
-        self.speakers.insert(node.clone(), macs);
         self.engine.set_claims(node.clone(), metadata.claims.clone());
-        self.engine.set_interfaces(node.clone(), metadata.interface_names());
+        self.engine.set_interfaces(node.clone(), metadata.interfaces());
     }
 
     /// Takes the interfaces on which this node can answer.
     pub(crate) fn interfaces(&mut self, interfaces: &[Interface]) {
-        let names = interfaces.iter().map(|interface| InterfaceName::new(interface.name.as_str())).collect();
-        self.engine.set_interfaces(self.node.clone(), names);
+        let facts = |interface: &Interface| {
+            (InterfaceName::new(interface.name.as_str()), translate::interface_facts(interface))
+        };
+        self.engine.set_interfaces(self.node.clone(), interfaces.iter().map(facts).collect());
     }
 
-    /// Another machine claims one of our addresses. Another speaker does so while it takes the address over; that is
-    /// told only when it goes on.
-    pub(crate) fn conflict(&mut self, now: Instant, address: IpAddr, interface: &str, mac: MacAddr) {
-        if self.is_handover(now, address, mac) {
-            tracing::debug!(protocol = "layer2", ip = %address, interface, %mac, "another speaker takes the address over");
-            return;
-        }
+    /// Another machine claims one of our addresses; not another speaker that takes it over (the driver knows those).
+    pub(crate) fn conflict(&mut self, address: IpAddr, interface: &str, mac: MacAddr) {
         tracing::warn!(protocol = "layer2", ip = %address, interface, %mac, error = "address conflict",
             "another machine claims the address");
         let holders: Vec<ServiceKey> = self
@@ -191,14 +192,6 @@ impl Announcer {
                 format!("{address} is also claimed by {mac} on interface {interface} of node {}", self.node);
             self.tell(&service, Severity::Warning, "addressConflict", message);
         }
-    }
-
-    fn is_handover(&mut self, now: Instant, address: IpAddr, mac: MacAddr) -> bool {
-        if !self.speakers.values().any(|macs| macs.contains(&mac.octets())) {
-            return false;
-        }
-        let since = *self.handovers.entry(address).or_insert(now);
-        now.saturating_duration_since(since) < HANDOVER
     }
 
     /// Brings the decisions up to date and carries out what changed.
@@ -313,7 +306,6 @@ impl Announcer {
             Change::L2 { address, state: Some(scope) } => self.announce(address, &scope),
             Change::L2 { address, state: None } => {
                 tracing::info!(protocol = "layer2", ip = %address, "withdrawing");
-                self.handovers.remove(&address);
                 self.drivers.layer2.withdraw(address);
             }
             Change::Bgp { prefix, routes } => {
@@ -331,13 +323,36 @@ impl Announcer {
                 self.layer2_owner(inputs, &service, interfaces.as_ref());
             }
             Change::BgpPeers { service, peers } => self.bgp_peers(inputs, &service, peers),
-            Change::Problem { service, problem: Some(problem) } => {
-                self.tell(&service, Severity::Warning, "announceFailed", problem.to_string());
-            }
-            Change::Problem { service, problem: None } => {
-                tracing::info!(%service, "announced as it should be again");
+            Change::ExclusionIgnored { ignored } => self.exclusion(ignored),
+            Change::Problem { service, problem } => {
+                if self.problem_reports.handle_problem(Instant::now(), &service, problem) {
+                    tracing::info!(%service, "announced as it should be again");
+                }
             }
         }
+    }
+
+    /// When [`Announcer::handle_timeout`] has something to do.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.problem_reports.next_timeout()
+    }
+
+    /// Tells what has lasted.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for (service, problem) in self.problem_reports.handle_timeout(now) {
+            self.tell(&service, Severity::Warning, "announceFailed", problem.to_string());
+        }
+    }
+
+    fn exclusion(&mut self, ignored: bool) {
+        if !ignored {
+            tracing::info!("the exclude label of nodes counts again");
+            return;
+        }
+        let message = "every node with a live speaker is a control plane labelled \
+            node.kubernetes.io/exclude-from-external-load-balancers: the label is ignored";
+        tracing::warn!(error = message, "exclude label");
+        self.tell_node(Severity::Warning, "excludeLabelIgnored", message.to_owned());
     }
 
     fn announce(&self, address: IpAddr, scope: &InterfaceScope) {
@@ -440,7 +455,3 @@ impl Announcer {
         }
     }
 }
-
-/// How long another speaker may claim an address of ours before that is a conflict: ample for both to hear of the
-/// change that moves the address.
-const HANDOVER: std::time::Duration = std::time::Duration::from_secs(2);

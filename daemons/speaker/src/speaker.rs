@@ -110,8 +110,10 @@ impl Speaker {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), DriverEnded> {
         let mut synced = false;
         let end = loop {
+            let timeout = self.announcer.next_timeout();
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
+                () = sleep_until(timeout) => self.announcer.handle_timeout(Instant::now()),
                 () = self.sources.inputs.synced(), if !synced => {
                     synced = true;
                     tracing::info!("caches are synced");
@@ -188,7 +190,7 @@ impl Speaker {
                 self.evaluate();
             }
             linux::Event::Conflict { address, interface, mac, .. } => {
-                self.announcer.conflict(Instant::now(), address, &interface, mac);
+                self.announcer.conflict(address, &interface, mac);
             }
             linux::Event::Error { interface, error, .. } => {
                 tracing::error!(protocol = "layer2", interface, %error, "interface");
@@ -383,6 +385,13 @@ impl Speaker {
             "cannot see whether the node stays: keeping the routes"
         );
         true
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

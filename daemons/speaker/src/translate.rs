@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metallb_arp::responder::{Interface, Scope};
+use ipnetwork::IpNetwork;
+use metallb_arp::responder::{Interface, Scope, Subnet};
 use metallb_bgp::session::{
     Authentication, GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy,
 };
@@ -13,6 +14,7 @@ use metallb_bgp::table::{Announcement, RouteAttributes};
 use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId, ZeroRouterId};
 use metallb_core::announce::{InterfaceScope, Route};
 use metallb_core::config::{self, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
+use metallb_core::facts;
 use metallb_core::keys::{InterfaceName, NodeName, PeerName};
 use metallb_core::membership::{InterfaceFacts, Metadata};
 use metallb_k8s::facts::SpeakerPod;
@@ -168,11 +170,23 @@ pub(crate) fn listed(scope: &InterfaceScope) -> BTreeSet<InterfaceName> {
     }
 }
 
+/// What an interface can carry.
+#[must_use]
+pub(crate) fn interface_facts(interface: &Interface) -> facts::Interface {
+    let subnet = |subnet: &Subnet| IpNetwork::new(subnet.address, subnet.prefix).ok();
+    facts::Interface {
+        ipv4_only: interface.link_local.is_none(),
+        subnets: interface.subnets.iter().filter_map(subnet).collect(),
+    }
+}
+
 /// What this node tells the others about itself.
 #[must_use]
 pub(crate) fn metadata(interfaces: &[Interface], claims: BTreeSet<IpAddr>) -> Metadata {
-    let facts =
-        |interface: &Interface| InterfaceFacts { mac: Some(interface.mac.octets()), ..Default::default() };
+    let facts = |interface: &Interface| InterfaceFacts {
+        mac: Some(interface.mac.octets()),
+        interface: interface_facts(interface),
+    };
     Metadata {
         interfaces: interfaces
             .iter()
@@ -219,6 +233,7 @@ fn checksum(octets: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use metallb_arp::responder::InterfaceIndex;
     use metallb_core::config::{Config, Input, Meta, PeerInput};
 
     use super::*;
@@ -281,6 +296,18 @@ mod tests {
     #[test]
     fn the_checksum_has_the_standards_check_value() {
         assert_eq!(checksum(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn an_interface_without_a_link_local_address_carries_ipv4_only() {
+        let subnets = [Subnet { address: "192.0.2.10".parse().unwrap(), prefix: 24 }].into();
+        let mac = [2, 0, 0, 0, 0, 1].into();
+        let mut interface =
+            Interface { index: InterfaceIndex(1), name: "eth0".into(), mac, link_local: None, subnets };
+        let facts = interface_facts(&interface);
+        assert!(facts.ipv4_only && facts.is_in_subnet("192.0.2.77".parse().unwrap()));
+        interface.link_local = Some("fe80::1".parse().unwrap());
+        assert!(!interface_facts(&interface).ipv4_only);
     }
 
     #[test]

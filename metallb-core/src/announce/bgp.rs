@@ -186,11 +186,12 @@ impl Bgp {
 
     fn offers(&self, key: &ServiceKey, this: &NodeName, world: &World) -> Option<Offers> {
         let entry = world.service(key)?;
-        if self.rejection.is_some() || !world.is_ready_on(entry, this) {
+        if self.rejection.is_some() {
             return None;
         }
         let mut prefixes: BTreeMap<IpNetwork, BTreeSet<AdId>> = BTreeMap::new();
-        for (address, ads) in &entry.matched.bgp {
+        let served = entry.matched.bgp.iter().filter(|(address, _)| world.serves(entry, *address, this));
+        for (address, ads) in served {
             for (id, reach) in ads.iter().filter_map(|id| Some((*id, self.ads.get(id)?))) {
                 let prefix = aggregate(*address, reach.ad.prefix_length(Family::of(*address)));
                 prefixes.entry(prefix).or_default().insert(id);

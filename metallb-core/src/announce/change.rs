@@ -59,6 +59,12 @@ pub enum Change {
         /// The peers.
         peers: BTreeSet<PeerName>,
     },
+    /// The exclude label of nodes is ignored because every node with a live speaker carries it and is a control plane, or
+    /// it counts again. Only the first live speaker in hash order says so.
+    ExclusionIgnored {
+        /// It is ignored.
+        ignored: bool,
+    },
     /// Why a service is not announced as it should be, or that it is again (`None`). Only the node that
     /// should speak about it says so.
     Problem {
@@ -81,7 +87,8 @@ impl Change {
             Self::PeerConflict { .. } => 5,
             Self::Layer2Owner { .. } => 6,
             Self::BgpPeers { .. } => 7,
-            Self::Problem { .. } => 8,
+            Self::ExclusionIgnored { .. } => 8,
+            Self::Problem { .. } => 9,
         }
     }
 }

@@ -20,6 +20,7 @@ pub(super) struct Emitted {
     peers: BTreeMap<PeerName, Arc<Peer>>,
     conflicts: BTreeMap<PeerName, PeerName>,
     services: HashMap<ServiceKey, OfService>,
+    exclusion_ignored: bool,
 }
 
 /// What was told about one service; by default nothing.
@@ -60,6 +61,13 @@ impl Emitted {
             if replace(&mut self.conflicts, &name, with.as_ref()) {
                 out.push(Change::PeerConflict { name, with });
             }
+        }
+    }
+
+    pub(super) fn set_exclusion_ignored(&mut self, ignored: bool, out: &mut Vec<Change>) {
+        if self.exclusion_ignored != ignored {
+            self.exclusion_ignored = ignored;
+            out.push(Change::ExclusionIgnored { ignored });
         }
     }
 
@@ -107,6 +115,7 @@ impl Emitted {
             fresh.set_prefix(*prefix, routes, &mut out);
         }
         fresh.set_conflicts(&self.conflicts, &mut out);
+        fresh.set_exclusion_ignored(self.exclusion_ignored, &mut out);
         let services: BTreeMap<_, _> = self.services.iter().collect();
         for (service, told) in services {
             fresh.set_service(service, told.clone(), &mut out);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use crate::config::Config;
-use crate::facts::{Endpoints, Node, Service};
+use crate::facts::{Endpoints, Interface, Node, Service};
 use crate::keys::{InterfaceName, NodeName, ServiceKey};
 
 use super::bgp::Bgp;
@@ -94,6 +94,8 @@ struct Touched {
     /// Groups whose owner has to be elected again.
     elections: BTreeSet<GroupId>,
     sessions: bool,
+    /// Some fact about nodes or speakers.
+    nodes: bool,
 }
 
 impl Engine {
@@ -178,7 +180,7 @@ impl Engine {
     }
 
     /// The interfaces on which a node can answer for Layer 2 addresses, as it told the others; this node too.
-    pub fn set_interfaces(&mut self, node: NodeName, interfaces: BTreeSet<InterfaceName>) {
+    pub fn set_interfaces(&mut self, node: NodeName, interfaces: BTreeMap<InterfaceName, Interface>) {
         self.world.nodes.set_interfaces(node, Some(interfaces));
     }
 
@@ -254,8 +256,8 @@ impl Engine {
         claimants.filter(|node| **node != self.this).filter(live).cloned().collect()
     }
 
-    /// Whether the exclude label of nodes is ignored, by the option or because every node carries it
-    /// together with the control-plane label (as kubeadm labels clusters of one node).
+    /// Whether the exclude label of nodes is ignored, by the option or because every node with a live speaker carries it
+    /// together with the control-plane label (as kubeadm labels small clusters).
     #[must_use]
     pub const fn ignores_exclusion(&self) -> bool {
         self.world.nodes.exclusion_ignored()

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use crate::keys::{AdvertisementName, NodeName, PeerName, PoolName, ServiceKey};
+use crate::election::Standing;
+use crate::facts::{Endpoints, FamilyEndpoints, Serving};
+use crate::keys::{AdvertisementName, Family, NodeName, PeerName, PoolName, ServiceKey};
 
 use super::change::InterfaceScope;
 use super::coverage::AdId;
@@ -85,10 +87,8 @@ pub struct NodeVerdict {
     pub node: NodeName,
     /// Why it is no candidate.
     pub rejection: Option<Rejection>,
-    /// A candidate's preference score, else 0.
-    pub score: u64,
-    /// A candidate's number of services with a ready endpoint there, where that counts.
-    pub local_services: usize,
+    /// What a candidate is compared by before the hash.
+    pub standing: Standing,
 }
 
 /// What this node advertises for an address.
@@ -111,7 +111,7 @@ impl Engine {
         let endpoints = self.world.endpoints.get(service);
         Some(Explanation {
             service: service.clone(),
-            ready_nodes: endpoints.map(|endpoints| endpoints.nodes.clone()).unwrap_or_default(),
+            ready_nodes: endpoints.map(Endpoints::nodes).unwrap_or_default(),
             ready_here: self.world.is_ready_on(entry, &self.this),
             addresses: entry
                 .fact
@@ -175,8 +175,8 @@ impl Engine {
         let node = self.world.nodes.fact(&self.this);
         let entry = self.world.service(service);
         let labels = entry.map(|entry| &entry.fact.labels);
-        let ready = entry.is_some_and(|entry| self.world.is_ready_on(entry, &self.this));
-        let not_ready = || (!ready).then(|| self.not_ready(service));
+        let ready = entry.is_some_and(|entry| self.world.serves(entry, address, &self.this));
+        let not_ready = || (!ready).then(|| self.not_ready(service, address));
         let mut prefixes = self.bgp.prefixes_of(service);
         prefixes.retain(|prefix, _| prefix.contains(address));
         BgpExplanation {
@@ -192,10 +192,11 @@ impl Engine {
         }
     }
 
-    fn not_ready(&self, service: &ServiceKey) -> Rejection {
-        match self.world.endpoints.get(service) {
-            Some(endpoints) if endpoints.any_ready() => Rejection::NoLocalEndpoint,
-            _ => Rejection::NoReadyEndpoint,
+    fn not_ready(&self, service: &ServiceKey, address: IpAddr) -> Rejection {
+        let endpoints = self.world.endpoints.get(service).map(|found| found.of(Family::of(address)));
+        match endpoints.map(FamilyEndpoints::anywhere) {
+            Some(Serving::Ready | Serving::Terminating) => Rejection::NoLocalEndpoint,
+            Some(Serving::Not) | None => Rejection::NoReadyEndpoint,
         }
     }
 }
@@ -203,10 +204,8 @@ impl Engine {
 impl From<Verdict> for NodeVerdict {
     fn from(Verdict { node, result }: Verdict) -> Self {
         match result {
-            Ok(rank) => {
-                Self { node, rejection: None, score: rank.score, local_services: rank.local_services }
-            }
-            Err(rejection) => Self { node, rejection: Some(rejection), score: 0, local_services: 0 },
+            Ok(rank) => Self { node, rejection: None, standing: rank.standing },
+            Err(rejection) => Self { node, rejection: Some(rejection), standing: Standing::default() },
         }
     }
 }

@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::election::{ElectionKey, Rank};
-use crate::keys::{NodeName, ServiceKey};
+use crate::keys::{Family, NodeName, ServiceKey};
 
 use super::coverage::AdId;
-use super::l2::Readiness;
+use super::readiness::Readiness;
 use super::world::World;
 
 /// Names a group: its lowest address, which no other group has.
@@ -19,7 +19,7 @@ pub(super) type GroupId = IpAddr;
 /// What a group asks of a node: from each set at least one advertisement must allow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Requirement {
-    pub(super) any_of: BTreeSet<Vec<AdId>>,
+    pub(super) any_of: BTreeSet<(Family, Vec<AdId>)>,
 }
 
 /// Services and addresses that one node announces.
@@ -175,7 +175,7 @@ impl Groups {
         let mut requirement = Requirement::default();
         for (entry, _) in &by_age {
             let wanted = entry.matched.l2.iter().filter(|(address, _)| addresses.contains(address));
-            requirement.any_of.extend(wanted.map(|(_, ads)| ads.clone()));
+            requirement.any_of.extend(wanted.map(|(address, ads)| (Family::of(*address), ads.clone())));
         }
         for address in &addresses {
             self.group_of.insert(*address, id);

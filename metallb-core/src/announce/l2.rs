@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::election::{ElectionKey, Rank};
-use crate::facts::TrafficPolicy;
-use crate::keys::{NodeName, ServiceKey};
+use ipnetwork::IpNetwork;
+
+use crate::election::{ElectionKey, Rank, Standing};
+use crate::keys::NodeName;
 
 use super::groups::{Group, GroupId, Groups, Outcome, Requirement};
 use super::nodes::NodeState;
+use super::readiness::Readiness;
 use super::reasons::{Decision, Rejection};
 use super::world::World;
 
@@ -37,20 +39,15 @@ pub(super) struct Layer2 {
 #[derive(Debug, Default)]
 struct Profile {
     groups: BTreeSet<GroupId>,
-    nodes: BTreeMap<NodeName, Result<u64, Rejection>>,
+    nodes: BTreeMap<NodeName, Result<Offer, Rejection>>,
 }
 
-/// What the endpoints of a group ask of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Readiness {
-    /// Some service takes traffic anywhere and is ready.
-    anywhere: bool,
-    /// Some service has a ready endpoint somewhere.
-    somewhere: bool,
-    /// Ready endpoints of services that take traffic only where they are: how many services by node.
-    local: BTreeMap<NodeName, usize>,
-    /// The group has several services.
-    shared: bool,
+/// What a node that is no worse than its advertisements offers to a requirement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Offer {
+    score: u64,
+    /// The subnets of its interfaces that may announce.
+    subnets: BTreeSet<IpNetwork>,
 }
 
 /// One node in the election of one group.
@@ -115,7 +112,7 @@ impl Layer2 {
     /// Elects the owner of a group from scratch; `true` when it is another one afterwards.
     pub(super) fn elect(&mut self, id: GroupId, world: &World) -> bool {
         let Some(group) = self.groups.get(id) else { return false };
-        let readiness = readiness(group, world);
+        let readiness = Readiness::of(group, world);
         self.elect_with(id, readiness, world)
     }
 
@@ -124,7 +121,7 @@ impl Layer2 {
     /// nodes.
     pub(super) fn elect_for_services(&mut self, id: GroupId, world: &World) -> bool {
         let Some(group) = self.groups.get(id) else { return false };
-        let readiness = readiness(group, world);
+        let readiness = Readiness::of(group, world);
         readiness != group.readiness && self.elect_with(id, readiness, world)
     }
 
@@ -154,7 +151,7 @@ impl Layer2 {
                 let entry = world.nodes.states().get(node).map(|state| judge(state, requirement));
                 // An unknown node may still be live, and then speak for groups that nobody can announce.
                 let unknown = entry == Some(Err(Rejection::UnknownNode));
-                if unknown || entry != profile.nodes.get(node).copied() {
+                if unknown || entry.as_ref() != profile.nodes.get(node) {
                     let candidate = matches!(entry, Some(Ok(_)));
                     let groups = &self.groups;
                     let affects = |id: &&GroupId| match groups.get(**id).map(|group| &group.outcome) {
@@ -186,7 +183,8 @@ impl Layer2 {
             Outcome::Owner { node: owner, .. } if owner == node => self.elect(id, world),
             Outcome::Owner { node: owner, rank } => {
                 let challenger = self.rank(group, node);
-                let rank = Rank { claims: self.is_claimed_by(group, owner), ..*rank };
+                let mut rank = *rank;
+                rank.standing.claims = self.is_claimed_by(group, owner);
                 let better = challenger.ok().filter(|challenger| challenger.beats(&rank));
                 let Some(rank) = better else { return false };
                 let Some(group) = self.groups.get_mut(id) else { return false };
@@ -221,7 +219,9 @@ impl Layer2 {
         let profile = self.profiles.get(&group.requirement)?;
         let mut closest = None;
         for (node, entry) in &profile.nodes {
-            let rejection = entry.and_then(|_| group.readiness.check(node)).err()?;
+            let served =
+                entry.as_ref().map_err(|rejection| *rejection).and_then(|_| group.readiness.check(node));
+            let rejection = served.err()?;
             closest = closest.max(Some(rejection));
         }
         Some((profile.nodes.len(), closest?))
@@ -232,11 +232,11 @@ impl Layer2 {
     /// and at most as many hashes.
     fn outcome(&self, group: &Group, readiness: &Readiness, world: &World) -> Outcome {
         let profile = self.profiles.get(&group.requirement);
-        let mut best: Option<(bool, u64, usize)> = None;
+        let mut best: Option<Standing> = None;
         let mut equals: Vec<&NodeName> = Vec::new();
         for (node, entry) in profile.into_iter().flat_map(|profile| profile.ready_nodes(readiness)) {
-            let Ok(score) = entry else { continue };
-            let standing = (self.is_claimed_by(group, node), *score, readiness.services_on(node));
+            let Ok(offer) = entry else { continue };
+            let standing = self.standing(group, readiness, node, offer);
             if best.is_none_or(|best| standing > best) {
                 best = Some(standing);
                 equals.clear();
@@ -247,8 +247,8 @@ impl Layer2 {
         }
         let first = equals.into_iter().map(|node| (group.key.place(node), node)).min();
         match (best, first) {
-            (Some((claims, score, local)), Some((place, node))) => {
-                Outcome::Owner { node: node.clone(), rank: Rank::new(claims, score, local, place) }
+            (Some(standing), Some((place, node))) => {
+                Outcome::Owner { node: node.clone(), rank: Rank::new(standing, place) }
             }
             _ => Outcome::Unowned { spokesman: first_live(&group.key, world) },
         }
@@ -256,11 +256,24 @@ impl Layer2 {
 
     fn rank(&self, group: &Group, node: &NodeName) -> Result<Rank, Rejection> {
         let profile = self.profiles.get(&group.requirement);
-        let entry = profile.and_then(|profile| profile.nodes.get(node)).copied();
-        let score = entry.unwrap_or(Err(Rejection::UnknownNode))?;
+        let entry = profile.and_then(|profile| profile.nodes.get(node));
+        let offer = entry.ok_or(Rejection::UnknownNode)?.as_ref().map_err(|rejection| *rejection)?;
         group.readiness.check(node)?;
-        let claims = self.is_claimed_by(group, node);
-        Ok(Rank::new(claims, score, group.readiness.services_on(node), group.key.place(node)))
+        let standing = self.standing(group, &group.readiness, node, offer);
+        Ok(Rank::new(standing, group.key.place(node)))
+    }
+
+    fn standing(&self, group: &Group, readiness: &Readiness, node: &NodeName, offer: &Offer) -> Standing {
+        let in_subnet = |address: &&IpAddr| offer.subnets.iter().any(|subnet| subnet.contains(**address));
+        let (families, ready) = readiness.families_on(node);
+        Standing {
+            claims: self.is_claimed_by(group, node),
+            subnets: group.addresses.iter().filter(in_subnet).count(),
+            families,
+            ready,
+            score: offer.score,
+            local_services: readiness.services_on(node),
+        }
     }
 
     /// Who says that it announces an address.
@@ -290,35 +303,27 @@ impl Profile {
     fn ready_nodes<'a>(
         &'a self,
         readiness: &'a Readiness,
-    ) -> impl Iterator<Item = (&'a NodeName, &'a Result<u64, Rejection>)> {
-        let everywhere = readiness.anywhere.then_some(&self.nodes).into_iter().flatten();
-        let local = (!readiness.anywhere).then_some(readiness.local.keys()).into_iter().flatten();
+    ) -> impl Iterator<Item = (&'a NodeName, &'a Result<Offer, Rejection>)> {
+        let anywhere = readiness.is_everywhere();
+        let everywhere = anywhere.then_some(&self.nodes).into_iter().flatten();
+        let local = (!anywhere).then(|| readiness.local_nodes()).into_iter().flatten();
         everywhere.chain(local.filter_map(|node| self.nodes.get_key_value(node)))
-    }
-}
-
-impl Readiness {
-    fn check(&self, node: &NodeName) -> Result<(), Rejection> {
-        if self.anywhere || self.local.contains_key(node) {
-            return Ok(());
-        }
-        Err(if self.somewhere { Rejection::NoLocalEndpoint } else { Rejection::NoReadyEndpoint })
-    }
-
-    fn services_on(&self, node: &NodeName) -> usize {
-        if self.shared { self.local.get(node).copied().unwrap_or(0) } else { 0 }
     }
 }
 
 /// Why the first of two candidates won.
 pub(super) fn decision(winner: &Rank, second: Option<&Rank>) -> Decision {
-    match second {
-        None => Decision::OnlyCandidate,
-        Some(second) if winner.claims != second.claims => Decision::Sticky,
-        Some(second) if winner.score != second.score => Decision::Preference,
-        Some(second) if winner.local_services != second.local_services => Decision::LocalEndpoints,
-        Some(_) => Decision::Hash,
-    }
+    let Some(second) = second.map(|rank| rank.standing) else { return Decision::OnlyCandidate };
+    let winner = winner.standing;
+    let rules = [
+        (winner.claims != second.claims, Decision::Sticky),
+        (winner.subnets != second.subnets, Decision::Subnet),
+        (winner.families != second.families, Decision::Families),
+        (winner.ready != second.ready, Decision::ReadyEndpoints),
+        (winner.score != second.score, Decision::Preference),
+        (winner.local_services != second.local_services, Decision::LocalEndpoints),
+    ];
+    rules.into_iter().find_map(|(differ, rule)| differ.then_some(rule)).unwrap_or(Decision::Hash)
 }
 
 /// The first live speaker in hash order: it speaks for what nobody can announce.
@@ -327,41 +332,19 @@ pub(super) fn first_live(key: &ElectionKey, world: &World) -> Option<NodeName> {
     live.map(|node| (key.place(node), node)).min().map(|(_, node)| node.clone())
 }
 
-fn readiness(group: &Group, world: &World) -> Readiness {
-    let mut readiness = Readiness { shared: group.services.len() > 1, ..Readiness::default() };
-    for key in &group.services {
-        let policy = world.service(key).map(|entry| entry.fact.traffic_policy);
-        let Some((policy, endpoints)) = policy.zip(ready_endpoints(key, world)) else { continue };
-        readiness.somewhere = true;
-        match policy {
-            TrafficPolicy::Cluster => readiness.anywhere = true,
-            TrafficPolicy::Local => {
-                for node in &endpoints.nodes {
-                    *readiness.local.entry(node.clone()).or_default() += 1;
-                }
-            }
-        }
-    }
-    readiness
-}
-
-fn ready_endpoints<'a>(key: &ServiceKey, world: &'a World) -> Option<&'a crate::facts::Endpoints> {
-    world.endpoints.get(key).filter(|endpoints| endpoints.any_ready())
-}
-
-/// What a node makes of a requirement: its preference score, or why it is no candidate.
-fn judge(state: &NodeState, requirement: &Requirement) -> Result<u64, Rejection> {
+/// What a node makes of a requirement: what it offers, or why it is no candidate.
+fn judge(state: &NodeState, requirement: &Requirement) -> Result<Offer, Rejection> {
     if let Some(rejection) = state.base {
         return Err(rejection);
     }
     let mut all = BTreeSet::new();
     let mut worst = None;
-    for ads in &requirement.any_of {
+    for (family, ads) in &requirement.any_of {
         if ads.is_empty() {
             return Err(Rejection::ServiceNotSelected);
         }
         let on_node = ads.iter().filter_map(|id| state.ads.get(id));
-        let rejections = on_node.map(|ad| ad.rejection);
+        let rejections = on_node.map(|ad| ad.rejection(*family));
         // `None` (allowed) is the least, so the best of the set is found by looking for it first.
         let verdict = rejections.reduce(|a, b| if a.is_none() || b.is_none() { None } else { a.max(b) });
         if let Some(rejection) = verdict.unwrap_or(Some(Rejection::NodeNotSelected)) {
@@ -369,8 +352,10 @@ fn judge(state: &NodeState, requirement: &Requirement) -> Result<u64, Rejection>
         }
         all.extend(ads.iter().copied());
     }
-    match worst {
-        Some(rejection) => Err(rejection),
-        None => Ok(all.iter().filter_map(|id| state.ads.get(id)).map(|ad| ad.score).sum()),
+    if let Some(rejection) = worst {
+        return Err(rejection);
     }
+    let ads = || all.iter().filter_map(|id| state.ads.get(id));
+    let subnets = ads().flat_map(|ad| &ad.subnets).copied().collect();
+    Ok(Offer { score: ads().map(|ad| ad.score).sum(), subnets })
 }

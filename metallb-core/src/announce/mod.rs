@@ -31,7 +31,7 @@
 //! let mut service = Service::new(key.clone(), Created(0), Demand::Addresses(Request::single(Family::V4)));
 //! service.assigned = vec!["192.0.2.10".parse()?];
 //! engine.apply_service(service);
-//! engine.apply_endpoints(Endpoints { service: key, nodes: [this].into(), elsewhere: false });
+//! engine.apply_endpoints(Endpoints::ready(key, [this].into(), false));
 //!
 //! let announce = Change::L2 { address: "192.0.2.10".parse()?, state: Some(InterfaceScope::All) };
 //! assert!(engine.evaluate().contains(&announce));
@@ -49,6 +49,9 @@ mod explain;
 mod groups;
 mod l2;
 mod nodes;
+mod partners;
+mod patience;
+mod readiness;
 mod reasons;
 mod world;
 
@@ -60,4 +63,6 @@ pub use explain::{
 };
 pub use l2::Ownership;
 pub use nodes::Liveness;
+pub use partners::{MEMORY, Partners};
+pub use patience::{PATIENCE, ProblemReports};
 pub use reasons::{AnnounceProblem, Decision, Rejection};

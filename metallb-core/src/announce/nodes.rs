@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
+
 use crate::config::L2Advertisement;
-use crate::facts::Node;
-use crate::keys::{InterfaceName, NodeName};
+use crate::facts::{Interface, Node};
+use crate::keys::{Family, InterfaceName, NodeName};
 
 use super::coverage::{AdId, Coverage};
 use super::reasons::Rejection;
@@ -29,9 +31,7 @@ pub(super) struct NodeTable {
     ignore_exclude: bool,
     facts: BTreeMap<NodeName, Node>,
     members: BTreeSet<NodeName>,
-    interfaces: BTreeMap<NodeName, BTreeSet<InterfaceName>>,
-    /// Nodes that carry both the exclude label and the control-plane label.
-    excluded_control_planes: usize,
+    interfaces: BTreeMap<NodeName, BTreeMap<InterfaceName, Interface>>,
     exclusion_ignored: bool,
     states: BTreeMap<NodeName, NodeState>,
     dirty: BTreeSet<NodeName>,
@@ -57,10 +57,22 @@ pub(super) struct Refreshed {
 }
 
 /// What one advertisement makes of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct AdOnNode {
-    pub(super) rejection: Option<Rejection>,
+    v4: Option<Rejection>,
+    v6: Option<Rejection>,
     pub(super) score: u64,
+    /// The subnets of the interfaces that it allows there; empty when nodes do not tell them.
+    pub(super) subnets: BTreeSet<IpNetwork>,
+}
+
+impl AdOnNode {
+    pub(super) const fn rejection(&self, family: Family) -> Option<Rejection> {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
 }
 
 impl NodeTable {
@@ -71,7 +83,6 @@ impl NodeTable {
             facts: BTreeMap::new(),
             members: BTreeSet::new(),
             interfaces: BTreeMap::new(),
-            excluded_control_planes: 0,
             exclusion_ignored: ignore_exclude,
             states: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -83,18 +94,13 @@ impl NodeTable {
             return;
         }
         self.dirty.insert(node.name.clone());
-        let both = usize::from(is_excluded_control_plane(&node));
-        let old = self.facts.insert(node.name.clone(), node);
-        self.excluded_control_planes += both;
-        self.excluded_control_planes -= usize::from(old.as_ref().is_some_and(is_excluded_control_plane));
-        self.renew_exclusion();
+        self.facts.insert(node.name.clone(), node);
     }
 
     pub(super) fn remove(&mut self, name: &NodeName) {
-        let Some(old) = self.facts.remove(name) else { return };
-        self.dirty.insert(name.clone());
-        self.excluded_control_planes -= usize::from(is_excluded_control_plane(&old));
-        self.renew_exclusion();
+        if self.facts.remove(name).is_some() {
+            self.dirty.insert(name.clone());
+        }
     }
 
     pub(super) fn set_members(&mut self, members: BTreeSet<NodeName>) {
@@ -102,7 +108,11 @@ impl NodeTable {
         self.members = members;
     }
 
-    pub(super) fn set_interfaces(&mut self, node: NodeName, interfaces: Option<BTreeSet<InterfaceName>>) {
+    pub(super) fn set_interfaces(
+        &mut self,
+        node: NodeName,
+        interfaces: Option<BTreeMap<InterfaceName, Interface>>,
+    ) {
         if self.interfaces.get(&node) == interfaces.as_ref() {
             return;
         }
@@ -119,6 +129,9 @@ impl NodeTable {
 
     /// Brings the states up to date.
     pub(super) fn refresh(&mut self, coverage: &Coverage) -> Refreshed {
+        if !self.dirty.is_empty() {
+            self.renew_exclusion();
+        }
         let mut changed = BTreeSet::new();
         let touched = std::mem::take(&mut self.dirty);
         for name in touched.iter().cloned() {
@@ -144,12 +157,17 @@ impl NodeTable {
         self.facts.get(name)
     }
 
-    pub(super) fn interfaces(&self, name: &NodeName) -> Option<&BTreeSet<InterfaceName>> {
+    pub(super) fn interfaces(&self, name: &NodeName) -> Option<&BTreeMap<InterfaceName, Interface>> {
         self.interfaces.get(name)
     }
 
     pub(super) const fn exclusion_ignored(&self) -> bool {
         self.exclusion_ignored
+    }
+
+    /// Whether it is ignored though nobody asked for that.
+    pub(super) const fn exclusion_excepted(&self) -> bool {
+        self.exclusion_ignored && !self.ignore_exclude
     }
 
     /// Whether a node may advertise by BGP at all.
@@ -166,10 +184,7 @@ impl NodeTable {
     }
 
     fn state_of(&self, name: &NodeName, coverage: &Coverage) -> NodeState {
-        let live = match self.liveness {
-            Liveness::Everyone => true,
-            Liveness::Members => self.members.contains(name),
-        };
+        let live = self.is_live(name);
         let Some(node) = self.facts.get(name) else {
             return NodeState { live, base: Some(Rejection::UnknownNode), ads: BTreeMap::new() };
         };
@@ -183,28 +198,46 @@ impl NodeTable {
         NodeState { live, base, ads }
     }
 
+    fn is_live(&self, name: &NodeName) -> bool {
+        match self.liveness {
+            Liveness::Everyone => true,
+            Liveness::Members => self.members.contains(name),
+        }
+    }
+
     fn ad_on(&self, node: &Node, ad: &Arc<L2Advertisement>) -> AdOnNode {
         if !ad.selects_node(&node.labels) {
-            return AdOnNode { rejection: Some(Rejection::NodeNotSelected), score: 0 };
+            let rejection = Some(Rejection::NodeNotSelected);
+            return AdOnNode { v4: rejection, v6: rejection, ..AdOnNode::default() };
         }
-        let rejection = (!self.has_interface(&node.name, ad)).then_some(Rejection::NoInterface);
-        AdOnNode { rejection, score: ad.preference_score(&node.labels) }
+        let score = ad.preference_score(&node.labels);
+        // A node that has not told its interfaces yet is taken to have what is needed: its speaker knows better
+        // than we do, and two nodes that both leave an address alone are worse than one that tries. Without
+        // membership nobody knows those of others, so that nobody may go by them.
+        let (Liveness::Members, Some(usable)) = (self.liveness, self.interfaces.get(&node.name)) else {
+            return AdOnNode { score, ..AdOnNode::default() };
+        };
+        let allowed = || {
+            let all = ad.interfaces.is_empty();
+            usable.iter().filter(move |(name, _)| all || ad.interfaces.contains(*name))
+        };
+        let rejection = |family, rule| {
+            let carries = allowed().any(|(_, interface)| interface.carries(family));
+            (!carries).then(|| if allowed().next().is_some() { rule } else { Rejection::NoInterface })
+        };
+        AdOnNode {
+            v4: rejection(Family::V4, Rejection::NoInterface),
+            v6: rejection(Family::V6, Rejection::NoIpv6Interface),
+            score,
+            subnets: allowed().flat_map(|(_, interface)| &interface.subnets).copied().collect(),
+        }
     }
 
-    /// A node that has not told its interfaces yet is taken to have what is needed: its speaker knows better
-    /// than we do, and two nodes that both leave an address alone are worse than one that tries.
-    fn has_interface(&self, name: &NodeName, ad: &L2Advertisement) -> bool {
-        match (self.liveness, self.interfaces.get(name)) {
-            (Liveness::Everyone, _) | (_, None) => true,
-            (Liveness::Members, Some(usable)) if ad.interfaces.is_empty() => !usable.is_empty(),
-            (Liveness::Members, Some(usable)) => !usable.is_disjoint(&ad.interfaces),
-        }
-    }
-
-    /// When every node is an excluded control plane (a cluster of one node made by kubeadm), the label is
-    /// ignored: nothing could be announced otherwise.
+    /// When every node with a live speaker is an excluded control plane (a small cluster made by kubeadm), the label is
+    /// ignored: nothing could be announced otherwise. Nodes without a live speaker do not count.
     fn renew_exclusion(&mut self) {
-        let everyone = !self.facts.is_empty() && self.excluded_control_planes == self.facts.len();
+        let mut live = self.facts.values().filter(|node| self.is_live(&node.name)).peekable();
+        let everyone = live.peek().is_some() && live.all(is_excluded_control_plane);
         let ignored = self.ignore_exclude || everyone;
         if ignored != self.exclusion_ignored {
             self.exclusion_ignored = ignored;

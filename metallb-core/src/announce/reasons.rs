@@ -28,6 +28,8 @@ pub enum Rejection {
     NodeNotSelected,
     /// It has no interface on which the address may be announced.
     NoInterface,
+    /// It has interfaces for the address, but none of them can carry IPv6.
+    NoIpv6Interface,
     /// No service of the group has a ready endpoint.
     NoReadyEndpoint,
     /// The services take traffic only where their endpoints are, and none is ready on the node.
@@ -47,6 +49,7 @@ impl Rejection {
             Self::ServiceNotSelected => "service_not_selected",
             Self::NodeNotSelected => "node_not_selected",
             Self::NoInterface => "no_interface",
+            Self::NoIpv6Interface => "no_ipv6_interface",
             Self::NoReadyEndpoint => "no_ready_endpoint",
             Self::NoLocalEndpoint => "no_local_endpoint",
         }
@@ -71,7 +74,10 @@ impl Rejection {
             Self::NoInterface => {
                 "list an interface that exists and is up in the advertisement, or none to use all"
             }
-            Self::NoReadyEndpoint => "make a pod of the service ready",
+            Self::NoIpv6Interface => {
+                "see why no interface there has a usable IPv6 link-local address (disable_ipv6, duplicate address)"
+            }
+            Self::NoReadyEndpoint => "make a pod of the service ready that takes the address's family",
             Self::NoLocalEndpoint => {
                 "make a pod of the service ready on a node that may announce, or set \
                  externalTrafficPolicy to Cluster"
@@ -91,6 +97,9 @@ impl fmt::Display for Rejection {
             Self::ServiceNotSelected => "a service on the address is selected by no advertisement",
             Self::NodeNotSelected => "no advertisement selects the node",
             Self::NoInterface => "the node has no interface that may announce the address",
+            Self::NoIpv6Interface => {
+                "no interface of the node that may announce the address has a usable IPv6 link-local address"
+            }
             Self::NoReadyEndpoint => "the service has no ready endpoint",
             Self::NoLocalEndpoint => "no ready endpoint is on the node",
         })
@@ -105,6 +114,12 @@ pub enum Decision {
     OnlyCandidate,
     /// It owned the group already.
     Sticky,
+    /// It has an interface in the subnet of more addresses of the group than others.
+    Subnet,
+    /// It can serve more address families of the group than others.
+    Families,
+    /// Its endpoints are ready, others' are on their way out.
+    ReadyEndpoints,
     /// Its preference score is the highest.
     Preference,
     /// It has ready endpoints of more services of the group than others.
@@ -120,6 +135,9 @@ impl Decision {
         match self {
             Self::OnlyCandidate => "only_candidate",
             Self::Sticky => "sticky",
+            Self::Subnet => "subnet",
+            Self::Families => "families",
+            Self::ReadyEndpoints => "ready_endpoints",
             Self::Preference => "preference",
             Self::LocalEndpoints => "local_endpoints",
             Self::Hash => "hash",
@@ -132,6 +150,9 @@ impl fmt::Display for Decision {
         f.write_str(match self {
             Self::OnlyCandidate => "it is the only candidate",
             Self::Sticky => "it announced the address already",
+            Self::Subnet => "it has an interface in the address's subnet",
+            Self::Families => "it has endpoints for the most address families",
+            Self::ReadyEndpoints => "its endpoints are ready, not on their way out",
             Self::Preference => "its preference score is the highest",
             Self::LocalEndpoints => "it has ready endpoints of the most services",
             Self::Hash => "it is first in the hash order",
@@ -154,12 +175,14 @@ pub enum AnnounceProblem {
         rule: Rejection,
     },
     /// This node owns the address but has no interface to announce it on.
-    #[error("node {node} should announce {address} by layer2 but has no interface for it; {}", Rejection::NoInterface.remedy())]
+    #[error("node {node} should announce {address} by layer2, but {rule}; {}", .rule.remedy())]
     NoUsableInterface {
         /// This node.
         node: NodeName,
         /// The address.
         address: IpAddr,
+        /// What is missing.
+        rule: Rejection,
     },
     /// No advertisement is for the pool of the address and selects the service.
     #[error(
@@ -192,8 +215,7 @@ impl AnnounceProblem {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::NoCandidate { rule, .. } => rule.reason(),
-            Self::NoUsableInterface { .. } => Rejection::NoInterface.reason(),
+            Self::NoCandidate { rule, .. } | Self::NoUsableInterface { rule, .. } => rule.reason(),
             Self::NoAdvertisement { .. } => "no_advertisement",
             Self::LocalPrefConflict { .. } => "local_pref_conflict",
         }

@@ -1,9 +1,10 @@
 //! The facts that decisions are made from, and what follows from one service alone.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
-use crate::facts::{Endpoints, Service, TrafficPolicy};
-use crate::keys::{NodeName, ServiceKey};
+use crate::facts::{Endpoints, Service, Serving, TrafficPolicy};
+use crate::keys::{Family, NodeName, ServiceKey};
 
 use super::coverage::{Coverage, Matched};
 use super::nodes::NodeTable;
@@ -37,11 +38,21 @@ impl World {
         all
     }
 
-    /// Whether a service has a ready endpoint for traffic that enters at `node`.
+    /// Whether a service can serve some address of its own when traffic enters at `node`.
     pub(super) fn is_ready_on(&self, service: &Entry, node: &NodeName) -> bool {
-        self.endpoints.get(&service.fact.key).is_some_and(|endpoints| match service.fact.traffic_policy {
-            TrafficPolicy::Cluster => endpoints.any_ready(),
-            TrafficPolicy::Local => endpoints.nodes.contains(node),
+        let mut addresses = service.matched.l2.iter().map(|(address, _)| *address);
+        addresses.any(|address| self.serves(service, address, node))
+    }
+
+    /// Whether a service can serve an address of its own when traffic enters at `node`.
+    pub(super) fn serves(&self, service: &Entry, address: IpAddr, node: &NodeName) -> bool {
+        self.endpoints.get(&service.fact.key).is_some_and(|endpoints| {
+            let endpoints = endpoints.of(Family::of(address));
+            let serving = match service.fact.traffic_policy {
+                TrafficPolicy::Cluster => endpoints.anywhere(),
+                TrafficPolicy::Local => endpoints.on(node),
+            };
+            serving > Serving::Not
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
+use crate::facts::Interface;
 use crate::keys::InterfaceName;
 
 use super::wire::{DecodeError, Reader};
@@ -26,8 +27,8 @@ pub struct Metadata {
 pub struct InterfaceFacts {
     /// The hardware address, by which others recognise this node's answers.
     pub mac: Option<[u8; 6]>,
-    /// The subnets of the interface's addresses.
-    pub subnets: BTreeSet<IpNetwork>,
+    /// What it can carry.
+    pub interface: Interface,
 }
 
 /// Why metadata cannot be sent or understood.
@@ -67,9 +68,11 @@ pub enum MetadataError {
 pub const MAX_METADATA_LEN: usize = 1 << 20;
 
 impl Metadata {
-    /// The names of the interfaces.
-    pub fn interface_names(&self) -> BTreeSet<InterfaceName> {
-        self.interfaces.keys().cloned().collect()
+    /// The interfaces as the election needs them.
+    #[must_use]
+    pub fn interfaces(&self) -> BTreeMap<InterfaceName, Interface> {
+        let interface = |facts: &InterfaceFacts| facts.interface.clone();
+        self.interfaces.iter().map(|(name, facts)| (name.clone(), interface(facts))).collect()
     }
 
     /// The octets of this metadata. Equal metadata has equal octets.
@@ -86,6 +89,11 @@ impl Metadata {
             put_text(&mut value, name.as_str())?;
             facts.encode(&mut value)?;
             put_field(&mut out, INTERFACE, &mut value)?;
+        }
+        // In fields of their own, which earlier versions skip.
+        for (name, _) in self.interfaces.iter().filter(|(_, facts)| facts.interface.ipv4_only) {
+            put_text(&mut value, name.as_str())?;
+            put_field(&mut out, IPV4_ONLY, &mut value)?;
         }
         for claim in &self.claims {
             if let IpAddr::V4(address) = claim {
@@ -131,6 +139,11 @@ impl Metadata {
                     let facts = InterfaceFacts::decode(&mut field)?;
                     metadata.interfaces.insert(InterfaceName::new(name), facts);
                 }
+                IPV4_ONLY => {
+                    if let Some(facts) = metadata.interfaces.get_mut(text(&mut field)?) {
+                        facts.interface.ipv4_only = true;
+                    }
+                }
                 CLAIMS_V4 => {
                     while !field.is_empty() {
                         metadata.claims.insert(Ipv4Addr::from(field.array::<4>()?).into());
@@ -158,10 +171,11 @@ impl InterfaceFacts {
                 out.extend_from_slice(&mac);
             }
         }
-        let count = self.subnets.len();
+        let subnets = &self.interface.subnets;
+        let count = subnets.len();
         let wire_count = u16::try_from(count).map_err(|_| MetadataError::TooManySubnets { count })?;
         out.extend_from_slice(&wire_count.to_be_bytes());
-        for subnet in &self.subnets {
+        for subnet in subnets {
             match subnet.ip() {
                 IpAddr::V4(address) => {
                     out.push(4);
@@ -193,7 +207,7 @@ impl InterfaceFacts {
             let prefix = reader.u8()?;
             subnets.insert(IpNetwork::new(address, prefix).map_err(|_| MetadataError::Address)?);
         }
-        Ok(Self { mac, subnets })
+        Ok(Self { mac, interface: Interface { subnets, ..Interface::default() } })
     }
 }
 
@@ -230,3 +244,4 @@ const VERSION: u8 = 1;
 const INTERFACE: u8 = 2;
 const CLAIMS_V4: u8 = 3;
 const CLAIMS_V6: u8 = 4;
+const IPV4_ONLY: u8 = 5;

@@ -204,7 +204,7 @@ fn announce(situation: &Situation, services: BTreeMap<ServiceKey, Service>, outc
     let everywhere: BTreeSet<NodeName> = situation.nodes.iter().map(|node| node.name.clone()).collect();
     for (key, service) in services {
         engine.apply_service(service);
-        engine.apply_endpoints(Endpoints { service: key, nodes: everywhere.clone(), elsewhere: true });
+        engine.apply_endpoints(Endpoints::ready(key, everywhere.clone(), true));
     }
     for endpoints in &situation.endpoints {
         engine.apply_endpoints(endpoints.clone());

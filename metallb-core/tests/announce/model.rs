@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use metallb_core::config::{BgpAdvertisement, Community, L2Advertisement};
-use metallb_core::election::{ElectionKey, Place};
-use metallb_core::facts::{Demand, Service, TrafficPolicy};
+use metallb_core::election::{ElectionKey, Place, Standing};
+use metallb_core::facts::{Demand, Interface, Places, Service, TrafficPolicy};
 use metallb_core::keys::{AdvertisementName, Family, NodeName, PeerName, ServiceKey};
 
 use crate::world::World;
@@ -27,7 +27,7 @@ impl World {
         let standing = |node: &NodeName| self.standing(node, &addresses, &services, &key);
         let candidates = self.nodes.keys().filter_map(|node| Some((standing(node)?, node.clone())));
         candidates
-            .max_by_key(|((score, local, place), _)| (*score, *local, std::cmp::Reverse(*place)))
+            .max_by_key(|((standing, place), _)| (*standing, std::cmp::Reverse(*place)))
             .map(|(_, node)| node)
     }
 
@@ -35,17 +35,17 @@ impl World {
     pub(crate) fn routes(&self, node: &NodeName) -> Routes {
         let mut routes = Routes::new();
         let Some(fact) = self.nodes.get(node) else { return routes };
-        let all_excluded = self.nodes.values().all(|node| node.excluded && node.control_plane);
+        let all_excluded = self.all_excluded();
         if fact.network_unavailable || (fact.excluded && !all_excluded) {
             return routes;
         }
         let peers = self.config.peers_on(&fact.labels).peers;
         let mut oldest: Vec<&Service> = self.services.values().filter(|s| s.demand != Demand::None).collect();
         oldest.sort_by_key(|service| (service.created, service.key.clone()));
-        for service in oldest.into_iter().filter(|service| self.is_ready(service, node)) {
+        for service in oldest {
             let mut offers: BTreeMap<IpNetwork, BTreeMap<&AdvertisementName, &BgpAdvertisement>> =
                 BTreeMap::new();
-            for address in &service.assigned {
+            for address in service.assigned.iter().filter(|address| self.serves(service, **address, node)) {
                 let Some(pool) = self.config.pools().values().find(|pool| pool.entry_of(*address).is_some())
                 else {
                     continue;
@@ -82,11 +82,26 @@ impl World {
         routes
     }
 
-    fn is_ready(&self, service: &Service, node: &NodeName) -> bool {
-        self.endpoints.get(&service.key).is_some_and(|endpoints| match service.traffic_policy {
-            TrafficPolicy::Cluster => endpoints.any_ready(),
-            TrafficPolicy::Local => endpoints.nodes.contains(node),
-        })
+    /// Whether a service can serve one of its addresses when traffic enters at a node.
+    pub(crate) fn serves(&self, service: &Service, address: IpAddr, node: &NodeName) -> bool {
+        self.serving(service, Family::of(address), node) > 0
+    }
+
+    /// 2 by ready endpoints, 1 by those on their way out, else 0.
+    fn serving(&self, service: &Service, family: Family, node: &NodeName) -> usize {
+        let Some(endpoints) = self.endpoints.get(&service.key).map(|endpoints| endpoints.of(family)) else {
+            return 0;
+        };
+        let reach = |places: &Places| match service.traffic_policy {
+            TrafficPolicy::Cluster => places.elsewhere || !places.nodes.is_empty(),
+            TrafficPolicy::Local => places.nodes.contains(node),
+        };
+        if reach(&endpoints.ready) { 2 } else { usize::from(reach(&endpoints.terminating)) }
+    }
+
+    fn all_excluded(&self) -> bool {
+        let mut live = self.nodes.values().filter(|node| self.members.contains(&node.name)).peekable();
+        live.peek().is_some() && live.all(|node| node.excluded && node.control_plane)
     }
 
     /// Every address that a service has.
@@ -100,9 +115,9 @@ impl World {
         addresses: &BTreeSet<IpAddr>,
         services: &BTreeSet<&ServiceKey>,
         key: &ElectionKey,
-    ) -> Option<(u64, usize, Place)> {
+    ) -> Option<(Standing, Place)> {
         let fact = &self.nodes[node];
-        let all_excluded = self.nodes.values().all(|node| node.excluded && node.control_plane);
+        let all_excluded = self.all_excluded();
         let out = fact.network_unavailable || fact.out_of_service || (fact.excluded && !all_excluded);
         if out || !self.members.contains(node) {
             return None;
@@ -112,28 +127,34 @@ impl World {
                 self.services[*service].assigned.iter().filter(|address| addresses.contains(address))
             {
                 let mut ads = self.ads(&self.services[*service], *address);
-                if !ads.any(|ad| self.may(ad, node)) {
+                if !ads.any(|ad| self.may(ad, node, Family::of(*address))) {
                     return None;
                 }
             }
         }
         let mut local = 0;
-        let mut ready = false;
-        for service in services {
-            let Some(endpoints) = self.endpoints.get(*service) else { continue };
-            match self.services[*service].traffic_policy {
-                TrafficPolicy::Cluster => ready |= endpoints.any_ready(),
-                TrafficPolicy::Local => {
-                    ready |= endpoints.nodes.contains(node);
-                    local += usize::from(endpoints.nodes.contains(node));
-                }
+        let mut serving = BTreeMap::new();
+        for service in services.iter().map(|key| &self.services[*key]) {
+            let mut here = false;
+            for address in service.assigned.iter().filter(|address| addresses.contains(address)) {
+                let found = self.serving(service, Family::of(*address), node);
+                let best = serving.entry(Family::of(*address)).or_insert(0);
+                *best = found.max(*best);
+                here |= found > 0;
             }
+            local += usize::from(here && service.traffic_policy == TrafficPolicy::Local);
         }
         let ads = self.all_ads(addresses, services);
-        let on_node = ads.iter().filter(|ad| ad.selects_node(&fact.labels));
-        let score = on_node.map(|ad| ad.preference_score(&fact.labels)).sum();
-        let local = if services.len() > 1 { local } else { 0 };
-        ready.then(|| (score, local, key.place(node)))
+        let on_node = || ads.iter().filter(|ad| ad.selects_node(&fact.labels));
+        let subnets: Vec<_> = on_node().flat_map(|ad| self.allowed(ad, node)).collect();
+        let mut standing = Standing::default();
+        let in_subnet = |address: &&IpAddr| subnets.iter().any(|interface| interface.is_in_subnet(**address));
+        standing.subnets = addresses.iter().filter(in_subnet).count();
+        standing.families = serving.values().filter(|serving| **serving > 0).count();
+        standing.ready = serving.values().filter(|serving| **serving > 1).count();
+        standing.score = on_node().map(|ad| ad.preference_score(&fact.labels)).sum();
+        standing.local_services = if services.len() > 1 { local } else { 0 };
+        (standing.families > 0).then(|| (standing, key.place(node)))
     }
 
     fn all_ads(
@@ -156,13 +177,20 @@ impl World {
         names.iter().map(|name| &*self.config.l2_advertisements()[name]).collect()
     }
 
-    fn may(&self, ad: &L2Advertisement, node: &NodeName) -> bool {
-        let interface = match self.interfaces.get(node) {
-            None => true,
-            Some(usable) if ad.interfaces.is_empty() => !usable.is_empty(),
-            Some(usable) => ad.interfaces.iter().any(|name| usable.contains(name)),
-        };
+    fn may(&self, ad: &L2Advertisement, node: &NodeName, family: Family) -> bool {
+        let carries = |interface: &Interface| family == Family::V4 || !interface.ipv4_only;
+        let interface = !self.interfaces.contains_key(node) || self.allowed(ad, node).any(carries);
         interface && ad.selects_node(&self.nodes[node].labels)
+    }
+
+    fn allowed<'a>(
+        &'a self,
+        ad: &'a L2Advertisement,
+        node: &NodeName,
+    ) -> impl Iterator<Item = &'a Interface> {
+        let usable = self.interfaces.get(node).into_iter().flatten();
+        let listed = usable.filter(|(name, _)| ad.interfaces.is_empty() || ad.interfaces.contains(*name));
+        listed.map(|(_, interface)| interface)
     }
 
     fn ads<'a>(&'a self, service: &'a Service, address: IpAddr) -> impl Iterator<Item = &'a L2Advertisement> {
@@ -174,7 +202,7 @@ impl World {
         })
     }
 
-    fn holders(&self, address: IpAddr) -> impl Iterator<Item = &Service> {
+    pub(crate) fn holders(&self, address: IpAddr) -> impl Iterator<Item = &Service> {
         self.services.values().filter(move |s| s.demand != Demand::None && s.assigned.contains(&address))
     }
 

@@ -8,7 +8,9 @@ use metallb_core::announce::Ownership;
 use metallb_core::config::{
     BgpAdvertisementInput, Config, Input, L2AdvertisementInput, Meta, PeerInput, PoolInput, PreferenceInput,
 };
-use metallb_core::facts::{Demand, Endpoints, Node, Request, Service, TrafficPolicy};
+use metallb_core::facts::{
+    Demand, Endpoints, FamilyEndpoints, Interface, Node, Places, Request, Service, TrafficPolicy,
+};
 use metallb_core::keys::{Created, Family, InterfaceName, NodeName, ServiceKey};
 use metallb_core::select::{Labels, SelectorInput};
 use proptest::collection::{btree_set, vec};
@@ -157,12 +159,26 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 fn endpoints() -> impl Strategy<Value = Endpoints> {
-    (service_key(), btree_set(node_name(), 0..=3), prop::bool::weighted(0.1))
-        .prop_map(|(service, nodes, elsewhere)| Endpoints { service, nodes, elsewhere })
+    let places = || {
+        (btree_set(node_name(), 0..=3), prop::bool::weighted(0.1))
+            .prop_map(|(nodes, elsewhere)| Places { nodes, elsewhere })
+    };
+    let of_family =
+        move || (places(), places()).prop_map(|(ready, terminating)| FamilyEndpoints { ready, terminating });
+    let equal = (service_key(), btree_set(node_name(), 0..=3), prop::bool::weighted(0.1))
+        .prop_map(|(service, nodes, elsewhere)| Endpoints::ready(service, nodes, elsewhere));
+    let different =
+        (service_key(), of_family(), of_family()).prop_map(|(service, v4, v6)| Endpoints { service, v4, v6 });
+    prop_oneof![equal, different]
 }
 
-fn interfaces() -> impl Strategy<Value = BTreeSet<InterfaceName>> {
-    subsequence(&INTERFACES[..], 0..=2).prop_map(|names| names.into_iter().map(InterfaceName::new).collect())
+fn interfaces() -> impl Strategy<Value = BTreeMap<InterfaceName, Interface>> {
+    let subnets = ["192.0.2.0/25", "198.51.100.0/24", "2001:db8::/64"];
+    let subnets = subnets.map(|subnet| subnet.parse().unwrap()).to_vec();
+    let interface = (prop::bool::weighted(0.3), subsequence(subnets, 0..=3))
+        .prop_map(|(ipv4_only, subnets)| Interface { ipv4_only, subnets: subnets.into_iter().collect() });
+    (subsequence(&INTERFACES[..], 0..=2), vec(interface, 2))
+        .prop_map(|(names, interfaces)| names.into_iter().map(InterfaceName::new).zip(interfaces).collect())
 }
 
 fn fact() -> impl Strategy<Value = Fact> {
@@ -265,8 +281,11 @@ proptest! {
                     prop_assert_eq!(running.layer2_owner(address), owner.as_ref(), "owner of {}", address);
                 }
                 let announcing: Vec<&str> = announcing(&told, address);
-                let expected: Vec<&str> = owner.iter().map(NodeName::as_str).collect();
-                prop_assert!(announcing.is_empty() || announcing == expected, "{} by {:?}", address, announcing);
+                let serves = |owner: &&NodeName| {
+                    world.holders(address).any(|service| world.serves(service, address, owner))
+                };
+                let expected: Vec<&str> = owner.iter().filter(serves).map(NodeName::as_str).collect();
+                prop_assert_eq!(announcing, expected, "who announces {}", address);
             }
         }
     }

@@ -10,7 +10,8 @@ use metallb_core::announce::{Change, Engine, InterfaceScope, Liveness, Options, 
 use metallb_core::config::{
     BgpAdvertisementInput, Config, Input, L2AdvertisementInput, Meta, PeerInput, PoolInput, PreferenceInput,
 };
-use metallb_core::facts::{Demand, Endpoints, Node, Request, Service, TrafficPolicy};
+use metallb_core::election::Standing;
+use metallb_core::facts::{Demand, Endpoints, Interface, Node, Request, Service, TrafficPolicy};
 use metallb_core::keys::{Created, Family, InterfaceName, NodeName, ServiceKey};
 use metallb_core::select::{Labels, SelectorInput};
 
@@ -76,7 +77,7 @@ impl<'a> Scenario<'a> {
             ("node", [name, words @ ..]) => self.engine.apply_node(node(name, words)),
             ("no-node", [name]) => self.engine.remove_node(&NodeName::new(*name)),
             ("interfaces", [name, interfaces @ ..]) => {
-                let interfaces = interfaces.iter().map(|name| InterfaceName::new(*name)).collect();
+                let interfaces = interfaces.iter().map(|text| interface(text)).collect();
                 self.engine.set_interfaces(NodeName::new(*name), interfaces);
             }
             ("no-interfaces", [name]) => self.engine.remove_interfaces(&NodeName::new(*name)),
@@ -85,19 +86,16 @@ impl<'a> Scenario<'a> {
             }
             ("no-service", [name]) => self.engine.remove_service(&key(name)),
             ("endpoints", [name, nodes @ ..]) => {
-                let elsewhere = nodes.contains(&"elsewhere");
-                let nodes =
-                    nodes.iter().filter(|node| **node != "elsewhere").map(|node| NodeName::new(*node));
-                self.engine.apply_endpoints(Endpoints {
-                    service: key(name),
-                    nodes: nodes.collect(),
-                    elsewhere,
-                });
+                self.engine.apply_endpoints(endpoints(name, nodes));
             }
             ("no-endpoints", [name]) => self.engine.remove_endpoints(&key(name)),
             ("claims", [node, addresses @ ..]) => {
                 let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
                 self.engine.set_claims(NodeName::new(*node), addresses);
+            }
+            ("claimants", [name]) => {
+                let claimants = self.engine.other_claimants(&key(name));
+                writeln!(self.out, "{name} is claimed by {}", list(&claimants)).unwrap();
             }
             ("evaluate", []) => self.evaluate(),
             ("explain", [name]) => self.explain(&key(name)),
@@ -136,10 +134,9 @@ impl<'a> Scenario<'a> {
             let why = at.layer2.decision.map(|decision| format!(", {decision}")).unwrap_or_default();
             writeln!(self.out, "  layer2 by {owner}{why}").unwrap();
             for node in at.layer2.nodes {
-                let verdict = node.rejection.map_or_else(
-                    || format!("candidate, score {}, services {}", node.score, node.local_services),
-                    |rejection| rejection.to_string(),
-                );
+                let verdict = node
+                    .rejection
+                    .map_or_else(|| standing(&node.standing), |rejection| rejection.to_string());
                 writeln!(self.out, "    {}: {verdict}", node.node).unwrap();
             }
             if let Some(rejection) = at.bgp.rejection {
@@ -150,6 +147,50 @@ impl<'a> Scenario<'a> {
             }
         }
     }
+}
+
+/// `eth0`, `eth0=192.0.2.0/24`; `eth0!` carries IPv4 only.
+fn interface(text: &str) -> (InterfaceName, Interface) {
+    let (name, subnet) = text.split_once('=').map_or((text, None), |(name, subnet)| (name, Some(subnet)));
+    let (name, ipv4_only) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
+    let subnets = subnet.map(|subnet| subnet.parse().unwrap()).into_iter().collect();
+    (InterfaceName::new(name), Interface { ipv4_only, subnets })
+}
+
+/// Nodes, or `elsewhere`; `v4/` and `v6/` before one name a family, `/leaving` after it an endpoint on its way out.
+fn endpoints(service: &str, words: &[&str]) -> Endpoints {
+    let mut endpoints = Endpoints::none(key(service));
+    for word in words {
+        let (families, rest) = match word.split_once('/') {
+            Some(("v4", rest)) => (&[Family::V4][..], rest),
+            Some(("v6", rest)) => (&[Family::V6][..], rest),
+            _ => (&Family::BOTH[..], *word),
+        };
+        let (node, leaving) = rest.strip_suffix("/leaving").map_or((rest, false), |node| (node, true));
+        for family in families {
+            let of_family = endpoints.of_mut(*family);
+            let places = if leaving { &mut of_family.terminating } else { &mut of_family.ready };
+            if node == "elsewhere" {
+                places.elsewhere = true;
+            } else {
+                places.nodes.insert(NodeName::new(node));
+            }
+        }
+    }
+    endpoints
+}
+
+/// What a candidate is compared by, without what is as it is for most.
+fn standing(standing: &Standing) -> String {
+    let Standing { subnets, families, ready, score, local_services, .. } = standing;
+    let mut text = format!("candidate, score {score}, services {local_services}");
+    if *subnets > 0 {
+        write!(text, ", subnets {subnets}").unwrap();
+    }
+    if (*families, *ready) != (1, 1) {
+        write!(text, ", families {families}, ready {ready}").unwrap();
+    }
+    text
 }
 
 fn describe(change: &Change) -> String {
@@ -175,6 +216,8 @@ fn describe(change: &Change) -> String {
         Change::Layer2Owner { service, interfaces: None } => format!("own {service} no more"),
         Change::BgpPeers { service, peers } if peers.is_empty() => format!("no peer is told about {service}"),
         Change::BgpPeers { service, peers } => format!("{} told about {service}", list(peers)),
+        Change::ExclusionIgnored { ignored: true } => "the exclude label is ignored".to_owned(),
+        Change::ExclusionIgnored { ignored: false } => "the exclude label counts again".to_owned(),
         Change::Problem { service, problem: Some(problem) } => {
             format!("problem of {service} ({}): {problem}", problem.reason())
         }

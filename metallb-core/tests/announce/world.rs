@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use metallb_core::announce::{Change, Engine, Liveness, Options, Ownership};
 use metallb_core::config::Config;
-use metallb_core::facts::{Endpoints, Node, Service};
+use metallb_core::facts::{Endpoints, Interface, Node, Service};
 use metallb_core::keys::{InterfaceName, NodeName, ServiceKey};
 
 use crate::model::Routes;
@@ -20,7 +20,7 @@ pub(crate) struct World {
     pub(crate) endpoints: BTreeMap<ServiceKey, Endpoints>,
     pub(crate) nodes: BTreeMap<NodeName, Node>,
     pub(crate) members: BTreeSet<NodeName>,
-    pub(crate) interfaces: BTreeMap<NodeName, BTreeSet<InterfaceName>>,
+    pub(crate) interfaces: BTreeMap<NodeName, BTreeMap<InterfaceName, Interface>>,
 }
 
 /// One fact, to be told in any order.
@@ -31,7 +31,7 @@ pub(crate) enum Fact {
     Endpoints(ServiceKey, Option<Endpoints>),
     Node(NodeName, Option<Node>),
     Members(BTreeSet<NodeName>),
-    Interfaces(NodeName, Option<BTreeSet<InterfaceName>>),
+    Interfaces(NodeName, Option<BTreeMap<InterfaceName, Interface>>),
 }
 
 impl World {
@@ -138,6 +138,7 @@ fn name_of(change: &Change) -> (String, bool) {
         Change::PeerConflict { name, with } => (format!("conflict {name}"), with.is_none()),
         Change::Layer2Owner { service, interfaces } => (format!("owner {service}"), interfaces.is_none()),
         Change::BgpPeers { service, peers } => (format!("peers {service}"), peers.is_empty()),
+        Change::ExclusionIgnored { ignored } => ("exclusion".to_owned(), !ignored),
         Change::Problem { service, problem } => (format!("problem {service}"), problem.is_none()),
     }
 }

@@ -351,7 +351,7 @@ fn reunited(sim: &Simulation) -> BTreeSet<usize> {
 }
 
 fn metadata(version: u32, claims: u32) -> Metadata {
-    let interface = InterfaceFacts { mac: Some([2, 0, 0, 0, 0, 1]), subnets: BTreeSet::new() };
+    let interface = InterfaceFacts { mac: Some([2, 0, 0, 0, 0, 1]), ..InterfaceFacts::default() };
     Metadata {
         interfaces: [(InterfaceName::new("eth0"), interface)].into(),
         claims: (0..claims)

@@ -33,7 +33,7 @@ fn engine(index: usize, size: usize) -> Engine {
     let mut service = Service::new(key.clone(), Created(0), wish);
     service.assigned = vec![address()];
     engine.apply_service(service);
-    engine.apply_endpoints(Endpoints { service: key, nodes: BTreeSet::new(), elsewhere: true });
+    engine.apply_endpoints(Endpoints::ready(key, BTreeSet::new(), true));
     engine
 }
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use metallb_core::{
-    facts::{Endpoints, Namespace, Node},
-    keys::{NamespaceName, NodeName, ServiceKey},
+    facts::{Endpoints, FamilyEndpoints, Namespace, Node, Places, Serving},
+    keys::{Family, NamespaceName, NodeName, ServiceKey},
     select::Labels,
 };
 
@@ -70,35 +70,43 @@ impl Tracked for Namespace {
     }
 }
 
-/// What is kept of an EndpointSlice: the nodes with endpoints that can serve.
+/// What is kept of an EndpointSlice: the nodes with endpoints that can serve, of one address family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SliceRecord {
     /// The Service it belongs to.
     pub service: ServiceKey,
-    /// Nodes with at least one endpoint that can serve.
-    pub nodes: BTreeSet<NodeName>,
-    /// Whether an endpoint that can serve names no node.
-    pub elsewhere: bool,
+    /// The address family of its endpoints.
+    pub family: Family,
+    /// Where they are.
+    pub endpoints: FamilyEndpoints,
 }
 
 impl SliceRecord {
-    /// Cuts an EndpointSlice down; `None` when it belongs to no Service.
+    /// Cuts an EndpointSlice down; `None` when it belongs to no Service, is being deleted, or holds names instead of
+    /// addresses.
     pub fn cut(object: &objects::EndpointSlice) -> Option<Self> {
         let meta = &object.metadata;
+        if meta.deletion_timestamp.is_some() {
+            return None;
+        }
         let service = meta.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
-        let serving = object.endpoints.iter().filter(|endpoint| can_serve(&endpoint.conditions));
-        let mut nodes = BTreeSet::new();
-        let mut elsewhere = false;
-        for endpoint in serving {
+        let family = match object.address_type.as_str() {
+            "IPv4" => Family::V4,
+            "IPv6" => Family::V6,
+            _ => return None,
+        };
+        let mut endpoints = FamilyEndpoints::default();
+        for endpoint in &object.endpoints {
+            let Some(places) = places(&mut endpoints, &endpoint.conditions) else { continue };
             match endpoint.node_name.as_deref() {
                 Some(node) if !node.is_empty() => {
-                    nodes.insert(NodeName::new(node));
+                    places.nodes.insert(NodeName::new(node));
                 }
-                _ => elsewhere = true,
+                _ => places.elsewhere = true,
             }
         }
-        Some(Self { service: ServiceKey::new(meta.namespace.as_deref()?, service), nodes, elsewhere })
+        Some(Self { service: ServiceKey::new(meta.namespace.as_deref()?, service), family, endpoints })
     }
 }
 
@@ -108,9 +116,18 @@ impl Tracked for SliceRecord {
     }
 }
 
-/// Ready, or not judged, or on its way out but still answering.
-fn can_serve(conditions: &objects::EndpointConditions) -> bool {
-    conditions.ready.unwrap_or(true) || conditions.serving.unwrap_or(false)
+/// Where an endpoint counts: ready, or not judged; else on its way out but still answering; else nowhere.
+fn places<'a>(
+    endpoints: &'a mut FamilyEndpoints,
+    conditions: &objects::EndpointConditions,
+) -> Option<&'a mut Places> {
+    if conditions.ready.unwrap_or(true) {
+        Some(&mut endpoints.ready)
+    } else if conditions.serving.unwrap_or(false) {
+        Some(&mut endpoints.terminating)
+    } else {
+        None
+    }
 }
 
 /// The endpoints of a Service from its slices; `None` when none can serve.
@@ -118,12 +135,16 @@ pub fn endpoints<'a>(
     service: &ServiceKey,
     slices: impl IntoIterator<Item = &'a SliceRecord>,
 ) -> Option<Endpoints> {
-    let mut endpoints = Endpoints { service: service.clone(), nodes: BTreeSet::new(), elsewhere: false };
+    let mut endpoints = Endpoints::none(service.clone());
     for slice in slices.into_iter().filter(|slice| slice.service == *service) {
-        endpoints.nodes.extend(slice.nodes.iter().cloned());
-        endpoints.elsewhere |= slice.elsewhere;
+        let into = endpoints.of_mut(slice.family);
+        let FamilyEndpoints { ready, terminating } = &slice.endpoints;
+        for (into, from) in [(&mut into.ready, ready), (&mut into.terminating, terminating)] {
+            into.nodes.extend(from.nodes.iter().cloned());
+            into.elsewhere |= from.elsewhere;
+        }
     }
-    endpoints.any_ready().then_some(endpoints)
+    (endpoints.anywhere() > Serving::Not).then_some(endpoints)
 }
 
 /// Which slices belong to which Service: slices are watched by their own names, Services decided on

@@ -189,6 +189,8 @@ part! {
 object! {
     /// Some of the endpoints of a Service.
     EndpointSlice is discovery::EndpointSlice {
+        /// IPv4, IPv6 or FQDN.
+        address_type: String,
         /// The endpoints.
         endpoints: Vec<Endpoint>,
     }

@@ -78,8 +78,8 @@ impl Tracked for ServiceRecord {
 
 /// What the engines need to know of a Service.
 ///
-/// `None` for Services that are none of our business: of another class, or not of type LoadBalancer
-/// and without a trace of us. One that is no load balancer any more but still carries our annotation
+/// `None` for Services that are none of our business: of another class, not of type LoadBalancer and without a trace of
+/// us, or being deleted: such a one counts as gone. One that is no load balancer any more but still carries our annotation
 /// is returned with [`Demand::None`], so that the annotation is taken away.
 pub fn service(object: &objects::Service, filter: &ClassFilter) -> Option<Service> {
     let meta = &object.metadata;
@@ -90,7 +90,7 @@ pub fn service(object: &objects::Service, filter: &ClassFilter) -> Option<Servic
     let load_balancer = spec.type_ == "LoadBalancer";
     let ours =
         if load_balancer { filter.admits(spec.load_balancer_class.as_deref()) } else { !recorded.is_empty() };
-    if !ours {
+    if !ours || meta.deletion_timestamp.is_some() {
         return None;
     }
     let key = ServiceKey::new(meta.namespace.as_deref()?, meta.name.as_deref()?);

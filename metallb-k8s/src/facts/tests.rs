@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use metallb_core::{
-    facts::{Demand, FamilyPolicy, RequestError, Service, TrafficPolicy},
-    keys::{Family, NodeName, Port, Protocol, ServiceKey},
+    facts::{Demand, FamilyPolicy, Places, RequestError, Service, Serving, TrafficPolicy},
+    keys::{Family, Port, Protocol, ServiceKey},
 };
 use serde_json::{Value, json};
 
@@ -250,11 +250,16 @@ fn a_node_that_is_cordoned_or_shuts_down_is_leaving() {
 }
 
 fn slice(endpoints: &Value) -> SliceRecord {
+    slice_of("IPv4", endpoints).unwrap()
+}
+
+fn slice_of(address_type: &str, endpoints: &Value) -> Option<SliceRecord> {
     let object = json!({
+        "addressType": address_type,
         "metadata": { "name": "a-1", "namespace": "web", "labels": { "kubernetes.io/service-name": "a" } },
         "endpoints": endpoints,
     });
-    SliceRecord::cut(&serde_json::from_value(object).unwrap()).unwrap()
+    SliceRecord::cut(&serde_json::from_value(object).unwrap())
 }
 
 #[test]
@@ -266,10 +271,37 @@ fn an_endpoint_serves_when_ready_or_unjudged_or_still_serving() {
         { "nodeName": "not-ready", "conditions": { "ready": false, "serving": false } },
         { "nodeName": "failing", "conditions": { "ready": false } },
     ]));
-    let nodes: Vec<_> = found.nodes.iter().map(NodeName::as_str).collect();
-    assert_eq!(nodes, ["ending", "ready", "unjudged"].map(|node| node));
-    assert!(!found.elsewhere);
-    assert!(slice(&json!([{ "conditions": { "ready": true } }])).elsewhere);
+    let nodes = |places: &Places| places.nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(nodes(&found.endpoints.ready), ["ready", "unjudged"]);
+    assert_eq!(nodes(&found.endpoints.terminating), ["ending"]);
+    assert!(!found.endpoints.ready.elsewhere);
+    assert!(slice(&json!([{ "conditions": { "ready": true } }])).endpoints.ready.elsewhere);
+}
+
+#[test]
+fn families_of_endpoints_are_not_mixed() {
+    let endpoints = json!([{ "nodeName": "n1" }]);
+    let of = |address_type| slice_of(address_type, &endpoints);
+    let service = ServiceKey::new("web", "a");
+    let found = super::endpoints(&service, [&of("IPv6").unwrap()]).unwrap();
+    assert_eq!((found.v4.anywhere(), found.v6.anywhere()), (Serving::Not, Serving::Ready));
+    let found = super::endpoints(&service, [&of("IPv4").unwrap(), &of("IPv6").unwrap()]).unwrap();
+    assert_eq!((found.v4.anywhere(), found.v6.anywhere()), (Serving::Ready, Serving::Ready));
+    assert_eq!(of("FQDN"), None, "names are nothing that traffic could be sent to");
+}
+
+#[test]
+fn what_is_being_deleted_counts_as_gone() {
+    let deleted = |mut object: Value| {
+        object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        object
+    };
+    let object =
+        json!({ "metadata": { "name": "a", "namespace": "web" }, "spec": { "type": "LoadBalancer" } });
+    let cut =
+        |object: Value| ServiceRecord::cut(&serde_json::from_value(object).unwrap(), &ClassFilter::default());
+    assert!(cut(object.clone()).is_some());
+    assert!(cut(deleted(object)).is_none());
 }
 
 #[test]
@@ -278,7 +310,7 @@ fn slices_of_a_service_add_up_and_go_one_by_one() {
     let service = ServiceKey::new("web", "a");
     let keys = ["a-1", "a-2"].map(|name| ObjectKey::namespaced("web", name));
     let on = |node: &str| slice(&json!([{ "nodeName": node }]));
-    let nodes = |index: &SliceIndex| index.endpoints(&service).map(|endpoints| endpoints.nodes.len());
+    let nodes = |index: &SliceIndex| index.endpoints(&service).map(|endpoints| endpoints.nodes().len());
     assert_eq!(index.apply(&keys[0], Some(on("n1"))), BTreeSet::from([service.clone()]));
     index.apply(&keys[1], Some(on("n2")));
     assert_eq!(nodes(&index), Some(2));

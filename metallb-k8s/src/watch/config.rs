@@ -74,7 +74,7 @@ impl<K: PartialEq + Send + Sync + 'static> Tracked for ConfigObject<K> {
 /// Watches a kind of configuration resource in one namespace; see [`spawn`].
 ///
 /// Objects are read one by one, so that one that cannot be read is kept as such while all others
-/// arrive as usual.
+/// arrive as usual. One that is being deleted counts as gone.
 pub fn spawn_config<K>(
     client: Client,
     namespace: &str,
@@ -87,5 +87,8 @@ where
 {
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
-    spawn(api, options, |object, _previous| Some(ConfigObject::read(object)), changed)
+    let cut = |object: DynamicObject, _previous: Option<&_>| {
+        object.metadata.deletion_timestamp.is_none().then(|| ConfigObject::read(object))
+    };
+    spawn(api, options, cut, changed)
 }

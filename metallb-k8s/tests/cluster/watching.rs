@@ -237,6 +237,21 @@ async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_is_being_deleted_counts_as_gone() {
+    let cluster = Cluster::new();
+    cluster.put("ipaddresspools", pool("a", &json!(["192.0.2.0/24"])));
+    let (store, queue) = pools(&cluster);
+    store.synced().await;
+    drain(&queue);
+    let mut going = pool("a", &json!(["192.0.2.0/24"]));
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    going["metadata"]["finalizers"] = json!(["example.com/slow"]);
+    cluster.put("ipaddresspools", going);
+    eventually("the pool is gone", || store.is_empty()).await;
+    assert_eq!(drain(&queue), names(["a"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_status_that_we_write_ourselves_is_stored_but_not_reported() {
     let cluster = Cluster::new();
     cluster.put("ipaddresspools", pool("a", &json!(["192.0.2.0/24"])));

@@ -59,15 +59,19 @@ pub(crate) async fn service(cluster: &Cluster, name: &str, addresses: &[&str]) {
     endpoint(cluster, name, true);
 }
 
-/// The endpoint of a service on the node.
+/// The endpoint of a service on the node, by both families.
 pub(crate) fn endpoint(cluster: &Cluster, service: &str, ready: bool) {
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": { "name": format!("{service}-1"), "labels": { "kubernetes.io/service-name": service } },
-        "endpoints": [{ "addresses": ["10.1.0.1"], "nodeName": NODE, "conditions": { "ready": ready, "serving": ready } }],
-        "ports": [{ "port": 8080, "protocol": "TCP", "name": "" }],
-    });
-    cluster.server.apply_object(&slice);
+    for (family, address) in [("IPv4", "10.1.0.1"), ("IPv6", "2001:db8:1::1")] {
+        let name = format!("{service}-{}", family.to_lowercase());
+        let conditions = json!({ "ready": ready, "serving": ready });
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
+            "metadata": { "name": name, "labels": { "kubernetes.io/service-name": service } },
+            "endpoints": [{ "addresses": [address], "nodeName": NODE, "conditions": conditions }],
+            "ports": [{ "port": 8080, "protocol": "TCP", "name": "" }],
+        });
+        cluster.server.apply_object(&slice);
+    }
 }
 
 /// A BGPPeer for [`REMOTE`]; `spec` is added.

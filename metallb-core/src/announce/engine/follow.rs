@@ -21,6 +21,7 @@ impl Engine {
 
     pub(super) fn follow_nodes(&mut self, config: bool, touched: &mut Touched) -> BTreeSet<NodeName> {
         let refreshed = self.world.nodes.refresh(&self.world.coverage);
+        touched.nodes = !refreshed.touched.is_empty();
         if config || refreshed.touched.contains(&self.this) {
             touched.sessions = true;
             touched.addresses.extend(self.emitted.l2.keys());

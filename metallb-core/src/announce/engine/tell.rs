@@ -1,15 +1,15 @@
 //! From decisions to differences.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::election::ElectionKey;
-use crate::keys::ServiceKey;
+use crate::keys::{Family, ServiceKey};
 
 use super::super::change::{Change, InterfaceScope};
 use super::super::emit::OfService;
 use super::super::l2::first_live;
-use super::super::reasons::AnnounceProblem;
+use super::super::reasons::{AnnounceProblem, Rejection};
 use super::{Engine, Touched};
 
 impl Engine {
@@ -24,6 +24,13 @@ impl Engine {
         if touched.sessions {
             self.emitted.set_peers(&self.bgp.peers, &mut out);
             self.emitted.set_conflicts(&self.bgp.shadowed, &mut out);
+        }
+        if touched.nodes {
+            let ignored = self.world.nodes.exclusion_excepted();
+            let anything = ElectionKey::new(Ipv4Addr::UNSPECIFIED.into());
+            let speaks_here = || first_live(&anything, &self.world).as_ref() == Some(&self.this);
+            let ignored = ignored && speaks_here();
+            self.emitted.set_exclusion_ignored(ignored, &mut out);
         }
         for prefix in &touched.prefixes {
             self.emitted.set_prefix(*prefix, self.bgp.routes(prefix), &mut out);
@@ -68,7 +75,7 @@ impl Engine {
             return None;
         }
         let mut services = self.layer2.groups.services_on(address).filter_map(|key| self.world.service(key));
-        if !services.any(|service| self.world.is_ready_on(service, &self.this)) {
+        if !services.any(|service| self.world.serves(service, address, &self.this)) {
             return None;
         }
         self.layer2_scope(address)
@@ -90,9 +97,10 @@ impl Engine {
     }
 
     fn service_interfaces(&self, key: &ServiceKey) -> Option<InterfaceScope> {
-        let entry = self.world.service(key).filter(|entry| self.world.is_ready_on(entry, &self.this))?;
+        let entry = self.world.service(key)?;
         let mut scope = None;
-        for (address, _) in &entry.matched.l2 {
+        let served = entry.matched.l2.iter().filter(|(at, _)| self.world.serves(entry, *at, &self.this));
+        for (address, _) in served {
             if let Some(told) = self.emitted.l2.get(address) {
                 InterfaceScope::merge(&mut scope, told);
             }
@@ -122,9 +130,19 @@ impl Engine {
             let (nodes, rule) = self.layer2.closest_rejection(group)?;
             return Some(AnnounceProblem::NoCandidate { address, nodes, rule });
         }
+        if group.outcome.owner() != Some(&self.this) {
+            return None;
+        }
+        let family = Family::of(address);
+        if let Err(rule) = group.readiness.check_family(&self.this, family) {
+            let nodes = self.world.nodes.states().len();
+            return Some(AnnounceProblem::NoCandidate { address, nodes, rule });
+        }
         let scope = self.emitted.l2.get(&address)?;
         let usable = self.world.nodes.interfaces(&self.this)?;
-        let none = !usable.iter().any(|interface| scope.contains(interface));
-        none.then(|| AnnounceProblem::NoUsableInterface { node: self.this.clone(), address })
+        let mut listed = usable.iter().filter(|(name, _)| scope.contains(name)).peekable();
+        let rule = if listed.peek().is_some() { Rejection::NoIpv6Interface } else { Rejection::NoInterface };
+        let none = !listed.any(|(_, interface)| interface.carries(family));
+        none.then(|| AnnounceProblem::NoUsableInterface { node: self.this.clone(), address, rule })
     }
 }
