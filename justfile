@@ -20,7 +20,7 @@ test:
 deny:
     cargo deny check licenses bans sources
 
-crds:
+crds: && manifests
     cargo run -p metallb-k8s --example crdgen
 
 # Writes deploy/manifests/metallb-*.yaml from their sources (needs kubectl).

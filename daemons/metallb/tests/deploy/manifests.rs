@@ -1,11 +1,9 @@
 //! The manifests of `deploy/manifests`.
 
-use std::collections::BTreeSet;
-use std::process::Command;
-
 use serde_json::json;
+use std::collections::BTreeSet;
 
-use crate::support::{find, kubectl, objects, path, read, stdout, title};
+use crate::support::{find, kustomize, objects, read, title};
 
 const VARIANTS: [&str; 2] = ["native", "native-prometheus"];
 
@@ -18,13 +16,13 @@ fn manifest(variant: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn the_manifests_are_what_their_sources_build() {
-    let Some(kubectl) = kubectl() else { return };
     for variant in VARIANTS {
-        let source = path(&format!("deploy/manifests/{variant}"));
-        let built = Command::new(&kubectl).arg("kustomize").arg(source).output().unwrap();
-        let built = stdout(&built);
+        let Some(built) = kustomize(&format!("deploy/manifests/{variant}")) else { return };
         let committed = read(&format!("deploy/manifests/metallb-{variant}.yaml"));
-        assert!(built == committed, "metallb-{variant}.yaml is outdated: run `just manifests`");
+        assert!(
+            built == committed,
+            "metallb-{variant}.yaml is outdated: run `just manifests` (kubectl kustomize)"
+        );
     }
 }
 

@@ -43,8 +43,28 @@ pub(crate) fn kubectl() -> Option<String> {
     None
 }
 
+/// What a directory of `deploy/` builds, by `METALLB_TEST_KUSTOMIZE` or else by kubectl, which contains a kustomize.
+/// `None` where there is neither, which CI does not accept.
+pub(crate) fn kustomize(directory: &str) -> Option<String> {
+    let given = std::env::var_os("METALLB_TEST_KUSTOMIZE");
+    let verb = if given.is_some() { "build" } else { "kustomize" };
+    let program = given.or_else(|| kubectl().map(Into::into))?;
+    Some(stdout(&Command::new(program).arg(verb).arg(path(directory)).output().unwrap()))
+}
+
 /// Standard output of a command that must succeed.
 pub(crate) fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Name and text of every sample.
+pub(crate) fn samples() -> Vec<(String, String)> {
+    let directory = path("deploy/samples");
+    let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "yaml")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no samples in {}", directory.display());
+    let name = |file: &Path| file.file_name().unwrap().to_str().unwrap().to_owned();
+    files.into_iter().map(|file| (name(&file), std::fs::read_to_string(&file).unwrap())).collect()
 }
