@@ -174,6 +174,17 @@ mod tests {
         assert_eq!(decode(b"{}").unwrap_err().code(), 400);
     }
 
+    #[test]
+    fn the_options_of_a_delete_are_decoded() {
+        let body = b"k8s\0\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x19\x08\x00\x12\x09\x0a\x01u\x12\x04\x31234\x22\x0aBackground";
+        let object = decode(body).unwrap();
+        assert_eq!(
+            (&object["gracePeriodSeconds"], &object["propagationPolicy"]),
+            (&json!(0), &json!("Background"))
+        );
+        assert_eq!(object["preconditions"], json!({"uid": "u", "resourceVersion": "1234"}));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]

@@ -1,4 +1,4 @@
-//! Fields of the messages that `kubectl create` sends.
+//! Fields of the messages that `kubectl create` and `helm` send.
 
 /// One field of a message.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub(super) fn message_of(api_version: &str, kind: &str) -> Option<&'static [Fiel
         ("v1", "Service") => Some(SERVICE),
         ("v1", "Namespace") => Some(NAMESPACE),
         ("v1", "ServiceAccount") => Some(SERVICE_ACCOUNT),
+        // The body of a DELETE, as typed clients send it.
+        ("v1", "DeleteOptions") => Some(DELETE_OPTIONS),
         ("apps/v1", "Deployment") => Some(DEPLOYMENT),
         (api_version, kind) => super::protobuf_access::message_of(api_version, kind),
     }
@@ -80,6 +82,14 @@ pub(super) const fn labels(number: u32, name: &'static str) -> Field {
 pub(super) const fn skip(number: u32, name: &'static str) -> Field {
     Field::new(number, name, Kind::Skip)
 }
+
+const DELETE_OPTIONS: &[Field] = &[
+    number(1, "gracePeriodSeconds").pointer(),
+    inner(2, "preconditions", &[text(1, "uid").pointer(), text(2, "resourceVersion").pointer()]),
+    flag(3, "orphanDependents").pointer(),
+    text(4, "propagationPolicy").pointer(),
+    text(5, "dryRun").list(),
+];
 
 /// `runtime.Unknown`.
 pub(super) const UNKNOWN: &[Field] = &[
