@@ -27,6 +27,14 @@ crds: && manifests
 manifests:
     for variant in native native-prometheus; do kubectl kustomize deploy/manifests/$variant > deploy/manifests/metallb-$variant.yaml; done
 
+# Packs the Helm chart into DIRECTORY, with an index.yaml for a repository that is served at URL (needs helm).
+chart URL="" DIRECTORY="target/chart":
+    .ci/chart {{DIRECTORY}} {{URL}}
+
+# Makes what is made from other files of the chart: its definitions, lists and tables.
+chart-files:
+    UPDATE_GOLDEN=1 cargo test -p metallb --test chart made::
+
 lab *ARGS:
     cargo run --release -- lab up {{ARGS}}
 
