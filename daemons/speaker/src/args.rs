@@ -8,6 +8,8 @@ use std::time::Duration;
 use metallb_core::announce::Ownership;
 use metallb_runtime::args::{ArgError, CommonArgs, Notice, given, parse_bool, parse_duration, parse_given};
 
+use crate::shared_secret;
+
 /// Tells the network where the addresses of services live.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "speaker", version, after_help = EXAMPLES, args_override_self = true)]
@@ -49,6 +51,10 @@ pub(crate) struct Args {
     /// Directory of the file `secretkey` that seals what speakers tell each other.
     #[arg(long, env = "METALLB_ML_SECRET_KEY_PATH", value_name = "DIR")]
     ml_secret_key_path: Option<String>,
+
+    /// Secret that is read while the file of --ml-secret-key-path is not there yet; empty: the file is waited for.
+    #[arg(long, env = "METALLB_ML_SECRET_NAME", value_name = "NAME")]
+    ml_secret_name: Option<String>,
 
     /// Refused: the secret itself, as in MetalLB before 0.13.11.
     #[arg(long, env = "METALLB_ML_SECRET_KEY", hide = true, hide_env_values = true, value_name = "SECRET")]
@@ -143,6 +149,8 @@ pub(crate) struct MembershipArgs {
     pub labels: String,
     /// File whose content seals the datagrams.
     pub secret: Option<PathBuf>,
+    /// Secret that holds the same, for as long as there is no file.
+    pub secret_name: Option<String>,
     /// Four times slower.
     pub wan: bool,
 }
@@ -242,7 +250,8 @@ impl Args {
         Ok(Some(MembershipArgs {
             bind: (address, port.map_or(DEFAULT_PORT, NonZeroU16::get)).into(),
             labels: labels.to_owned(),
-            secret: secret.map(|dir| PathBuf::from(dir).join("secretkey")),
+            secret: secret.map(|dir| PathBuf::from(dir).join(shared_secret::KEY)),
+            secret_name: given(self.ml_secret_name.as_ref()).map(str::to_owned),
             wan: self.ml_wan_config,
         }))
     }

@@ -14,6 +14,7 @@ mod membership;
 mod metrics;
 mod seal;
 mod setup;
+mod shared_secret;
 mod sources;
 mod speaker;
 mod statuses;

@@ -124,9 +124,8 @@ pub(crate) struct Started {
 /// Opens the socket and starts the task.
 ///
 /// # Errors
-/// When the secret or the socket cannot be used; the message names the flag.
-pub(crate) async fn start(node: NodeName, args: &MembershipArgs) -> anyhow::Result<Started> {
-    let seal = Seal::from_file(args.secret.as_deref())?;
+/// When the socket cannot be used; the message names the flag.
+pub(crate) async fn start(node: NodeName, args: &MembershipArgs, seal: Seal) -> anyhow::Result<Started> {
     if matches!(seal, Seal::Plain) {
         tracing::warn!(
             error = "anybody who reaches the port can pose as a speaker",

@@ -9,7 +9,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PEERS: u8 = 200;
 
 fn mk_args() -> MembershipArgs {
-    MembershipArgs { bind: ([127, 0, 0, 1], 0).into(), labels: String::new(), secret: None, wan: false }
+    MembershipArgs {
+        bind: ([127, 0, 0, 1], 0).into(),
+        labels: String::new(),
+        secret: None,
+        secret_name: None,
+        wan: false,
+    }
 }
 
 fn mk_metadata(interface: &str) -> Metadata {
@@ -18,7 +24,7 @@ fn mk_metadata(interface: &str) -> Metadata {
 }
 
 async fn mk_speaker(name: &str) -> Started {
-    start(NodeName::new(name), &mk_args()).await.unwrap()
+    start(NodeName::new(name), &mk_args(), Seal::Plain).await.unwrap()
 }
 
 async fn view_with(view: &mut watch::Receiver<View>, condition: impl Fn(&View) -> bool) -> View {

@@ -31,7 +31,7 @@ use crate::inputs::{Inputs, Scope};
 use crate::sources::{DriverEvents, Sources};
 use crate::speaker::{Endpoints, Speaker};
 use crate::statuses::Statuses;
-use crate::{membership, translate};
+use crate::{membership, shared_secret, translate};
 
 /// A speaker that is ready to run; `None` when it was told to stop before.
 ///
@@ -51,7 +51,9 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let (layer2, layer2_events) = layer2(args)?;
     let (bgp, bgp_events) = bgp(args, &node)?;
     let started = if let Some(membership) = &membership {
-        Some(membership::start(NodeName::new(node.as_str()), membership).await?)
+        let seal = shared_secret::seal(&client, &retries, &namespace, membership);
+        let Some(seal) = endpoints.waiting_for(seal, &stats, stop).await else { return Ok(None) };
+        Some(membership::start(NodeName::new(node.as_str()), membership, seal?).await?)
     } else {
         tracing::info!("membership is off (no --ml-bindaddr or --ml-labels): every node counts as alive");
         None

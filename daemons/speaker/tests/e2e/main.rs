@@ -16,5 +16,6 @@ mod flags;
 mod harness;
 mod layer2;
 mod life;
+mod shared_secret;
 mod site;
 mod takeover;
