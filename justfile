@@ -38,6 +38,15 @@ chart-files:
 lab *ARGS:
     cargo run --release -- lab up {{ARGS}}
 
+# The program as it is shipped: static, without the lab.
+dist:
+    deploy/docker/build
+
+# The container images in target/metallb-images.tar, without a container daemon. `just image --help` has more.
+image *ARGS:
+    deploy/docker/about target/about
+    deploy/docker/image "$(deploy/docker/build)" --about target/about {{ARGS}}
+
 bench:
     cargo bench -p metallb-benches
 
