@@ -19,7 +19,10 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         // Other users may not read where the program is built.
         let program = directory.path().join("metallb");
-        std::fs::copy(env!("CARGO_BIN_EXE_metallb"), &program).unwrap();
+        // By another process: a file that is open for writing here would be so in whatever another test starts meanwhile,
+        // and could not be run ("Text file busy").
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_metallb")).arg(&program).status().unwrap();
+        assert!(copied.success(), "cp: {copied}");
         if as_nobody {
             std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
