@@ -139,7 +139,9 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         // Other users may not read where the program is built.
         let program = directory.path().join("lab");
-        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        // By another process: what is open for writing here could not be run while another test starts something.
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+        assert!(copied.success(), "cp: {copied}");
         if user == User::Nobody {
             std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
