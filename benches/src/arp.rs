@@ -44,7 +44,13 @@ pub fn responder(now: Instant, addresses: impl Iterator<Item = IpAddr>) -> Respo
     let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
     responder.upsert_interface(
         now,
-        Interface { index: ETH0, name: "eth0".into(), mac, link_local, subnets: Default::default() },
+        Interface {
+            index: ETH0,
+            name: "eth0".into(),
+            mac,
+            link_local,
+            subnets: std::collections::BTreeSet::new(),
+        },
     );
     let mut frame = Vec::new();
     for address in addresses {

@@ -173,7 +173,7 @@ impl World {
             name: NAMES.get(usize::from(choice & 3)).copied().unwrap_or_default().to_owned(),
             mac: mac(choice >> 2),
             link_local: (choice & 0x80 != 0).then_some(LINK_LOCAL),
-            subnets: Default::default(),
+            subnets: BTreeSet::new(),
         };
         self.interfaces.insert(index, interface.clone());
         self.responder.upsert_interface(self.now, interface);

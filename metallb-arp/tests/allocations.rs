@@ -69,7 +69,7 @@ fn a_request_is_answered_without_allocating() {
         name: "eth0".into(),
         mac: MacAddr::new([2, 0, 0, 0, 0, 1]),
         link_local: Some(LINK_LOCAL),
-        subnets: Default::default(),
+        subnets: std::collections::BTreeSet::new(),
     };
     responder.upsert_interface(now, interface);
     let mut out = Vec::with_capacity(128);

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use metallb_core::keys::Created;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -579,13 +581,19 @@ proptest! {
     #[test]
     fn what_was_allowed_step_by_step_is_in_force((objects, _) in world()) {
         let mut there: Vec<Value> = Vec::new();
+        // A reference that is missing keeps an object out of force, and what else is wrong with it may only be found once
+        // the reference is there: that must not hold up the object that it refers to.
+        let mut waited = BTreeSet::new();
         for object in &objects {
             if create(object, &there).allowed {
                 there.push(object.clone());
+                let built = configure(&existing(&there), &Config::default());
+                let missing = built.errors.iter().filter(|error| error.problem.is_missing_reference());
+                waited.extend(missing.map(|error| error.object.clone()));
             }
         }
         let built = configure(&existing(&there), &Config::default());
-        let wrong = built.errors.iter().filter(|error| !error.problem.is_missing_reference());
+        let wrong = built.errors.iter().filter(|error| !waited.contains(&error.object));
         prop_assert_eq!(wrong.collect::<Vec<_>>(), Vec::<&ConfigError>::new());
     }
 }
