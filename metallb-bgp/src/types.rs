@@ -8,6 +8,7 @@ mod attributes;
 mod community;
 mod family;
 mod hold_time;
+mod named;
 
 pub use asn::{Asn, AsnWidth, ParseAsnError, PeerKind, RemoteAs, RouterId, ZeroRouterId};
 pub use attributes::{
@@ -18,6 +19,7 @@ pub use community::{
 };
 pub use family::{AfiSafi, Families, Family};
 pub use hold_time::{HoldTime, HoldTimeError};
+pub use named::NamedRouterId;
 
 #[cfg(test)]
 mod tests;

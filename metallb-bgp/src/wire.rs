@@ -16,7 +16,7 @@ pub mod negotiate;
 pub mod notification;
 pub mod open;
 pub mod pack;
-mod reader;
+pub(crate) mod reader;
 pub mod refresh;
 pub mod update;
 

@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use metallb_arp::io::linux;
 use metallb_arp::responder;
 use metallb_bgp::io::tokio::{EventReceiver, Speaker as BgpSpeaker, SpeakerConfig};
+use metallb_bgp::types::RouterId;
 use metallb_core::announce::{Engine, Liveness, Options};
 use metallb_core::keys::NodeName;
 use metallb_k8s::facts::ClassFilter;
@@ -106,7 +107,12 @@ fn layer2(args: &Args) -> anyhow::Result<(linux::Handle, linux::EventReceiver)> 
 }
 
 fn bgp(args: &Args, node: &str) -> anyhow::Result<(BgpSpeaker, EventReceiver)> {
-    let mut config = SpeakerConfig::new(translate::fallback_router_id(node)?);
+    let fallback = RouterId::of_name(node);
+    if let Some(exact) = fallback.folded_from {
+        tracing::info!(protocol = "bgp", %exact, router_id = %fallback.id,
+            "sessions without an IPv4 address use another BGP identifier than MetalLB would: routers refuse that one");
+    }
+    let mut config = SpeakerConfig::new(fallback.id);
     config.listen.clone_from(&args.bgp_listen);
     BgpSpeaker::start(config).context("cannot start BGP")
 }

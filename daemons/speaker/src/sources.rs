@@ -77,6 +77,7 @@ async fn changed(speakers: &mut Option<watch::Receiver<View>>) -> Result<View, D
 #[cfg(test)]
 mod tests {
     use metallb_bgp::io::tokio::{Shutdown, Speaker, SpeakerConfig};
+    use metallb_bgp::types::RouterId;
 
     use super::*;
 
@@ -97,7 +98,7 @@ mod tests {
             }
             Err(error) => panic!("{error}"),
         };
-        let config = SpeakerConfig::new(crate::translate::fallback_router_id("node").unwrap());
+        let config = SpeakerConfig::new(RouterId::of_name("node").id);
         let (bgp, bgp_events) = Speaker::start(config).unwrap();
         let (view, viewed) = watch::channel(View::default());
         let events = DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers: Some(viewed) };

@@ -251,6 +251,14 @@ impl Speaker {
             session::Event::RefreshIgnored { peer, family } => {
                 tracing::warn!(protocol = "bgp", %peer, ?family, "refresh of a family that was not agreed on");
             }
+            session::Event::CapabilitiesGivenUp { peer, capabilities } => {
+                let given_up: Vec<String> = capabilities.iter().map(ToString::to_string).collect();
+                let given_up = given_up.join(", ");
+                tracing::warn!(protocol = "bgp", %peer, given_up, "the peer refuses capabilities: going on without");
+            }
+            session::Event::NotificationCrossed { peer, notification } => {
+                tracing::warn!(protocol = "bgp", %peer, error = %notification, "the peer ended the connection, too");
+            }
             other => tracing::debug!(protocol = "bgp", ?other, "event"),
         }
     }

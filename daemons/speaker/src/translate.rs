@@ -1,7 +1,7 @@
 //! From the words of `metallb-core` to those of the protocol crates: total functions, no decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use metallb_bgp::session::{
     Authentication, GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy,
 };
 use metallb_bgp::table::{Announcement, RouteAttributes};
-use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId, ZeroRouterId};
+use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId};
 use metallb_core::announce::{InterfaceScope, Route};
 use metallb_core::config::{self, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
 use metallb_core::facts;
@@ -62,7 +62,8 @@ pub(crate) struct Common {
 
 impl Common {
     fn seed_of(&self, peer: &PeerName) -> u64 {
-        self.seed ^ u64::from(checksum(peer.as_str().as_bytes()))
+        // Any number that differs between peers of this node will do.
+        self.seed ^ u64::from(RouterId::of_name(peer.as_str()).id.address().to_bits())
     }
 }
 
@@ -212,25 +213,6 @@ pub(crate) fn speakers(
         .collect()
 }
 
-/// The BGP identifier of a node that has no IPv4 address: a checksum of its name, as in MetalLB. A checksum of zero,
-/// which is no identifier, counts as one.
-///
-/// # Errors
-/// Never, for the identifier is not zero; the type says so nevertheless.
-pub(crate) fn fallback_router_id(node: &str) -> Result<RouterId, ZeroRouterId> {
-    RouterId::new(Ipv4Addr::from(checksum(node.as_bytes()).max(1)))
-}
-
-/// CRC-32 (IEEE 802.3, reflected), as Go's `crc32.ChecksumIEEE`.
-fn checksum(octets: &[u8]) -> u32 {
-    !octets.iter().fold(u32::MAX, |crc, &octet| {
-        (0..8).fold(crc ^ u32::from(octet), |crc, _| {
-            let carry = crc & 1;
-            (crc >> 1) ^ (0xEDB8_8320 * carry)
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use metallb_arp::responder::InterfaceIndex;
@@ -291,11 +273,6 @@ mod tests {
         assert!(!preserved(0));
         assert!(!preserved(209));
         assert!(preserved(210));
-    }
-
-    #[test]
-    fn the_checksum_has_the_standards_check_value() {
-        assert_eq!(checksum(b"123456789"), 0xCBF4_3926);
     }
 
     #[test]

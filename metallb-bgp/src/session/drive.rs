@@ -240,6 +240,7 @@ impl Session {
         self.counters.established += 1;
         self.up_since = Some(now);
         self.idle_hold = None;
+        self.crossed = None;
         self.received.clear();
         let deferral = self.config.graceful_restart.unwrap_or_default().selection_deferral;
         let deferral = now.checked_add(deferral);

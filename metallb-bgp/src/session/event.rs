@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 use super::{AuthenticationError, ConfigError, PeerKey, SocketError};
 use crate::fsm::State;
 use crate::types::{AfiSafi, Attributes, Family};
+use crate::wire::capability::Capability;
 use crate::wire::iana;
 use crate::wire::notification::Notification;
 use crate::wire::update::{Action, Fault};
@@ -77,6 +78,22 @@ pub enum Event {
         /// For which family.
         family: AfiSafi,
     },
+    /// The peer refuses capabilities of ours (2/4, 2/7); the attempts that follow leave them out, until the peer is
+    /// configured anew or reset.
+    CapabilitiesGivenUp {
+        /// Who refused them.
+        peer: PeerKey,
+        /// What is not announced any more.
+        capabilities: Vec<Capability>,
+    },
+    /// When we ended a connection with a NOTIFICATION, this one of the peer was there already. Told once until the
+    /// peer sends another or the session was up.
+    NotificationCrossed {
+        /// Who sent it.
+        peer: PeerKey,
+        /// What it says.
+        notification: Notification,
+    },
 }
 
 impl Event {
@@ -89,6 +106,8 @@ impl Event {
             | Self::EndOfRib { peer, .. }
             | Self::Malformed { peer, .. }
             | Self::FamilyDisabled { peer, .. }
+            | Self::CapabilitiesGivenUp { peer, .. }
+            | Self::NotificationCrossed { peer, .. }
             | Self::RefreshIgnored { peer, .. } => peer,
         }
     }

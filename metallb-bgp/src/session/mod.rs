@@ -27,6 +27,7 @@ mod import;
 mod offer;
 mod receive;
 mod reconfigure;
+mod refused;
 mod rng;
 mod show;
 mod snapshot;
@@ -54,10 +55,12 @@ use ipnetwork::IpNetwork;
 
 use self::connection::{Connection, Direction};
 use self::drive::Detail;
+use self::refused::GivenUp;
 use self::rng::Pcg;
 use crate::fsm::{self, State};
 use crate::table::{AdvTable, PeerSlot};
 use crate::types::RouterId;
+use crate::wire::notification::Notification;
 
 /// A peer: see the [module](self).
 ///
@@ -86,6 +89,10 @@ pub struct Session {
     up_since: Option<Instant>,
     /// Why the session does not come up or ended, as the user was told last.
     told: Option<CloseReason>,
+    /// What the peer refused.
+    given_up: GivenUp,
+    /// The NOTIFICATION of the peer that came together with what we ended a connection for, as the user was told last.
+    crossed: Option<Notification>,
     /// No End-of-RIB has been sent since this program started: the R bit (RFC 4724 §4.2).
     restarting: bool,
     /// Places in the table of connections that are gone.
@@ -144,6 +151,8 @@ impl Session {
             damping: FIRST_BACKOFF,
             up_since: None,
             told: None,
+            given_up: GivenUp::default(),
+            crossed: None,
             restarting: true,
             left: Vec::new(),
             events: VecDeque::new(),
@@ -213,6 +222,7 @@ impl Session {
         self.idle_hold = None;
         (self.backoff, self.damping) = (FIRST_BACKOFF, FIRST_BACKOFF);
         self.told = None;
+        (self.given_up, self.crossed) = (GivenUp::default(), None);
         if self.running {
             self.idle_hold = Some(now);
         } else {

@@ -16,7 +16,9 @@ impl Session {
             self.derived_id = Some(router_id);
         }
         let capabilities = self.capabilities(endpoints.remote.ip());
-        Open::new(self.config.local_asn, self.config.hold_time, router_id, capabilities)
+        let mut open = Open::new(self.config.local_asn, self.config.hold_time, router_id, capabilities);
+        self.given_up.apply(&mut open);
+        open
     }
 
     /// The BGP identifier for a connection with these ends.
@@ -58,7 +60,10 @@ impl Session {
         let mut wanted = vec![("graceful restart", graceful_restart(graceful, false, families(sent)))];
         let long_lived = graceful.and_then(|graceful| long_lived(graceful, families(sent)));
         wanted.extend(long_lived.map(|capability| ("long-lived graceful restart", capability)));
-        wanted.retain(|(_, capability)| !sent.capabilities.iter().any(|sent| same_promise(sent, capability)));
+        wanted.retain(|(_, capability)| {
+            let said = sent.capabilities.iter().any(|sent| same_promise(sent, capability));
+            !said && !self.given_up.covers(capability)
+        });
         wanted.into_iter().map(|(name, _)| name).collect()
     }
 }

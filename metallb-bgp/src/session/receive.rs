@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::{ConnectionId, Direction};
+use super::connection::{Connection, ConnectionId, Direction};
 use super::drive::Detail;
 use super::import::Verdict;
 use super::{CloseReason, Effect, Endpoints, Event, Session};
@@ -31,6 +31,7 @@ impl Session {
         let Some(connection) = self.connection_mut(direction) else { return };
         let mut framer = std::mem::replace(&mut connection.framer, Framer::new());
         let mut rest = data;
+        let question = self.open_in_question(direction);
         // The connection may close on any message; then nothing more is read from it.
         while self.direction_of(id).is_some() {
             match framer.next_frame(&mut rest) {
@@ -45,10 +46,9 @@ impl Session {
                 framer.set_limit(negotiated.receive_limit);
             }
         }
-        if self.direction_of(id).is_some()
-            && let Some(connection) = self.connection_mut(direction)
-        {
-            connection.framer = framer;
+        match self.direction_of(id).and_then(|direction| self.connection_mut(direction)) {
+            Some(connection) => connection.framer = framer,
+            None => self.read_crossed(framer, rest, question.as_ref()),
         }
     }
 
@@ -103,6 +103,8 @@ impl Session {
         let version =
             notification.code == iana::ERR_OPEN && notification.subcode == iana::OPEN_UNSUPPORTED_VERSION;
         let event = if version { fsm::Event::NotificationVersion } else { fsm::Event::Notification };
+        let question = self.open_in_question(direction);
+        self.note_refusal(question.as_ref(), &notification);
         self.fire(now, direction, event, Detail::because(CloseReason::Received(notification)));
     }
 
@@ -168,6 +170,12 @@ impl Session {
         let Some(rival) = self.connection(other) else { return true };
         match rival.state {
             State::OpenConfirm => {}
+            State::Established if direction == Direction::Incoming && restarts_gracefully(rival) => {
+                // Now that it says who it is, it takes the old one's place (RFC 4724 §4.2).
+                let detail = Detail::because(CloseReason::ReplacedByPeer);
+                self.fire(now, other, fsm::Event::TcpConfirmed, detail);
+                return true;
+            }
             State::Established if self.config.collision_detect_established => {}
             State::Established => return false,
             State::Idle | State::Connect | State::Active | State::OpenSent => return true,
@@ -179,20 +187,17 @@ impl Session {
         keep == direction
     }
 
-    /// Decides whether a connection the peer opened is followed, and drops the one it replaces.
+    /// Decides whether a connection the peer opened is followed, and makes room for it. One that is established stays
+    /// until the new one has said who it is: anybody can open a connection and say nothing.
     pub(super) fn make_room(&mut self, now: Instant) -> Option<()> {
-        for direction in [Direction::Incoming, Direction::Outgoing] {
-            let Some(connection) = self.connection(direction) else { continue };
-            if connection.state != State::Established {
-                continue;
-            }
-            let peer = connection.negotiated.as_ref().and_then(|n| n.graceful_restart.as_ref());
-            if peer.is_some_and(|peer| !peer.families.is_empty()) {
-                let detail = Detail::because(CloseReason::ReplacedByPeer);
-                self.fire(now, direction, fsm::Event::TcpConfirmed, detail);
-            } else if direction == Direction::Incoming {
+        if let Some(incoming) = self.incoming.take_if(|c| c.state == State::Established) {
+            if !restarts_gracefully(&incoming) {
+                self.incoming = Some(incoming);
                 return None;
             }
+            // Since it is established there is no other. Who opened it counts for collisions only, and a peer that
+            // restarts has none.
+            self.outgoing = Connection { direction: Direction::Outgoing, ..incoming };
         }
         if self.incoming.is_some() {
             // The peer opens one connection at a time: it has given up the one before.
@@ -230,6 +235,12 @@ impl Session {
             MessageType::RouteRefresh => counters.refreshes_received += 1,
         }
     }
+}
+
+/// Whether the peer of an established connection keeps routes through a restart, so that a new connection may follow.
+fn restarts_gracefully(connection: &Connection) -> bool {
+    let peer = connection.negotiated.as_ref().and_then(|n| n.graceful_restart.as_ref());
+    peer.is_some_and(|peer| !peer.families.is_empty())
 }
 
 /// Whether something that is done once a second at most is done now.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::connection::Direction;
+use super::refused::GivenUp;
 use super::{PeerConfig, Session, StopReason};
 use crate::fsm::State;
 use crate::table::AdvTable;
@@ -30,6 +31,7 @@ impl Session {
             return Reconfigured::Unchanged;
         }
         let now = self.tick(now);
+        self.given_up = GivenUp::default();
         if self.needs_reset(&config) {
             let running = self.running;
             // Whoever is at the old address will not see this session again: it must not wait for it.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{CloseReason, PeerKey};
 use crate::fsm::State;
 use crate::types::{Asn, Family, RouterId};
+use crate::wire::notification::Notification;
 
 /// A session at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct PeerSnapshot {
     pub last_error: Option<CloseReason>,
     /// When that was.
     pub last_error_at: Option<Instant>,
+    /// The peer's NOTIFICATION that was read behind what we ended the last connection for.
+    pub crossed: Option<Notification>,
+    /// Capabilities that are left out because the peer refused them, in words.
+    pub given_up: Vec<String>,
     /// Fields changed since the OPEN that apply at the next establishment, in words.
     pub pending: Vec<&'static str>,
     /// When the next attempt starts, while waiting for it.

@@ -82,7 +82,7 @@ pub struct ParseAsnError;
 ///
 /// The order is that of the unsigned number, which is what collision detection compares (RFC 4271 §6.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RouterId(Ipv4Addr);
+pub struct RouterId(pub(super) Ipv4Addr);
 
 impl RouterId {
     /// The identifier written as `address`.

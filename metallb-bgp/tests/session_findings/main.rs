@@ -11,6 +11,7 @@ mod attempts;
 mod ends;
 mod import;
 mod pace;
+mod refused;
 mod routes;
 mod settings;
 mod support;

@@ -205,6 +205,8 @@ const fn is_obsolete(old: &Event, new: &Event) -> bool {
         Event::AttemptFailed { .. } => matches!(old, Event::AttemptFailed { .. }),
         Event::Malformed { .. } => matches!(old, Event::Malformed { .. }),
         Event::RefreshIgnored { .. } => matches!(old, Event::RefreshIgnored { .. }),
+        Event::CapabilitiesGivenUp { .. } => matches!(old, Event::CapabilitiesGivenUp { .. }),
+        Event::NotificationCrossed { .. } => matches!(old, Event::NotificationCrossed { .. }),
         // Once a session for each family.
         Event::Received { .. } | Event::EndOfRib { .. } | Event::FamilyDisabled { .. } => false,
     }
