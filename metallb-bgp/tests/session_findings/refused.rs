@@ -57,6 +57,11 @@ fn both() -> PeerConfig {
     config
 }
 
+/// How many families are announced.
+fn families(codes: &[u8]) -> usize {
+    codes.split(|code| *code == 1).count() - 1
+}
+
 const IPV4: &[u8] = &[1, 4, 0, 1, 0, 1];
 const IPV6: &[u8] = &[1, 4, 0, 2, 0, 1];
 
@@ -108,7 +113,7 @@ fn a_capability_that_the_peer_names_is_left_out() {
 #[test]
 fn a_family_that_the_router_has_not_activated_is_left_out_and_the_other_goes_on() {
     let mut bench = mk_refused(both(), 7, IPV6);
-    assert_eq!(codes(&mut bench).iter().filter(|code| **code == 1).count(), 1);
+    assert_eq!(families(&codes(&mut bench)), 1);
     assert_eq!(given_up(&bench), [Capability::from(Family::Ipv6Unicast)]);
 }
 
@@ -116,7 +121,7 @@ fn a_family_that_the_router_has_not_activated_is_left_out_and_the_other_goes_on(
 #[test]
 fn the_last_family_is_not_left_out() {
     let mut bench = mk_refused(both(), 7, &[IPV6, IPV4].concat());
-    assert_eq!(codes(&mut bench).iter().filter(|code| **code == 1).count(), 1);
+    assert_eq!(families(&codes(&mut bench)), 1);
     let mut config = mk_config();
     config.families = OfferedFamilies::Ipv6;
     let mut bench = mk_refused(config, 7, IPV6);
