@@ -144,12 +144,12 @@ impl Engine {
             }
             self.responder.handle_timeout(now);
             let idle = self.perform(now) && !self.more_wanted;
-            let idle_until = if idle { self.next_wake() } else { Some(now) };
+            let rest = if idle { self.next_wake().map_or(Rest::UntilWoken, Rest::Until) } else { Rest::Not };
             tokio::select! {
                 () = self.shared.0.work.notified() => {}
                 news = self.netlink.next() => self.learn(news),
                 (source, result) = receive(&mut self.ports, &mut self.buffer) => self.receive(source, result),
-                () = sleep_until(idle_until) => {}
+                () = rest.over() => {}
             }
         }
     }
@@ -398,7 +398,10 @@ impl Engine {
 
     /// Lists all interfaces and brings every one in line.
     async fn list(&mut self) {
-        let listed = self.netlink.list().await;
+        // Where messages were lost, the end of the answer may be among them.
+        let listed = tokio::time::timeout(LIST_PATIENCE, self.netlink.list())
+            .await
+            .unwrap_or_else(|_| Err(Error::io(Operation::FollowInterfaces, &io::ErrorKind::TimedOut.into())));
         let now = clock();
         match listed {
             Ok(links) => {
@@ -464,11 +467,24 @@ async fn receive(ports: &mut Ports, buffer: &mut ReceiveBuffer) -> (Source, io::
     poll_fn(|cx| ports.poll_receive(cx, buffer)).await
 }
 
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) if at > clock() => tokio::time::sleep_until(at.into()).await,
-        Some(_) => {}
-        None => std::future::pending().await,
+/// What the driver does after a turn.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// There is more to do.
+    Not,
+    Until(Instant),
+    UntilWoken,
+}
+
+impl Rest {
+    /// Waits until it is over. The runtime has a turn in any case: without one, sockets report nothing new after a
+    /// number of turns, and the netlink connection, a task of its own, stands still.
+    async fn over(self) {
+        match self {
+            Self::Until(at) if at > clock() => tokio::time::sleep_until(at.into()).await,
+            Self::Until(_) | Self::Not => tokio::task::yield_now().await,
+            Self::UntilWoken => std::future::pending().await,
+        }
     }
 }
 
@@ -480,6 +496,8 @@ fn clock() -> Instant {
 const THREAD_NAME: &str = "metallb-arp";
 /// How long to wait before listing again after something failed.
 const LIST_RETRY: Duration = Duration::from_secs(1);
+/// How long a list may take: the kernel answers in milliseconds, also with thousands of interfaces.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// Group changes between two looks at the sockets: each takes the kernel's configuration lock.
 const EFFECTS_PER_TURN: usize = 64;
 /// Frames sent between two looks at the sockets.
@@ -490,3 +508,23 @@ const CHANGES_PER_TURN: usize = 1024;
 pub const DEFAULT_BUSY_POLL: Duration = Duration::from_micros(50);
 /// The longest time one socket may keep the others waiting.
 const LONGEST_TURN: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn the_runtime_has_a_turn_between_two_turns_of_the_driver() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _context = runtime.enter();
+        for rest in [Rest::Not, Rest::Until(clock())] {
+            let mut over = pin!(rest.over());
+            let mut context = Context::from_waker(Waker::noop());
+            assert_eq!(over.as_mut().poll(&mut context), Poll::Pending, "{rest:?}");
+            assert_eq!(over.as_mut().poll(&mut context), Poll::Ready(()), "{rest:?}");
+        }
+    }
+}
