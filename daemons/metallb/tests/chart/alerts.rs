@@ -15,11 +15,20 @@ fn alerts(helm: &Helm, values: &[&str]) -> (Vec<String>, Vec<Value>) {
     (rules.iter().filter_map(name).collect(), rules)
 }
 
-/// The rules of the project's own file.
+/// The rules of the project's own file, with targets as the chart knows them.
 fn shipped(name: &str) -> Vec<Value> {
-    let groups = yaml(&format!("deploy/monitoring/rules/{name}.yaml"))["spec"]["groups"].clone();
-    let rules = |group: &Value| group["rules"].as_array().unwrap().clone();
-    groups.as_array().unwrap().iter().flat_map(rules).collect()
+    let mut groups = yaml(&format!("deploy/monitoring/rules/{name}.yaml"))["spec"]["groups"].take();
+    let rules = |group: &mut Value| group["rules"].as_array_mut().unwrap().drain(..).collect::<Vec<_>>();
+    let mut rules: Vec<_> = groups.as_array_mut().unwrap().iter_mut().flat_map(rules).collect();
+    for rule in &mut rules {
+        let mut expression = rule["expr"].as_str().unwrap().to_owned();
+        for component in ["controller", "speaker"] {
+            let ours = format!(r#"up{{namespace="metallb-system",container="{component}"}}"#);
+            expression = expression.replace(&format!(r#"up{{job="metallb-{component}"}}"#), &ours);
+        }
+        rule["expr"] = json!(expression);
+    }
+    rules
 }
 
 #[test]
@@ -27,6 +36,27 @@ fn the_rules_are_those_of_the_project_unless_values_say_otherwise() {
     let Some(helm) = Helm::find() else { return };
     let (_, rules) = alerts(&helm, &["prometheus.prometheusRule.enabled=true"]);
     assert_eq!(rules, [shipped("alerts"), shipped("recording-rules")].concat());
+}
+
+#[test]
+fn alerts_that_metallbs_chart_lacks_can_be_switched_off_and_runbooks_be_elsewhere() {
+    let Some(helm) = Helm::find() else { return };
+    let on = "prometheus.prometheusRule.enabled=true";
+    let off = "prometheus.prometheusRule.moreAlerts.enabled=false";
+    let elsewhere = r#"prometheus.prometheusRule.runbookUrl="https://wiki.example.com/metallb/""#;
+    let (names, rules) = alerts(&helm, &[on, off, elsewhere]);
+    let metallbs = [
+        "MetalLBAddressPoolExhausted",
+        "MetalLBAddressPoolUsage75Percent",
+        "MetalLBAddressPoolUsage85Percent",
+        "MetalLBAddressPoolUsage95Percent",
+        "MetalLBBGPSessionDown",
+        "MetalLBStaleConfig",
+        "MetalLBConfigNotLoaded",
+    ];
+    assert_eq!(names, metallbs);
+    let url = &rules.iter().find(|rule| rule["alert"] == "MetalLBBGPSessionDown").unwrap()["annotations"]["runbook_url"];
+    assert_eq!(url, "https://wiki.example.com/metallb/MetalLBBGPSessionDown.md");
 }
 
 #[test]
@@ -45,6 +75,8 @@ fn alerts_can_be_switched_off_and_get_other_thresholds_labels_and_pools() {
     assert_eq!(expression, r#"100 * metallb:ip_pool:utilization_ratio{pool!~"spare-.*"} > 60"#);
     let expression = of("MetalLBAddressPoolExhausted")["expr"].as_str().unwrap();
     assert!(expression.contains(r#"in_use_total{pool!~"spare-.*"})"#), "{expression}");
+    let expression = of("MetalLBIPPoolCritical")["expr"].as_str().unwrap();
+    assert_eq!(expression, r#"metallb:ip_pool:family_utilization_ratio{pool!~"spare-.*"} > 0.95"#);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn expressions(value: &Value) -> Vec<&str> {
 /// Words of an expression that are names of metrics of ours.
 fn metrics(expression: &str) -> BTreeSet<&str> {
     let words = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_:".contains(letter));
-    words.filter(|word| word.starts_with("metallb")).collect()
+    words.filter(|word| word.starts_with("metallb_") || word.starts_with("metallb:")).collect()
 }
 
 #[test]
@@ -50,6 +50,19 @@ fn rules_use_only_metrics_that_exist() {
 }
 
 #[test]
+fn the_dashboard_asks_only_for_metrics_that_exist() {
+    let dashboard = read("deploy/monitoring/dashboard/metallb-dashboard.json");
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let documented = read("docs/metrics.md");
+    let expressions = expressions(&dashboard);
+    assert!(expressions.len() > 20, "{}", expressions.len());
+    for metric in expressions.into_iter().flat_map(metrics) {
+        let histogram = metric.trim_end_matches("_bucket");
+        assert!(documented.contains(&format!("| `{histogram}` |")), "nothing has the name {metric}");
+    }
+}
+
+#[test]
 fn alerts_say_how_bad_and_what_it_is() {
     let mut names = BTreeSet::new();
     for group in rules("alerts")["spec"]["groups"].as_array().unwrap() {
@@ -57,7 +70,7 @@ fn alerts_say_how_bad_and_what_it_is() {
             let name = rule["alert"].as_str().unwrap();
             let severity = rule["labels"]["severity"].as_str().unwrap();
             assert!(["warning", "critical"].contains(&severity), "{name}");
-            for annotation in ["summary", "description"] {
+            for annotation in ["summary", "description", "runbook_url"] {
                 assert!(rule["annotations"][annotation].is_string(), "{name}");
             }
             names.insert(name.to_owned());
