@@ -14,10 +14,20 @@ use metallb_bgp::wire::open::Open;
 use metallb_bgp::wire::pack::{Announcements, AttributeBlock, PathEncoding, Withdrawals};
 use metallb_bgp::wire::update::{Action, Classified, OnUnreadable, UpdateContext, UpdateView};
 
+#[path = "../../metallb-bgp/tests/addresses/naive.rs"]
+mod address_model;
 #[path = "../../metallb-bgp/tests/rfc7606/compare.rs"]
 mod compare;
 #[path = "../../metallb-bgp/tests/rfc7606/naive.rs"]
 mod naive;
+
+/// Any history of a machine's addresses gives the next hops of a naive model.
+///
+/// # Panics
+/// When the property does not hold.
+pub fn addresses(bytes: &[u8]) {
+    address_model::compare_histories(bytes);
+}
 
 /// A stream is cut into the same messages however it is split, and every message is read without panic. The first
 /// octet chooses the limit and the size of the pieces.

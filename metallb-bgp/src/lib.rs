@@ -8,6 +8,7 @@
 //! * [`session`] — one peer: both its possible connections, collisions, timers, capabilities. Time, octets and
 //!   the outcome of connecting go in; octets, events and what to do with sockets come out.
 //! * [`table`] — what is announced to whom. One table for all sessions; each session is a cursor into it.
+//! * [`addresses`] — the machine's addresses, and which of them become next hops.
 //! * [`types`] — values of the domain.
 //! * `io` (feature `tokio`) — sockets around the above.
 //!
@@ -16,6 +17,7 @@
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links, unsafe_code)]
 
+pub mod addresses;
 pub mod fsm;
 #[cfg(feature = "tokio")]
 pub mod io;

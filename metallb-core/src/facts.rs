@@ -315,6 +315,8 @@ pub struct Node {
     pub control_plane: bool,
     /// Tainted `node.kubernetes.io/out-of-service`.
     pub out_of_service: bool,
+    /// Its own addresses, in the order in which they are listed: Kubernetes' `InternalIP`.
+    pub internal_addresses: Vec<IpAddr>,
 }
 
 impl Node {
@@ -327,6 +329,7 @@ impl Node {
             excluded: false,
             control_plane: false,
             out_of_service: false,
+            internal_addresses: Vec::new(),
         }
     }
 }

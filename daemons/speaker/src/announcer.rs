@@ -10,7 +10,7 @@ use metallb_arp::io::linux;
 use metallb_arp::responder::Interface;
 use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
-use metallb_bgp::session::StopReason;
+use metallb_bgp::session::{CloseReason, PeerKey, StopReason};
 use metallb_core::announce::{Change, Engine, InterfaceScope, Partners, ProblemReports};
 use metallb_core::config::{Config, ConfigError, InForce, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
@@ -127,7 +127,12 @@ impl Announcer {
                 }
             }
             Key::Node(key) => match inputs.nodes.get(key) {
-                Some(node) => self.engine.apply_node((*node).clone()),
+                Some(node) => {
+                    if node.name == self.node {
+                        self.drivers.bgp.set_internal_addresses(translate::internal_addresses(&node));
+                    }
+                    self.engine.apply_node((*node).clone());
+                }
                 None => self.engine.remove_node(&NodeName::new(&*key.name)),
             },
             Key::Status(kind, key) => self.drivers.statuses.changed(inputs, *kind, &key.name),
@@ -441,6 +446,17 @@ impl Announcer {
         let regarding = Regarding::service(service.namespace(), service.name(), record.uid.as_str());
         let event = Event { regarding, severity, reason: reason.to_owned(), message };
         self.write_event(event);
+    }
+
+    /// Why a session ended or does not come up, in a sentence.
+    pub(crate) fn explain(&self, key: &PeerKey, reason: &CloseReason) -> String {
+        let peer = self.config.peers().get(&PeerName::new(key.as_str()));
+        let session = peer.and_then(|peer| translate::session(peer, self.drivers.sessions).ok());
+        match session {
+            Some(session) => reason.explain(&session, &translate::SETTINGS).to_string(),
+            // The peer is gone from the configuration.
+            None => reason.to_string(),
+        }
     }
 
     /// Tells about a session on this node's object.

@@ -229,12 +229,14 @@ impl Speaker {
                 self.announcer.tell_node(Severity::Normal, "BGPPeerUp", format!("BGP session {peer} is up"));
             }
             session::Event::StateChanged { peer, state, reason: Some(reason), .. } => {
-                tracing::warn!(protocol = "bgp", %peer, ?state, error = %reason, "session ended");
+                let reason = self.announcer.explain(peer, reason);
+                tracing::warn!(protocol = "bgp", %peer, ?state, error = reason, "session ended");
                 let message = format!("BGP session {peer} is down: {reason}");
                 self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
             }
             session::Event::AttemptFailed { peer, reason } => {
-                tracing::warn!(protocol = "bgp", %peer, error = %reason, "session does not come up");
+                let reason = self.announcer.explain(peer, reason);
+                tracing::warn!(protocol = "bgp", %peer, error = reason, "session does not come up");
                 let message = format!("BGP session {peer} does not come up: {reason}");
                 self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
             }
@@ -250,6 +252,14 @@ impl Speaker {
             }
             session::Event::RefreshIgnored { peer, family } => {
                 tracing::warn!(protocol = "bgp", %peer, ?family, "refresh of a family that was not agreed on");
+            }
+            session::Event::RoutesWithheld { peer, family, reason: Some(reason) } => {
+                tracing::warn!(protocol = "bgp", %peer, %family, error = %reason, "no next hop, routes withheld");
+                let message = format!("BGP session {peer}: no next hop for {family} routes: {reason}");
+                self.announcer.tell_node(Severity::Warning, "BGPRoutesWithheld", message);
+            }
+            session::Event::RoutesWithheld { peer, family, reason: None } => {
+                tracing::info!(protocol = "bgp", %peer, %family, "there is a next hop again, routes are sent");
             }
             session::Event::CapabilitiesGivenUp { peer, capabilities } => {
                 let given_up: Vec<String> = capabilities.iter().map(ToString::to_string).collect();

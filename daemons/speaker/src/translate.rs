@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use metallb_arp::responder::{Interface, Scope, Subnet};
+use metallb_bgp::addresses::InternalAddresses;
 use metallb_bgp::session::{
-    Authentication, GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy,
+    Authentication, GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, SettingNames, TtlPolicy,
 };
 use metallb_bgp::table::{Announcement, RouteAttributes};
 use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId};
+use metallb_bgp::wire::update::OnUnreadable;
 use metallb_core::announce::{InterfaceScope, Route};
 use metallb_core::config::{self, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
 use metallb_core::facts;
@@ -42,6 +44,17 @@ pub(crate) enum Unsupported {
     #[error("spec.routerID: 0.0.0.0 is no BGP identifier")]
     RouterId,
 }
+
+/// What a BGPPeer calls the settings of a session.
+pub(crate) const SETTINGS: SettingNames = SettingNames {
+    remote_asn: "spec.peerASN",
+    local_asn: "spec.myASN",
+    router_id: "spec.routerID",
+    hold_time: "spec.holdTime",
+    families: "spec.dualStackAddressFamily",
+    authentication: "spec.password",
+    local_address: "spec.sourceAddress",
+};
 
 /// The name of a peer for the BGP speaker.
 #[must_use]
@@ -104,6 +117,8 @@ pub(crate) fn session(peer: &Peer, common: Common) -> Result<PeerConfig, Unsuppo
         TtlMode::Gtsm if !peer.is_internal() => TtlPolicy::Gtsm { hops: 1 },
         TtlMode::Compat | TtlMode::Strict | TtlMode::Gtsm => TtlPolicy::System,
     };
+    // Nobody here wants its routes: those that cannot be read end no session.
+    session.on_unreadable = OnUnreadable::DisableFamily;
     session.bind_device = peer.vrf.as_ref().map(ToString::to_string);
     session.graceful_restart = peer.graceful_restart.then(|| graceful_restart(peer, common.uptime));
     Ok(session)
@@ -122,6 +137,16 @@ fn remote_as(remote: RemoteAs) -> metallb_bgp::types::RemoteAs {
         RemoteAs::Asn(asn) => metallb_bgp::types::RemoteAs::Asn(Asn::new(asn)),
         RemoteAs::Internal => metallb_bgp::types::RemoteAs::Internal,
         RemoteAs::External => metallb_bgp::types::RemoteAs::External,
+    }
+}
+
+/// The node's own addresses: the first of each family.
+#[must_use]
+pub(crate) fn internal_addresses(node: &facts::Node) -> InternalAddresses {
+    let all = || node.internal_addresses.iter();
+    InternalAddresses {
+        v4: all().find_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }),
+        v6: all().find_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }),
     }
 }
 
@@ -285,6 +310,16 @@ mod tests {
         assert!(facts.ipv4_only && facts.is_in_subnet("192.0.2.77".parse().unwrap()));
         interface.link_local = Some("fe80::1".parse().unwrap());
         assert!(!interface_facts(&interface).ipv4_only);
+    }
+
+    #[test]
+    fn the_first_internal_address_of_each_family_counts() {
+        let mut node = facts::Node::new(NodeName::new("n"), [("a", "b")].into_iter().collect());
+        assert_eq!(internal_addresses(&node), InternalAddresses::default());
+        node.internal_addresses =
+            ["2001:db8::1", "192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap()).into();
+        let found = internal_addresses(&node);
+        assert_eq!((found.v4, found.v6), ("192.0.2.1".parse().ok(), "2001:db8::1".parse().ok()));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One TCP connection of a peer, or the attempt at one.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use crate::addresses::{AddressTable, Choice, InterfaceIndex, InternalAddresses, NoNextHop, Query};
 use crate::fsm::State;
 use crate::table::PeerSlot;
-use crate::types::{Families, RouterId};
+use crate::types::{Families, Family, RouterId};
 use crate::wire::header::Framer;
 use crate::wire::negotiate::Negotiated;
 use crate::wire::open::Open;
@@ -31,7 +32,7 @@ impl Direction {
     }
 }
 
-/// The ends of an open connection, and what the driver knows about the interface below it.
+/// The ends of an open connection, and the next hops that follow from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Endpoints {
@@ -39,28 +40,31 @@ pub struct Endpoints {
     pub local: SocketAddr,
     /// The peer's address and port.
     pub remote: SocketAddr,
-    /// An IPv4 address of the interface that holds the local address: BGP identifier and next hop of IPv4
-    /// prefixes on an IPv6 session.
-    pub interface_v4: Option<Ipv4Addr>,
-    /// A global IPv6 address of that interface: next hop of IPv6 prefixes on an IPv4 session.
-    pub interface_v6: Option<Ipv6Addr>,
-    /// The link-local address of that interface, if the peer is on the same link (RFC 2545 §3).
-    pub link_local: Option<Ipv6Addr>,
+    /// The interface that held our address when the connection was opened, if that is known.
+    pub interface: Option<InterfaceIndex>,
+    /// What routes point to.
+    pub next_hops: Choice,
+    /// The address that is the BGP identifier where none is configured.
+    pub identifier: Option<Ipv4Addr>,
 }
 
 impl Endpoints {
-    /// A connection about whose interface nothing is known.
-    pub const fn new(local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { local, remote, interface_v4: None, interface_v6: None, link_local: None }
+    /// A connection about whose machine nothing else is known.
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        let next_hops = AddressTable::default().choose(&Query {
+            local,
+            remote,
+            interface: None,
+            internal: InternalAddresses::default(),
+            current: InternalAddresses::default(),
+            announced: &|_| false,
+        });
+        Self { local, remote, interface: None, next_hops, identifier: next_hops.addresses().v4 }
     }
 
     /// The BGP identifier that follows from the addresses.
     pub(super) fn router_id(&self) -> Option<RouterId> {
-        let v4 = match self.local.ip().to_canonical() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => self.interface_v4,
-        };
-        RouterId::new(v4?).ok()
+        RouterId::new(self.identifier?).ok()
     }
 }
 
@@ -93,6 +97,8 @@ pub(super) struct Connection {
     pub(super) disabled: Families,
     /// Families whose End-of-RIB has come.
     pub(super) ended: Families,
+    /// Families of which routes are withheld because they have no next hop, and why.
+    pub(super) withheld: Vec<(Family, NoNextHop)>,
     /// Families the peer asked for again since the last look at the table.
     pub(super) refresh: Families,
 }
@@ -149,6 +155,7 @@ impl Connection {
             counted: false,
             disabled: Families::EMPTY,
             ended: Families::EMPTY,
+            withheld: Vec::new(),
             refresh: Families::EMPTY,
         }
     }

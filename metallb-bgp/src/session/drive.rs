@@ -210,7 +210,13 @@ impl Session {
         notification.encode(limit, &mut connection.out);
         self.counters.notifications_sent += 1;
         self.counters.messages_sent += 1;
-        if detail.reason != Some(CloseReason::SendHoldExpired) {
+        let says_more = match detail.reason {
+            Some(CloseReason::SendHoldExpired) => true,
+            // A second OPEN is an error whatever it says.
+            Some(CloseReason::RefusedOpen(_)) => notice == Notice::OfMessage,
+            _ => false,
+        };
+        if !says_more {
             detail.reason = Some(CloseReason::Sent(notification));
         }
     }

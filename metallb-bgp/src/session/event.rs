@@ -7,11 +7,13 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use super::{AuthenticationError, ConfigError, PeerKey, SocketError};
+use crate::addresses::NoNextHop;
 use crate::fsm::State;
 use crate::types::{AfiSafi, Attributes, Family};
 use crate::wire::capability::Capability;
 use crate::wire::iana;
 use crate::wire::notification::Notification;
+use crate::wire::open::OpenError;
 use crate::wire::update::{Action, Fault};
 
 /// Something a user may want to act on.
@@ -78,6 +80,16 @@ pub enum Event {
         /// For which family.
         family: AfiSafi,
     },
+    /// Routes of a family are not sent, because there is no next hop for them; or there is one again. Told once for each
+    /// reason in a session, when there are such routes.
+    RoutesWithheld {
+        /// Who does not get them.
+        peer: PeerKey,
+        /// Which family.
+        family: Family,
+        /// Why; `None` when they are sent again.
+        reason: Option<NoNextHop>,
+    },
     /// The peer refuses capabilities of ours (2/4, 2/7); the attempts that follow leave them out, until the peer is
     /// configured anew or reset.
     CapabilitiesGivenUp {
@@ -106,6 +118,7 @@ impl Event {
             | Self::EndOfRib { peer, .. }
             | Self::Malformed { peer, .. }
             | Self::FamilyDisabled { peer, .. }
+            | Self::RoutesWithheld { peer, .. }
             | Self::CapabilitiesGivenUp { peer, .. }
             | Self::NotificationCrossed { peer, .. }
             | Self::RefreshIgnored { peer, .. } => peer,
@@ -128,6 +141,8 @@ pub struct ReceivedUpdate {
 pub enum CloseReason {
     /// We sent this NOTIFICATION.
     Sent(Notification),
+    /// We refused the peer's OPEN, with the NOTIFICATION that follows from it.
+    RefusedOpen(OpenError),
     /// The peer sent this NOTIFICATION.
     Received(Notification),
     /// The TCP connection could not be opened.
@@ -160,6 +175,25 @@ impl CloseReason {
         }
     }
 
+    /// Whether packets that got lost may have been the cause, and not what a side wants.
+    pub(super) const fn is_of_path(&self) -> bool {
+        match self {
+            Self::ConnectFailed(_)
+            | Self::ConnectTimeout
+            | Self::ConnectionFailed(_)
+            | Self::ConnectionClosed
+            | Self::SendHoldExpired => true,
+            Self::Sent(notification) | Self::Received(notification) => {
+                matches!(notification.code, iana::ERR_HOLD_TIMER | iana::ERR_SEND_HOLD_TIMER)
+            }
+            Self::RefusedOpen(_)
+            | Self::Unauthenticated(_)
+            | Self::ReplacedByPeer
+            | Self::Stopped
+            | Self::Invalid(_) => false,
+        }
+    }
+
     /// Whether one side does not want the session for now, however long it was up (RFC 4486 §4).
     pub(super) const fn is_unwelcome(&self) -> bool {
         match self {
@@ -184,6 +218,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sent(notification) => write!(f, "sent {notification}"),
+            Self::RefusedOpen(error) => write!(f, "sent {}: {error}", error.notification()),
             Self::Received(notification) => write!(f, "received {notification}"),
             Self::ConnectFailed(error) => write!(f, "no connection: {error}"),
             Self::ConnectTimeout => {

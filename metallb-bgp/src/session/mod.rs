@@ -34,6 +34,7 @@ mod snapshot;
 mod stop;
 mod timeouts;
 mod transmit;
+mod words;
 
 pub use authentication::{
     AoAlgorithm, AoKey, AoKeys, Authentication, AuthenticationError, DuplicateKeyId, InvalidKey, Md5Key,
@@ -46,6 +47,7 @@ pub use reconfigure::Reconfigured;
 pub use snapshot::{Counters, NegotiatedSnapshot, PeerSnapshot};
 pub use stop::StopReason;
 pub use transmit::TRANSMIT_SIZE;
+pub use words::{Sentence, SettingNames};
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::ErrorKind;
@@ -316,6 +318,11 @@ impl Session {
         if whole && connection.timers.send_hold.is_some() {
             self.start_send_hold(now, direction);
         }
+    }
+
+    /// The ends of a connection, while it is open.
+    pub fn endpoints(&self, id: ConnectionId) -> Option<Endpoints> {
+        self.connection(self.direction_of(id)?)?.endpoints
     }
 
     /// What the peer configuration is now.

@@ -94,8 +94,11 @@ impl Session {
             WireError::Update(_) => fsm::Event::UpdateError,
             WireError::Refresh(_) => fsm::Event::RouteRefreshError,
         };
-        let detail =
-            Detail { notification: Some(error.notification()), message: Some(frame.kind()), reason: None };
+        let reason = match error {
+            WireError::Open(error) => Some(CloseReason::RefusedOpen(error.clone())),
+            _ => None,
+        };
+        let detail = Detail { notification: Some(error.notification()), message: Some(frame.kind()), reason };
         self.fire(now, direction, event, detail);
     }
 
@@ -148,7 +151,8 @@ impl Session {
             role: self.config.role,
         };
         if let Err(error) = open.check(&policy) {
-            let detail = Detail::notify(error.notification());
+            let notification = Some(error.notification());
+            let detail = Detail { notification, ..Detail::because(CloseReason::RefusedOpen(error)) };
             self.fire(now, direction, fsm::Event::OpenError, detail);
             return;
         }

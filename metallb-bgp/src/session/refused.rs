@@ -75,7 +75,7 @@ impl Session {
 
     /// Finds the NOTIFICATION of the peer in what was read behind the message that we ended the connection for.
     pub(super) fn read_crossed(&mut self, mut framer: Framer, mut rest: &[u8], sent: Option<&Open>) {
-        if !matches!(self.last_error, Some((_, CloseReason::Sent(_)))) {
+        if !matches!(self.last_error, Some((_, CloseReason::Sent(_) | CloseReason::RefusedOpen(_)))) {
             return;
         }
         // What comes before it does not matter any more.

@@ -27,6 +27,8 @@ impl Session {
             negotiated: established.and_then(|c| self.negotiated_snapshot(c)),
             last_error: self.last_error.as_ref().map(|(_, reason)| reason.clone()),
             last_error_at: self.last_error.as_ref().map(|(at, _)| *at),
+            next_hops: endpoints.map(|e| e.next_hops),
+            withheld: furthest.withheld.clone(),
             crossed: self.crossed.clone(),
             given_up: self.given_up.words(),
             pending: self.pending(),

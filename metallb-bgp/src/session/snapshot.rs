@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{CloseReason, PeerKey};
+use crate::addresses::{Choice, NoNextHop};
 use crate::fsm::State;
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::notification::Notification;
@@ -32,6 +33,10 @@ pub struct PeerSnapshot {
     pub last_error: Option<CloseReason>,
     /// When that was.
     pub last_error_at: Option<Instant>,
+    /// What routes point to and why, while connected.
+    pub next_hops: Option<Choice>,
+    /// Families of which routes are withheld because they have no next hop.
+    pub withheld: Vec<(Family, NoNextHop)>,
     /// The peer's NOTIFICATION that was read behind what we ended the last connection for.
     pub crossed: Option<Notification>,
     /// Capabilities that are left out because the peer refused them, in words.

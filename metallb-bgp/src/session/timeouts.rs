@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::connection::{ConnectionId, Direction, Timers};
 use super::drive::Detail;
-use super::{CloseReason, Session};
+use super::{CloseReason, FIRST_BACKOFF, Session};
 use crate::fsm::{self, State};
 
 impl Session {
@@ -26,6 +26,22 @@ impl Session {
         }
         for direction in [Direction::Outgoing, Direction::Incoming] {
             self.connection_timeouts(now, direction);
+        }
+    }
+
+    /// A path to the peer may have come up, such as a cable: where that is what failed, the wait for the next attempt is
+    /// over, and an attempt whose packets may have been lost is made anew.
+    pub fn handle_path(&mut self, now: Instant) {
+        let now = self.tick(now);
+        let failed = self.last_error.as_ref().is_none_or(|(_, reason)| reason.is_of_path());
+        if !failed || self.state() > State::Active {
+            return;
+        }
+        self.backoff = FIRST_BACKOFF;
+        if self.idle_hold.is_some() {
+            self.idle_hold = Some(now);
+        } else if self.outgoing.timers.connect_retry.is_some() && !self.config.passive {
+            self.outgoing.timers.connect_retry = Some(now);
         }
     }
 

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use super::connection::{Connection, ConnectionId, Direction, Endpoints};
-use super::{NextHops, PeerConfig, Session};
+use super::{Event, NextHops, PeerConfig, Session};
+use crate::addresses::NoNextHop;
 use crate::fsm::State;
 use crate::table::{AdvTable, Announced, Mark, PeerSlot, Prefixes, RouteAttributes, Sink};
 use crate::types::{AsPath, Asn, Attributes, Community, Family, NextHop, PeerKind};
@@ -60,11 +61,16 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         let Some(connection) = self.connection(direction) else { return };
         let Some(export) = Export::new(connection, &self.config) else { return };
-        for family in export.negotiated.families.iter() {
-            let mut writer = Writer { export: &export, family, out, scratch: &mut scratch };
+        let mut withheld = [None; 2];
+        for (family, withheld) in export.negotiated.families.iter().zip(&mut withheld) {
+            let mut writer = Writer { export: &export, family, out, scratch: &mut scratch, withheld: None };
             while writer.out.len() < TRANSMIT_SIZE && table.pull(slot, family, &mut writer) {}
+            *withheld = writer.withheld.map(|reason| (family, reason));
         }
         self.scratch = scratch;
+        for (family, reason) in withheld.into_iter().flatten() {
+            self.withhold(direction, family, reason);
+        }
         if self.restarting && !table.owes_end_of_rib(slot) {
             self.restarting = false;
         }
@@ -112,6 +118,59 @@ impl Session {
         updates > 0
     }
 
+    /// Routes of a family have no next hop on this connection: the user is told once for each reason.
+    fn withhold(&mut self, direction: Direction, family: Family, reason: NoNextHop) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        if connection.withheld.contains(&(family, reason)) {
+            return;
+        }
+        connection.withheld.retain(|(other, _)| *other != family);
+        connection.withheld.push((family, reason));
+        self.events.push_back(Event::RoutesWithheld { peer: self.key.clone(), family, reason: Some(reason) });
+    }
+
+    /// The machine's addresses changed: the ends of a connection are the same, and routes point to what `endpoints` says
+    /// now. Each family whose next hop is another one is sent again, without a reset; routes that waited for one go out,
+    /// and those that lost it are withdrawn.
+    pub fn handle_addresses(&mut self, now: Instant, id: ConnectionId, endpoints: Endpoints) {
+        self.tick(now);
+        let Some(direction) = self.direction_of(id) else { return };
+        let hops = |session: &Self| {
+            let export = session.connection(direction).and_then(|c| Export::new(c, &session.config))?;
+            Some([Family::Ipv4Unicast, Family::Ipv6Unicast].map(|family| (family, export.next_hop(family))))
+        };
+        let before = hops(self);
+        match self.connection_mut(direction) {
+            Some(connection) if connection.endpoints.is_some() => connection.endpoints = Some(endpoints),
+            _ => return,
+        }
+        let (Some(before), Some(after)) = (before, hops(self)) else { return };
+        for ((family, old), (_, new)) in before.into_iter().zip(after).filter(|(old, new)| old != new) {
+            self.resend_family(direction, family);
+            if let (Err(_), Ok(_)) = (old, new) {
+                self.release(direction, family);
+            }
+        }
+    }
+
+    /// A family has a next hop again.
+    fn release(&mut self, direction: Direction, family: Family) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let before = connection.withheld.len();
+        connection.withheld.retain(|(other, _)| *other != family);
+        if connection.withheld.len() < before {
+            self.events.push_back(Event::RoutesWithheld { peer: self.key.clone(), family, reason: None });
+        }
+    }
+
+    fn resend_family(&mut self, direction: Direction, family: Family) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        let agreed = connection.negotiated.as_ref().is_some_and(|n| n.families.contains(family));
+        if connection.state == State::Established && agreed {
+            connection.refresh = connection.refresh.with(family);
+        }
+    }
+
     /// Appends withdrawals of everything the peer holds to the connection's last words.
     pub(super) fn withdraw_all(&mut self, direction: Direction, table: &mut AdvTable) {
         let mut out = Vec::new();
@@ -120,7 +179,8 @@ impl Session {
         let Some(export) = Export::new(connection, &self.config) else { return };
         for family in export.negotiated.families.iter() {
             let mut scratch = Scratch::default();
-            let mut writer = Writer { export: &export, family, out: &mut out, scratch: &mut scratch };
+            let (export, out, scratch) = (&export, &mut out, &mut scratch);
+            let mut writer = Writer { export, family, out, scratch, withheld: None };
             table.withdraw_all(slot, family, &mut writer);
         }
         self.note_messages(direction, &out);
@@ -160,7 +220,7 @@ impl<'a> Export<'a> {
 
     /// Makes `attributes` those of a route on the wire; `None` when there is no next hop for it.
     fn attributes(&self, route: &RouteAttributes, family: Family, attributes: &mut Attributes) -> Option<()> {
-        attributes.next_hop = self.next_hop(family)?;
+        attributes.next_hop = self.next_hop(family).ok()?;
         match self.negotiated.peer {
             PeerKind::Internal => {
                 attributes.as_path = AsPath::default();
@@ -186,41 +246,38 @@ impl<'a> Export<'a> {
     }
 
     /// RFC 4271 §5.1.3, RFC 2545 §3, RFC 8950 §4: never the peer's own address.
-    fn next_hop(&self, family: Family) -> Option<NextHop> {
-        let hop = match family {
-            Family::Ipv4Unicast => match self.v4() {
-                Some(address) => NextHop::V4(address),
-                None if self.negotiated.extended_next_hop => self.v6()?,
-                None => return None,
-            },
-            Family::Ipv6Unicast => self.v6()?,
+    fn next_hop(&self, family: Family) -> Result<NextHop, NoNextHop> {
+        let hop = match (family, self.v4()) {
+            (Family::Ipv4Unicast, Ok(address)) => NextHop::V4(address),
+            (Family::Ipv4Unicast, Err(reason)) if self.negotiated.extended_next_hop => {
+                self.v6().map_err(|_| reason)?
+            }
+            (Family::Ipv4Unicast, Err(reason)) => return Err(reason),
+            (Family::Ipv6Unicast, _) => self.v6()?,
         };
-        (hop.address() != self.endpoints.remote.ip().to_canonical()).then_some(hop)
+        let of_peer = hop.address() == self.endpoints.remote.ip().to_canonical();
+        if of_peer { Err(NoNextHop::OfPeer) } else { Ok(hop) }
     }
 
-    fn v4(&self) -> Option<Ipv4Addr> {
-        let local = match self.endpoints.local.ip().to_canonical() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        };
-        self.next_hops.v4.or(local).or(self.endpoints.interface_v4)
+    fn v4(&self) -> Result<Ipv4Addr, NoNextHop> {
+        let chosen = self.endpoints.next_hops.v4.map(|chosen| chosen.address);
+        self.next_hops.v4.map_or(chosen, Ok)
     }
 
-    fn v6(&self) -> Option<NextHop> {
-        let local = match self.endpoints.local.ip().to_canonical() {
+    fn v6(&self) -> Result<NextHop, NoNextHop> {
+        if let Some(global) = self.next_hops.v6 {
+            return Ok(NextHop::V6 { global, link_local: None });
+        }
+        let local = match self.endpoints.local.ip() {
             IpAddr::V6(address) => Some(address),
             IpAddr::V4(_) => None,
         };
-        let link_local = local.filter(Ipv6Addr::is_unicast_link_local).or(self.endpoints.link_local);
-        let global = local.filter(|address| !address.is_unicast_link_local());
-        let global = self.next_hops.v6.or(global).or(self.endpoints.interface_v6);
-        match (global, link_local) {
-            (Some(global), _) if self.next_hops.v6.is_some() => {
-                Some(NextHop::V6 { global, link_local: None })
-            }
-            (Some(global), link_local) => Some(NextHop::V6 { global, link_local }),
-            (None, Some(_)) => Some(NextHop::V6 { global: Ipv6Addr::UNSPECIFIED, link_local }),
-            (None, None) => None,
+        let chosen = &self.endpoints.next_hops;
+        let link_local = local.filter(Ipv6Addr::is_unicast_link_local).or(chosen.link_local);
+        match (chosen.v6, link_local) {
+            (Ok(chosen), link_local) => Ok(NextHop::V6 { global: chosen.address, link_local }),
+            (Err(_), Some(_)) => Ok(NextHop::V6 { global: Ipv6Addr::UNSPECIFIED, link_local }),
+            (Err(reason), None) => Err(reason),
         }
     }
 }
@@ -231,6 +288,8 @@ struct Writer<'a> {
     family: Family,
     out: &'a mut Vec<u8>,
     scratch: &'a mut Scratch,
+    /// Routes were left out for this reason.
+    withheld: Option<NoNextHop>,
 }
 
 /// Memory for the attributes of the next group of routes, so that a change need not ask for any.
@@ -286,9 +345,13 @@ impl Writer<'_> {
 
 impl Sink for Writer<'_> {
     fn announce(&mut self, attributes: &RouteAttributes, prefixes: Prefixes<'_>, more: bool) -> Announced {
+        if let Err(reason) = self.export.next_hop(self.family) {
+            self.withheld = Some(reason);
+            return Announced::none(prefixes.len());
+        }
         let encoding = self.export.negotiated.encoding();
         let Scratch { attributes: list, block } = &mut *self.scratch;
-        // Without a next hop, or with more attributes than their length field can count.
+        // With more attributes than their length field can count.
         let encoded = self.export.attributes(attributes, self.family, list);
         if encoded.and_then(|()| block.replace(list, self.family, encoding).ok()).is_none() {
             return Announced::none(prefixes.len());

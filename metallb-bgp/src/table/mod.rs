@@ -18,6 +18,8 @@ pub use attributes::{Announcement, RouteAttributes};
 pub(crate) use peers::PeerSlot;
 pub(crate) use pull::{Announced, Mark, Prefixes, Sink};
 
+use std::net::IpAddr;
+
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
 use self::interner::Interner;
@@ -56,6 +58,18 @@ impl AdvTable {
             v6: Rib::new(),
             complete: false,
             pieces: Pieces::DEFAULT,
+        }
+    }
+
+    /// Whether an address is announced to anybody by itself, as those of services are.
+    pub fn announces(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => {
+                Ipv4Network::new(v4, 32).is_ok_and(|prefix| !self.v4.groups_of(&prefix).is_empty())
+            }
+            IpAddr::V6(v6) => {
+                Ipv6Network::new(v6, 128).is_ok_and(|prefix| !self.v6.groups_of(&prefix).is_empty())
+            }
         }
     }
 

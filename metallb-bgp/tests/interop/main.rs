@@ -22,6 +22,7 @@ mod hops;
 mod lab;
 mod long_lived;
 mod matrix;
+mod next_hops;
 mod openbgpd;
 mod operations;
 mod policy;

@@ -10,6 +10,7 @@
 mod attempts;
 mod ends;
 mod import;
+mod next_hops;
 mod pace;
 mod refused;
 mod routes;

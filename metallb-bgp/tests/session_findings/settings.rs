@@ -110,6 +110,7 @@ fn answer(
             assert!(bench.events.iter().any(|event| format!("{event:?}").contains("AttemptFailed")));
             notification.to_string()
         }
+        Some(CloseReason::RefusedOpen(error)) => error.notification().to_string(),
         other => format!("{:?} {other:?}", bench.session.state()),
     }
 }

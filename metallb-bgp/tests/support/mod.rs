@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
+use metallb_bgp::addresses::InternalAddresses;
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::{EventReceiver, Speaker, SpeakerConfig};
 use metallb_bgp::session::{Event, PeerConfig, PeerKey, PeerSnapshot};
@@ -21,6 +22,11 @@ pub(crate) fn mk_id(last: u8) -> RouterId {
 
 pub(crate) fn mk_speaker(id: u8, listen: &[&str]) -> (Speaker, EventReceiver) {
     let mut config = SpeakerConfig::new(mk_id(id));
+    // For sessions over the loopback.
+    config.internal_addresses = InternalAddresses {
+        v4: Some(Ipv4Addr::new(192, 0, 2, 200 + id % 50)),
+        v6: Some(format!("2001:db8::{id}").parse().unwrap()),
+    };
     config.listen = listen.iter().map(|address| address.parse().unwrap()).collect();
     Speaker::start(config).unwrap()
 }

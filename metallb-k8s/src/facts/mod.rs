@@ -35,7 +35,10 @@ pub fn node(object: &objects::Node) -> Option<Node> {
     let condition = |kind: &str| {
         object.status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
     };
+    let internal = object.status.addresses.iter().filter(|address| address.type_ == "InternalIP");
     Some(Node {
+        // What cannot be read is no address, and another may follow.
+        internal_addresses: internal.filter_map(|address| address.address.parse().ok()).collect(),
         network_unavailable: condition("NetworkUnavailable"),
         excluded: labels.get(EXCLUDE_LABEL).is_some(),
         control_plane: labels.get(CONTROL_PLANE_LABEL).is_some(),

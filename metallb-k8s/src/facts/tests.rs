@@ -233,6 +233,19 @@ fn the_state_of_a_node_is_read_from_conditions_labels_and_taints() {
     assert!(unwell.network_unavailable && unwell.excluded && unwell.control_plane && unwell.out_of_service);
 }
 
+#[test]
+fn the_own_addresses_of_a_node_are_those_called_internal() {
+    let object = json!({ "metadata": { "name": "n" }, "status": { "addresses": [
+        { "type": "Hostname", "address": "n" },
+        { "type": "ExternalIP", "address": "203.0.113.1" },
+        { "type": "InternalIP", "address": "192.0.2.1" },
+        { "type": "InternalIP", "address": "nonsense" },
+        { "type": "InternalIP", "address": "2001:db8::1" }] } });
+    let read = node(&serde_json::from_value(object).unwrap()).unwrap();
+    let expected: Vec<std::net::IpAddr> = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap()).into();
+    assert_eq!(read.internal_addresses, expected);
+}
+
 // req: G5
 #[test]
 fn a_node_that_is_cordoned_or_shuts_down_is_leaving() {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ipnetwork::IpNetwork;
 
+use crate::addresses::InternalAddresses;
 use crate::session::PeerConfig;
 use crate::types::RouterId;
 
@@ -16,6 +17,9 @@ pub struct SpeakerConfig {
     /// BGP identifier for sessions that have neither one configured nor an IPv4 address. MetalLB
     /// takes a checksum of the node's name. Default 0.0.0.1.
     pub fallback_router_id: RouterId,
+    /// The node's own addresses; see [`Speaker::set_internal_addresses`](super::Speaker::set_internal_addresses). Default
+    /// none.
+    pub internal_addresses: InternalAddresses,
     /// How many events may wait for their receiver. When they do, the routes of peers that
     /// [import](PeerConfig::import) are left in the sockets; sessions go on. That a peer ended
     /// one is seen a second after its last octets came, or, where there is no room for them, with the next KEEPALIVE.
@@ -29,7 +33,12 @@ pub struct SpeakerConfig {
 impl SpeakerConfig {
     /// Active only, with this identifier as a last resort.
     pub const fn new(fallback_router_id: RouterId) -> Self {
-        Self { listen: Vec::new(), fallback_router_id, event_capacity: 1024 }
+        Self {
+            listen: Vec::new(),
+            fallback_router_id,
+            internal_addresses: InternalAddresses { v4: None, v6: None },
+            event_capacity: 1024,
+        }
     }
 }
 

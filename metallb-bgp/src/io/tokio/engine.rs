@@ -15,12 +15,15 @@ use super::demand::Owner;
 use super::handle::Command;
 use super::linger::Lingering;
 use super::listener::Listeners;
+use super::netlink::AddressSource;
+use super::node::Node;
 use super::outbox::Outbox;
 use super::peer::{Peer, Work};
 use super::peers::{Member, Peers};
 use super::restart::Restart;
 use super::schedule::{Schedule, Seat, Token};
 use super::{ListenRange, Shutdown, SpeakerConfig};
+use crate::addresses::AddressTable;
 use crate::fsm::State;
 use crate::session::{Authentication, PeerConfig, PeerKey, Session, StopReason};
 use crate::table::AdvTable;
@@ -28,6 +31,10 @@ use crate::table::AdvTable;
 /// Sessions, table and sockets of one speaker.
 pub(super) struct Engine {
     config: SpeakerConfig,
+    source: AddressSource,
+    /// What the kernel says of the machine's addresses has been seen, or it says nothing.
+    is_node_known: bool,
+    node: Node,
     commands: mpsc::UnboundedReceiver<Command>,
     outbox: Outbox,
     table: AdvTable,
@@ -55,6 +62,9 @@ impl Engine {
         listeners: Listeners,
     ) -> Self {
         Self {
+            source: AddressSource::open(),
+            is_node_known: false,
+            node: Node { internal: config.internal_addresses, ..Node::default() },
             config,
             commands,
             outbox,
@@ -85,7 +95,8 @@ impl Engine {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MAX_ROUNDS {
-            let mut progress = self.poll_commands(cx);
+            let mut progress = self.poll_addresses(cx);
+            progress |= self.poll_commands(cx);
             progress |= self.poll_listeners(cx);
             progress |= self.write_changes();
             progress |= self.poll_outbox(cx);
@@ -105,10 +116,32 @@ impl Engine {
         Poll::Pending
     }
 
-    /// Takes everything the handles said.
+    /// Takes the addresses of the machine whenever they change.
+    fn poll_addresses(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready(table) = self.source.poll(cx) {
+            progress = true;
+            self.is_node_known = true;
+            let Some(table) = table else { continue };
+            let before = std::mem::replace(&mut self.node.addresses, table);
+            self.spread_addresses(&before);
+        }
+        progress
+    }
+
+    /// Has every session take the addresses of now.
+    fn spread_addresses(&mut self, before: &AddressTable) {
+        for Member { peer, seat } in self.peers.members() {
+            peer.take_addresses(&self.node, before, &self.table);
+            self.schedule.mark(seat);
+        }
+    }
+
+    /// Takes everything the handles said, once the machine's addresses are known: a session that begins before would have
+    /// no identifier of its own.
     fn poll_commands(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while !self.stopping {
+        while !self.stopping && self.is_node_known {
             match self.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.handle_command(command),
                 // The last handle is gone: as if this program ended, so that peers may keep the routes.
@@ -132,7 +165,16 @@ impl Engine {
             Command::SetRange(name, range) => self.set_range(name, *range),
             Command::RemoveRange(name) => self.remove_range(&name),
             Command::SetPrefix(prefix, routes) => {
-                self.table_changed |= self.table.set(prefix, &routes);
+                let changed = self.table.set(prefix, &routes);
+                self.table_changed |= changed;
+                // Addresses that are announced are no next hops.
+                if changed && self.node.holds(prefix.ip()) {
+                    self.spread_addresses(&self.node.addresses.clone());
+                }
+            }
+            Command::SetInternalAddresses(addresses) => {
+                self.node.internal = addresses;
+                self.spread_addresses(&self.node.addresses.clone());
             }
             Command::TableComplete => {
                 self.table.complete();
@@ -222,6 +264,7 @@ impl Engine {
         let established = |member: &&mut Member| member.peer.session.state() == State::Established;
         for Member { peer, seat } in self.peers.members().filter(established) {
             let mut work = Work {
+                node: &self.node,
                 table: &mut self.table,
                 lingering: &mut self.closing,
                 outbox: &mut self.outbox,
@@ -268,6 +311,7 @@ impl Engine {
         let Some(Member { peer, seat }) = self.peers.member(token) else { return false };
         seat.begin();
         let mut work = Work {
+            node: &self.node,
             table: &mut self.table,
             lingering: &mut self.closing,
             outbox: &mut self.outbox,

@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::listener::Listeners;
 use super::outbox::Outbox;
 use super::{ListenRange, Shutdown, SpeakerConfig, StartError};
+use crate::addresses::InternalAddresses;
 use crate::session::{Event, PeerConfig, PeerKey, PeerSnapshot, StopReason};
 use crate::table::Announcement;
 
@@ -77,6 +78,13 @@ impl Speaker {
     /// withdrawal. Host bits are cleared.
     pub fn set_prefix(&self, prefix: IpNetwork, routes: Vec<Announcement>) {
         self.send(Command::SetPrefix(prefix, routes));
+    }
+
+    /// Says which addresses the node has that do not depend on an interface: next hops of sessions that are bound to a
+    /// loopback address, and the identifier of those without an IPv4 address. They replace
+    /// [`SpeakerConfig::internal_addresses`].
+    pub fn set_internal_addresses(&self, addresses: InternalAddresses) {
+        self.send(Command::SetInternalAddresses(addresses));
     }
 
     /// Says that everything there is to announce has been said: End-of-RIB may be sent.
@@ -151,6 +159,7 @@ pub(super) enum Command {
     SetRange(PeerKey, Box<ListenRange>),
     RemoveRange(PeerKey),
     SetPrefix(IpNetwork, Vec<Announcement>),
+    SetInternalAddresses(InternalAddresses),
     TableComplete,
     Snapshot(oneshot::Sender<Vec<PeerSnapshot>>),
     DroppedEvents(oneshot::Sender<u64>),

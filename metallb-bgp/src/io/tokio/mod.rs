@@ -11,6 +11,8 @@ mod engine;
 mod handle;
 mod linger;
 mod listener;
+mod netlink;
+mod node;
 mod outbox;
 mod peer;
 mod peers;

@@ -193,7 +193,7 @@ impl Outbox {
 
 /// Whether `new` leaves nothing of what `old` says about the same peer: with the state go the routes of the session,
 /// which only an established one has.
-const fn is_obsolete(old: &Event, new: &Event) -> bool {
+fn is_obsolete(old: &Event, new: &Event) -> bool {
     match new {
         Event::StateChanged { .. } => matches!(
             old,
@@ -205,6 +205,9 @@ const fn is_obsolete(old: &Event, new: &Event) -> bool {
         Event::AttemptFailed { .. } => matches!(old, Event::AttemptFailed { .. }),
         Event::Malformed { .. } => matches!(old, Event::Malformed { .. }),
         Event::RefreshIgnored { .. } => matches!(old, Event::RefreshIgnored { .. }),
+        Event::RoutesWithheld { family, .. } => {
+            matches!(old, Event::RoutesWithheld { family: of, .. } if family == of)
+        }
         Event::CapabilitiesGivenUp { .. } => matches!(old, Event::CapabilitiesGivenUp { .. }),
         Event::NotificationCrossed { .. } => matches!(old, Event::NotificationCrossed { .. }),
         // Once a session for each family.

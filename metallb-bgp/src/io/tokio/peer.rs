@@ -14,8 +14,10 @@ use tokio::net::TcpStream;
 
 use super::engine::now;
 use super::linger::Lingering;
+use super::node::Node;
 use super::outbox::Outbox;
 use super::socket;
+use crate::addresses::AddressTable;
 use crate::fsm::State;
 use crate::session::{ConnectionId, Effect, Event, PeerConfig, PeerKey, Session, SocketError, SocketStep};
 use crate::table::AdvTable;
@@ -34,6 +36,7 @@ pub(super) struct Peer {
 
 /// What a peer works with.
 pub(super) struct Work<'a> {
+    pub(super) node: &'a Node,
     pub(super) table: &'a mut AdvTable,
     pub(super) lingering: &'a mut Vec<Lingering>,
     pub(super) outbox: &'a mut Outbox,
@@ -67,7 +70,13 @@ impl Peer {
     }
 
     /// Takes a connection the peer opened, unless the session has a better one.
-    pub(super) fn accept(&mut self, stream: TcpStream, remote: SocketAddr, now: Instant) {
+    pub(super) fn accept(
+        &mut self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        (node, table): (&Node, &AdvTable),
+    ) {
+        let now = now();
         let config = self.session.config();
         let wrong_local = |local: SocketAddr| config.local_address.is_some_and(|ip| ip != local.ip());
         if stream.local_addr().is_ok_and(wrong_local) {
@@ -86,9 +95,23 @@ impl Peer {
         if let Err(error) = self.ensure(&stream) {
             return self.refuse(now, error);
         }
-        let Ok(endpoints) = socket::endpoints(&stream, remote) else { return };
+        // Without an address of ours the connection is gone already.
+        let Ok(local) = stream.local_addr() else { return };
+        let endpoints = node.endpoints(local, remote, table);
         if let Some(id) = self.session.handle_accepted(now, endpoints) {
             self.open(id, stream);
+        }
+    }
+
+    /// Takes the addresses of the machine as they are now, where `before` are those of before.
+    pub(super) fn take_addresses(&mut self, node: &Node, before: &AddressTable, table: &AdvTable) {
+        let now = now();
+        for link in &self.links {
+            let Some(ends) = self.session.endpoints(link.id) else { continue };
+            self.session.handle_addresses(now, link.id, node.with_next_hops(ends, table));
+        }
+        if node.has_new_path(before, self.session.config()) {
+            self.session.handle_path(now);
         }
     }
 
@@ -109,7 +132,7 @@ impl Peer {
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             progress |= match &mut link.kind {
-                LinkKind::Dialing(_) => self.poll_dial(cx, index),
+                LinkKind::Dialing(_) => self.poll_dial(cx, index, work),
                 LinkKind::Open(_) => self.poll_read(cx, index, work) | self.poll_write(cx, index, work),
             };
             index += 1;
@@ -188,15 +211,17 @@ impl Peer {
         }
     }
 
-    fn poll_dial(&mut self, cx: &mut Context<'_>, index: usize) -> bool {
+    fn poll_dial(&mut self, cx: &mut Context<'_>, index: usize, work: &Work<'_>) -> bool {
         let Some(link) = self.links.get_mut(index) else { return false };
         let LinkKind::Dialing(dial) = &mut link.kind else { return false };
         let Poll::Ready(result) = dial.as_mut().poll(cx) else { return false };
         let id = self.links.swap_remove(index).id;
         let opened = result.and_then(|stream| {
             self.ensure(&stream).map_err(io::Error::other)?;
-            let endpoints = stream.peer_addr().and_then(|remote| socket::endpoints(&stream, remote));
-            Ok((stream, endpoints.map_err(socket::at(SocketStep::FindAddresses))?))
+            let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
+            let (local, remote) = ends.map_err(socket::at(SocketStep::FindAddresses))?;
+            let endpoints = work.node.endpoints(local, remote, work.table);
+            Ok((stream, endpoints))
         });
         match opened {
             Ok((stream, endpoints)) => {

@@ -4,15 +4,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 
-use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::SockaddrStorage;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::authenticate::{self, Use};
 use super::sys;
-use crate::session::{Endpoints, PeerConfig, SocketError, SocketStep, TtlPolicy};
+use crate::session::{PeerConfig, SocketError, SocketStep, TtlPolicy};
 
 /// Opens a connection as the peer's configuration says. The session limits how long that may take. Errors are
 /// [`SocketError`] or [`AuthenticationError`](crate::session::AuthenticationError) inside.
@@ -124,73 +122,6 @@ fn with_scope(config: &PeerConfig) -> io::Result<SocketAddr> {
         }
         _ => Ok(config.remote),
     }
-}
-
-/// The ends of a connection, and the other addresses of the interface below it.
-pub(super) fn endpoints(stream: &TcpStream, remote: SocketAddr) -> io::Result<Endpoints> {
-    let local = stream.local_addr()?;
-    let mut endpoints = Endpoints::new(local, remote);
-    let addresses: Vec<_> = interface_addresses()?;
-    let ip = local.ip().to_canonical();
-    let Some(own) = addresses.iter().find(|address| address.ip == ip) else { return Ok(endpoints) };
-    let same = |address: &&InterfaceAddress| address.interface == own.interface;
-    for address in addresses.iter().filter(same) {
-        match address.ip {
-            IpAddr::V4(v4) if !v4.is_link_local() => {
-                endpoints.interface_v4 = endpoints.interface_v4.or(Some(v4));
-            }
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-                // Only on IPv6 sessions: elsewhere routers do not know which link it belongs to, and FRR resets
-                // the session.
-                let on_link = ip.is_ipv6() && own.contains(remote.ip().to_canonical());
-                endpoints.link_local = endpoints.link_local.or(Some(v6)).filter(|_| on_link);
-            }
-            IpAddr::V6(v6) if !v6.is_loopback() => {
-                endpoints.interface_v6 = endpoints.interface_v6.or(Some(v6));
-            }
-            _ => {}
-        }
-    }
-    Ok(endpoints)
-}
-
-struct InterfaceAddress {
-    interface: String,
-    ip: IpAddr,
-    prefix: u32,
-}
-
-impl InterfaceAddress {
-    fn contains(&self, other: IpAddr) -> bool {
-        match (self.ip, other) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                let mask = u32::MAX.checked_shl(32 - self.prefix.min(32)).unwrap_or(0);
-                a.to_bits() & mask == b.to_bits() & mask
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                let mask = u128::MAX.checked_shl(128 - self.prefix.min(128)).unwrap_or(0);
-                a.to_bits() & mask == b.to_bits() & mask
-            }
-            _ => false,
-        }
-    }
-}
-
-fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
-    let addresses = getifaddrs()?.filter_map(|entry| {
-        let ip = ip_of(entry.address.as_ref()?)?;
-        let prefix = match ip_of(entry.netmask.as_ref()?)? {
-            IpAddr::V4(mask) => mask.to_bits().count_ones(),
-            IpAddr::V6(mask) => mask.to_bits().count_ones(),
-        };
-        Some(InterfaceAddress { interface: entry.interface_name, ip, prefix })
-    });
-    Ok(addresses.collect())
-}
-
-fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
 const CS6: u32 = 48 << 2;

@@ -72,7 +72,7 @@ impl Engine {
                 let Some(peer) = self.peers.get_mut(&key, &mut self.schedule) else { return };
                 match self.listeners.refusal(&Owner::Peer(key)) {
                     Some(error) => peer.refuse(now(), error),
-                    None => peer.accept(stream, remote, now()),
+                    None => peer.accept(stream, remote, (&self.node, &self.table)),
                 }
             }
             Err(Refusal::Stranger) => {

@@ -1,0 +1,3 @@
+//! Feeds `metallb_fuzz::bgp::addresses`.
+#![cfg_attr(fuzzing, no_main)]
+metallb_fuzz::target!(bgp::addresses);
