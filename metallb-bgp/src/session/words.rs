@@ -85,7 +85,7 @@ impl fmt::Display for Sentence<'_> {
                 write!(f, "{} cannot be used: {error}", names.authentication)?;
             }
             CloseReason::ConnectionClosed => {
-                f.write_str("the router closed the connection and said nothing")?
+                f.write_str("the router closed the connection and said nothing")?;
             }
             CloseReason::ConnectionFailed(error) => write!(f, "the connection failed: {error}")?,
             CloseReason::SendHoldExpired => {
@@ -104,7 +104,7 @@ impl Sentence<'_> {
         let names = self.names;
         match error {
             OpenError::UnsupportedVersion(version) => {
-                write!(f, "the router speaks BGP version {version}, not 4")?
+                write!(f, "the router speaks BGP version {version}, not 4")?;
             }
             OpenError::BadPeerAs(asn) => {
                 write!(f, "the router says AS {asn}, ")?;
@@ -162,16 +162,16 @@ fn sent(notification: &Notification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         iana::ERR_HOLD_TIMER => f.write_str("nothing came from the router for the hold time")?,
         iana::ERR_FSM => match notification.data.first() {
             Some(kind) => {
-                write!(f, "the router sent a message of type {} too early or too late", message(*kind))?
+                write!(f, "the router sent a message of type {} too early or too late", message(*kind))?;
             }
             None => f.write_str("a timer ran out of order")?,
         },
         iana::ERR_CEASE => match limit(notification) {
             Some((family, limit)) => {
-                write!(f, "the router announces more than {limit} prefixes of {family}")?
+                write!(f, "the router announces more than {limit} prefixes of {family}")?;
             }
             None => {
-                write!(f, "ended from this side: {}", notification.subcode_name().unwrap_or("no reason"))?
+                write!(f, "ended from this side: {}", notification.subcode_name().unwrap_or("no reason"))?;
             }
         },
         iana::ERR_ROUTE_REFRESH => f.write_str("the router sent a ROUTE-REFRESH that cannot be read")?,

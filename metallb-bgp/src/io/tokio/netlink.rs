@@ -29,7 +29,7 @@ impl AddressSource {
     /// Begins to follow the addresses of this network namespace, in a task of its own.
     pub(super) fn open() -> Self {
         let (sender, tables) = mpsc::channel(1);
-        Self { tables, _task: Task(tokio::spawn(follow(sender))) }
+        Self { tables, _task: Task::spawn(follow(sender)) }
     }
 
     /// The addresses as they are now, if they changed; `None` inside when the kernel does not say.
@@ -44,6 +44,13 @@ impl AddressSource {
 
 /// A task that ends with its owner.
 struct Task(JoinHandle<()>);
+
+impl Task {
+    #[expect(clippy::disallowed_methods, reason = "the driver's follower of netlink; it ends with its owner")]
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
@@ -68,7 +75,7 @@ async fn follow(tables: mpsc::Sender<Option<AddressTable>>) {
 async fn watch(tables: &mpsc::Sender<Option<AddressTable>>, known: &mut bool) -> io::Result<()> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
-    let _connection = Task(tokio::spawn(connection));
+    let _connection = Task::spawn(connection);
     let mut table = list(&handle).await?;
     *known = true;
     if tables.send(Some(table.clone())).await.is_err() {
@@ -77,7 +84,11 @@ async fn watch(tables: &mpsc::Sender<Option<AddressTable>>, known: &mut bool) ->
     loop {
         let mut changed = table.clone();
         match next(&mut messages).await {
-            Some(News::Facts(facts)) => facts.into_iter().for_each(|fact| changed.apply(fact)),
+            Some(News::Facts(facts)) => {
+                for fact in facts {
+                    changed.apply(fact);
+                }
+            }
             Some(News::Overrun) => changed = list(&handle).await?,
             None => return Err(io::ErrorKind::ConnectionAborted.into()),
         }
@@ -101,11 +112,15 @@ async fn list(handle: &Handle) -> io::Result<AddressTable> {
     let mut table = AddressTable::default();
     let mut links = handle.link().get().execute();
     while let Some(message) = links.try_next().await.map_err(io::Error::other)? {
-        link_fact(&message).into_iter().for_each(|fact| table.apply(fact));
+        if let Some(fact) = link_fact(&message) {
+            table.apply(fact);
+        }
     }
     let mut addresses = handle.address().get().execute();
     while let Some(message) = addresses.try_next().await.map_err(io::Error::other)? {
-        address_fact(&message).into_iter().for_each(|fact| table.apply(fact));
+        if let Some(fact) = address_fact(&message) {
+            table.apply(fact);
+        }
     }
     Ok(table)
 }

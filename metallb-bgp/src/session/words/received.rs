@@ -126,17 +126,17 @@ fn cease(notification: &Notification, f: &mut fmt::Formatter<'_>) -> fmt::Result
     match notification.subcode {
         iana::CEASE_MAX_PREFIXES => match limit(notification) {
             Some((family, limit)) => {
-                write!(f, "the router takes at most {limit} prefixes of {family} from us")?
+                write!(f, "the router takes at most {limit} prefixes of {family} from us")?;
             }
             None => f.write_str("we announce more prefixes than the router takes from us")?,
         },
         iana::CEASE_ADMIN_SHUTDOWN => f.write_str("an operator has shut the session down at the router")?,
         iana::CEASE_PEER_DECONFIGURED => {
-            f.write_str("the router has this session not configured any more")?
+            f.write_str("the router has this session not configured any more")?;
         }
         iana::CEASE_ADMIN_RESET => f.write_str("an operator has reset the session at the router")?,
         iana::CEASE_CONNECTION_REJECTED => {
-            f.write_str("the router takes no session from this address for now")?
+            f.write_str("the router takes no session from this address for now")?;
         }
         iana::CEASE_OTHER_CONFIG_CHANGE => f.write_str("the configuration of the router has changed")?,
         iana::CEASE_COLLISION => f.write_str("the router keeps another connection with us")?,
@@ -158,9 +158,8 @@ fn detail(name: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// The attribute that the data begins with: flags, then the type (RFC 4271 §6.3).
 fn attribute(notification: &Notification) -> Option<String> {
     let code = match (notification.subcode, notification.data.as_slice()) {
-        // The type alone.
-        (iana::UPDATE_MISSING_WELL_KNOWN, &[code]) => code,
-        (_, &[_, code, ..]) => code,
+        // Of one that is missing there is the type alone.
+        (iana::UPDATE_MISSING_WELL_KNOWN, &[code]) | (_, &[_, code, ..]) => code,
         _ => return None,
     };
     Some(attribute_name(code).map_or_else(|| format!("attribute {code}"), str::to_owned))
