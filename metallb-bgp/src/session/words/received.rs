@@ -157,11 +157,13 @@ fn detail(name: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// The attribute that the data begins with: flags, then the type (RFC 4271 §6.3).
 fn attribute(notification: &Notification) -> Option<String> {
-    let code = match (notification.subcode, notification.data.as_slice()) {
+    let of_missing = notification.subcode == iana::UPDATE_MISSING_WELL_KNOWN;
+    let code = *match notification.data.as_slice() {
         // Of one that is missing there is the type alone.
-        (iana::UPDATE_MISSING_WELL_KNOWN, &[code]) | (_, &[_, code, ..]) => code,
-        _ => return None,
-    };
+        [code] if of_missing => Some(code),
+        [_, code, ..] => Some(code),
+        _ => None,
+    }?;
     Some(attribute_name(code).map_or_else(|| format!("attribute {code}"), str::to_owned))
 }
 
