@@ -218,7 +218,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sent(notification) => write!(f, "sent {notification}"),
-            Self::RefusedOpen(error) => write!(f, "sent {}: {error}", error.notification()),
+            Self::RefusedOpen(error) => write!(f, "sent {}", error.notification()),
             Self::Received(notification) => write!(f, "received {notification}"),
             Self::ConnectFailed(error) => write!(f, "no connection: {error}"),
             Self::ConnectTimeout => {

@@ -75,7 +75,10 @@ impl Session {
 
     /// Finds the NOTIFICATION of the peer in what was read behind the message that we ended the connection for.
     pub(super) fn read_crossed(&mut self, mut framer: Framer, mut rest: &[u8], sent: Option<&Open>) {
-        if !matches!(self.last_error, Some((_, CloseReason::Sent(_) | CloseReason::RefusedOpen(_)))) {
+        let ours = self.last_error.as_ref().map(|(_, reason)| reason);
+        let sent_one = matches!(ours, Some(CloseReason::Sent(_) | CloseReason::RefusedOpen(_)));
+        // Where one side does not want the connection, as after a collision, that both say so is nothing new.
+        if !sent_one || !ours.is_some_and(CloseReason::is_failure) {
             return;
         }
         // What comes before it does not matter any more.

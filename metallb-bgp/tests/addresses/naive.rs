@@ -1,6 +1,6 @@
 //! The choice of next hops, a second time: lists instead of maps, sentences instead of ranks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use metallb_bgp::addresses::{
@@ -103,7 +103,7 @@ fn at(number: u8) -> IpAddr {
         "ff02::1",
     ];
     let text = ALL.iter().cycle().nth(usize::from(number)).copied().unwrap_or("192.0.2.1");
-    text.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]))
+    text.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 #[derive(Default)]

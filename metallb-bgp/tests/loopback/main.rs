@@ -69,7 +69,7 @@ async fn routes_of_both_families_arrive_change_and_go() {
     assert_eq!(routes.ended, [Family::Ipv4Unicast, Family::Ipv6Unicast]);
     let v4 = &routes.held[&prefix("192.0.2.7/32")];
     assert_eq!(v4.as_path.to_string(), "64513");
-    assert_eq!(v4.next_hop.address().to_string(), "127.0.0.2");
+    assert_eq!(v4.next_hop.address().to_string(), "192.0.2.201", "no loopback address");
     assert_eq!(v4.communities, [Community(3), Community(7)]);
     assert_eq!(v4.local_pref, None);
 

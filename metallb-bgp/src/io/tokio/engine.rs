@@ -97,7 +97,10 @@ impl Engine {
         for _ in 0..MAX_ROUNDS {
             let mut progress = self.poll_addresses(cx);
             progress |= self.poll_commands(cx);
-            progress |= self.poll_listeners(cx);
+            // Peers and ranges that were added before a connection came must be known when it is taken.
+            if self.is_node_known {
+                progress |= self.poll_listeners(cx);
+            }
             progress |= self.write_changes();
             progress |= self.poll_outbox(cx);
             progress |= self.poll_ready(cx);
