@@ -78,9 +78,8 @@ fn the_same_next_hop_again_sends_nothing() {
         bench.session.handle_addresses(now, id, mk_endpoints());
         assert!(!bench.session.has_transmit(id, &bench.table));
     }
-    let other = ConnectionId::clone(&id);
     bench.session.handle_closed(now, id, None);
-    bench.session.handle_addresses(now, other, with_v6("2001:db8::2".parse().ok()));
+    bench.session.handle_addresses(now, id, with_v6("2001:db8::2".parse().ok()));
     assert_eq!(bench.snapshot().withheld, [], "of a connection that is gone");
 }
 
