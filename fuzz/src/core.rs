@@ -57,8 +57,11 @@ pub fn config(data: &[u8]) {
 /// When one of these does not hold.
 pub fn assigner(data: &[u8]) {
     let mut source = Source(data);
-    let options =
-        Options { dual_stack_two_pools: source.flag(), quarantine: Duration::from_secs(source.below(3)) };
+    let options = Options {
+        dual_stack_two_pools: source.flag(),
+        quarantine: Duration::from_secs(source.below(3)),
+        ..Options::default()
+    };
     // Only differences of time matter, and the engine never asks for it.
     let mut now = base_time();
     let mut engine = Assigner::new(options);

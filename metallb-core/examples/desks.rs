@@ -43,6 +43,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
+    // A phone that asks for what it cannot have still holds what it has.
+    if let Some((phone, addresses, _)) = written_down.first() {
+        let outside =
+            Request::new(wish.families(), wish.policy(), vec![IpAddr::from([203, 0, 113, 1])], None)?;
+        let refused = book.allocate(now, &Claim::new(phone, &outside, &anywhere));
+        assert_eq!(book.allocation(&phone.key).map(|lease| lease.addresses).as_ref(), Some(addresses));
+        println!("{:<20} stays at {addresses:?}: {refused:?}", phone.key.to_string());
+    }
+
     // A restart: a new book gets back what was written down, in any order.
     let mut book = Allocator::new(Options::default());
     book.set_pools(&config);

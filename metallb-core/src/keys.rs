@@ -112,19 +112,18 @@ name! {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "(String, String)", into = "(String, String)"))]
 pub struct ServiceKey {
-    /// `namespace/name`; a namespace never holds a slash, see [`ServiceKey::new`].
+    /// `namespace/name`. Where the first slash is not the one between the two, or the text would be taken for such a
+    /// case, `\0`, the length of the namespace and another `\0` stand behind it.
     text: Arc<str>,
 }
 
 impl ServiceKey {
-    /// The service `name` in `namespace`.
-    ///
-    /// A namespace cannot contain a slash in Kubernetes; should one be given, each is replaced by `_`, so that the name
-    /// always begins behind the first slash.
+    /// The service `name` in `namespace`. Any text will do, and different parts give different keys, whatever slashes
+    /// they contain.
     pub fn new(namespace: impl AsRef<str>, name: impl AsRef<str>) -> Self {
         let (namespace, name) = (namespace.as_ref(), name.as_ref());
-        let text = if namespace.contains('/') {
-            format!("{}/{name}", namespace.replace('/', "_"))
+        let text = if namespace.contains('/') || name.ends_with('\0') {
+            format!("{namespace}/{name}\0{}\0", namespace.len())
         } else {
             format!("{namespace}/{name}")
         };
@@ -141,13 +140,23 @@ impl ServiceKey {
         self.parts().1
     }
 
-    /// `namespace/name`.
+    /// `namespace/name`. For people: keys are told apart by the keys themselves, not by this text.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.marked().map_or(&self.text, |(text, _)| text)
     }
 
     fn parts(&self) -> (&str, &str) {
-        self.text.split_once('/').unwrap_or(("", &self.text))
+        let (text, length) = match self.marked() {
+            None => (self.text.as_ref(), self.text.find('/')),
+            Some((text, length)) => (text, length.parse().ok()),
+        };
+        let parts = length.and_then(|length| Some((text.get(..length)?, text.get(length + 1..)?)));
+        parts.unwrap_or(("", text))
+    }
+
+    /// The text without what is appended to it, and the length of the namespace, when something is appended.
+    fn marked(&self) -> Option<(&str, &str)> {
+        self.text.strip_suffix('\0')?.rsplit_once('\0')
     }
 }
 
@@ -178,6 +187,9 @@ impl Ord for ServiceKey {
         if Arc::ptr_eq(&self.text, &other.text) {
             return Ordering::Equal;
         }
+        if self.text.ends_with('\0') || other.text.ends_with('\0') {
+            return self.parts().cmp(&other.parts());
+        }
         let (a, b) = (self.text.as_bytes(), other.text.as_bytes());
         // Names of one cluster begin alike: eight octets at a time up to where they part.
         let (blocks, others) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
@@ -196,13 +208,13 @@ impl Ord for ServiceKey {
 
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -340,9 +352,36 @@ mod tests {
 
     #[test]
     fn the_order_of_texts_is_that_of_their_parts() {
-        let parts = ["", "!", "a", "a!", "a-b", "ab", "b", "long-name", "long-name!", "long-name-of-a-space"];
-        let names =
-            ["", "!", "a", "a!b", "a/b", "a-b", "ab", "service-1", "service-10000001", "service-10000002"];
+        let parts = [
+            "",
+            "!",
+            "a",
+            "a!",
+            "a/",
+            "a/b",
+            "a/b/",
+            "a-b",
+            "a\0",
+            "ab",
+            "b",
+            "long-name",
+            "long-name!",
+            "long-name-of-a-space",
+        ];
+        let names = [
+            "",
+            "!",
+            "a",
+            "a!b",
+            "a/b",
+            "a-b",
+            "ab",
+            "x\0",
+            "x\03\0",
+            "service-1",
+            "service-10000001",
+            "service-10000002",
+        ];
         let all = || parts.iter().flat_map(|namespace| names.iter().map(move |name| (*namespace, *name)));
         for (a, b) in all().flat_map(|a| all().map(move |b| (a, b))) {
             let order = ServiceKey::new(a.0, a.1).cmp(&ServiceKey::new(b.0, b.1));
@@ -351,9 +390,17 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_key_cannot_be_shifted_across_the_slash() {
-        assert_ne!(ServiceKey::new("a/b", "c"), ServiceKey::new("a", "b/c"));
-        let key = ServiceKey::new("a", "b/c");
-        assert_eq!((key.namespace(), key.name()), ("a", "b/c"));
+    fn different_parts_are_different_keys_and_come_back_as_they_were() {
+        let texts = ["", "a", "a/b", "a_b", "b/c", "/", "a/", "\0", "x\03\0", "a\01\0", "/\0", "0\0", "é/ü"];
+        let all: Vec<(&str, &str)> = texts.iter().flat_map(|a| texts.iter().map(move |b| (*a, *b))).collect();
+        let keys: std::collections::BTreeSet<ServiceKey> =
+            all.iter().map(|(namespace, name)| ServiceKey::new(namespace, name)).collect();
+        let hashed: std::collections::HashSet<&ServiceKey> = keys.iter().collect();
+        assert_eq!((keys.len(), hashed.len()), (all.len(), all.len()));
+        for (namespace, name) in all {
+            let key = ServiceKey::new(namespace, name);
+            assert_eq!((key.namespace(), key.name()), (namespace, name));
+            assert_eq!(key.to_string(), format!("{namespace}/{name}"));
+        }
     }
 }

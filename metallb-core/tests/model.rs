@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use metallb_core::config::{Config, Input, Meta, Pool, PoolInput, ServiceAllocationInput};
 use metallb_core::facts::{FamilyPolicy, Request, RequestedFamilies};
-use metallb_core::ipam::{Allocator, Backend, Claim, Options, Sharing};
+use metallb_core::ipam::{Allocator, Backend, Claim, Options, Sharing, SharingOrder};
 use metallb_core::keys::{Created, Family, NamespaceName, PoolName, Port, Protocol, ServiceKey, SharingKey};
 use metallb_core::select::Labels;
 use proptest::collection::{btree_set, vec};
@@ -28,6 +28,7 @@ enum Op {
     Pools(Vec<PoolInput>),
     Allocate(usize, Wish),
     Again(usize),
+    Revise(usize),
     Release(usize),
     Wait(u64),
     Restart,
@@ -40,10 +41,19 @@ struct Held {
     addresses: Vec<IpAddr>,
 }
 
+/// What is considered, one after the other: what can be joined, what is free, what rests for others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Joined,
+    Free,
+    Resting,
+}
+
 #[derive(Debug, Default)]
 struct Model {
     config: Config,
     two_pools: bool,
+    first_free: bool,
     services: BTreeMap<usize, Held>,
     /// The pool, and whether the service was looked at since.
     kept_for: BTreeMap<(usize, Family), (PoolName, bool)>,
@@ -124,25 +134,61 @@ impl Model {
         is_wanted(&pool.0).then_some(pool)
     }
 
-    /// `rested`: only what does not rest, or rests for the service itself; otherwise also what will have rested first.
-    fn choose(
-        &self,
-        service: usize,
-        wish: &Wish,
-        pool: &Pool,
-        family: Family,
-        rested: bool,
-    ) -> Option<IpAddr> {
+    /// The address of a pool that comes first among those that are considered in this step.
+    fn choose(&self, service: usize, wish: &Wish, pool: &Pool, family: Family, step: Step) -> Option<IpAddr> {
         let addresses =
             pool.entries.iter().flat_map(|entry| universe().filter(|address| entry.contains(*address)));
         let usable = addresses.filter(|address| Family::of(*address) == family && pool.contains(*address));
         let free: Vec<IpAddr> =
             usable.filter(|address| self.may_join(service, wish, *address, false)).collect();
+        let is_held = |address: &&IpAddr| self.holders(**address, service).next().is_some();
+        let joined = free.iter().find(is_held).copied();
+        if step == Step::Joined || joined.is_some() && !self.first_free {
+            return joined;
+        }
         let end = |address: &IpAddr| self.resting.get(address).filter(|(had, _)| *had != service);
         let first = free.iter().find(|address| end(address).is_none()).copied();
         first.or_else(|| {
-            let resting = free.into_iter().filter(|_| !rested);
+            let resting = free.into_iter().filter(|_| step == Step::Resting);
             resting.min_by_key(|address| (self.resting.get(address).map(|(_, end)| *end), *address))
+        })
+    }
+
+    fn steps(&self, wish: &Wish) -> &'static [Step] {
+        if wish.sharing.is_some() && !self.first_free {
+            &[Step::Joined, Step::Free, Step::Resting]
+        } else {
+            &[Step::Free, Step::Resting]
+        }
+    }
+
+    /// The other address of those that hold this one under the same sharing, if the service may join it there.
+    fn rest_of_set(&self, service: usize, wish: &Wish, has: IpAddr, pools: &[&Arc<Pool>]) -> Option<IpAddr> {
+        let partners: Vec<&Held> =
+            self.holders(has, service).filter(|held| held.wish.sharing == wish.sharing).collect();
+        pools.iter().find_map(|pool| {
+            let addresses = pool.entries.iter().flat_map(|entry| universe().filter(|a| entry.contains(*a)));
+            let mut usable = addresses.filter(|address| {
+                Family::of(*address) != Family::of(has)
+                    && pool.contains(*address)
+                    && partners.iter().any(|held| held.addresses.contains(address))
+                    && self.may_join(service, wish, *address, false)
+            });
+            usable.next()
+        })
+    }
+
+    fn joined_set(&self, service: usize, wish: &Wish, pools: &[&Arc<Pool>]) -> Option<Vec<IpAddr>> {
+        pools.iter().find_map(|pool| {
+            let addresses = pool.entries.iter().flat_map(|entry| universe().filter(|a| entry.contains(*a)));
+            let mut v4 = addresses.filter(|address| {
+                Family::of(*address) == Family::V4
+                    && pool.contains(*address)
+                    && self.holders(*address, service).next().is_some()
+                    && self.may_join(service, wish, *address, false)
+            });
+            let others = if self.two_pools { pools } else { &[*pool][..] };
+            v4.find_map(|v4| Some(vec![v4, self.rest_of_set(service, wish, v4, others)?]))
         })
     }
 
@@ -202,31 +248,36 @@ impl Model {
             pools.retain(|pool| Self::admits(pool, service));
             pools.extend(groups.concat());
         }
-        let find = |rested| pools.iter().find_map(|pool| self.choose(service, wish, pool, family, rested));
-        find(true).or_else(|| find(false))
+        self.steps(wish).iter().find_map(|&step| {
+            let set = if step == Step::Joined { self.rest_of_set(service, wish, has, &pools) } else { None };
+            set.or_else(|| pools.iter().find_map(|pool| self.choose(service, wish, pool, family, step)))
+        })
     }
 
     fn fresh(&self, service: usize, wish: &Wish) -> Option<Vec<IpAddr>> {
-        self.fresh_from(service, wish, true).or_else(|| self.fresh_from(service, wish, false))
+        self.steps(wish).iter().find_map(|&step| self.fresh_from(service, wish, step))
     }
 
-    fn fresh_from(&self, service: usize, wish: &Wish, rested: bool) -> Option<Vec<IpAddr>> {
+    fn fresh_from(&self, service: usize, wish: &Wish, step: Step) -> Option<Vec<IpAddr>> {
         let families: Vec<Family> = wish.request.families().iter().collect();
         let groups = self.eligible(service, wish);
+        if step == Step::Joined && families.len() == 2 {
+            return self.joined_set(service, wish, &groups.concat());
+        }
         let one = |pools: &[&Arc<Pool>], family| {
-            pools.iter().find_map(|pool| self.choose(service, wish, pool, family, rested))
+            pools.iter().find_map(|pool| self.choose(service, wish, pool, family, step))
         };
         for group in &groups {
-            let full = |rested| {
+            let full = |step| {
                 group.iter().find_map(|pool| {
                     let all = [Family::V4, Family::V6].into_iter().filter(|family| families.contains(family));
-                    let all = all.map(|family| self.choose(service, wish, pool, family, rested));
+                    let all = all.map(|family| self.choose(service, wish, pool, family, step));
                     all.collect::<Option<Vec<IpAddr>>>()
                 })
             };
             let half = || families.iter().find_map(|&family| one(group, family)).map(|address| vec![address]);
             let prefer = families.len() == 2 && wish.request.policy() != FamilyPolicy::RequireDual;
-            let found = full(rested).or_else(|| if prefer { full(false).or_else(half) } else { None });
+            let found = full(step).or_else(|| if prefer { full(Step::Resting).or_else(half) } else { None });
             if found.is_some() {
                 return found;
             }
@@ -238,7 +289,17 @@ impl Model {
         None
     }
 
+    /// What the service has been given; nothing when it is refused, and then nothing has changed.
     fn allocate(&mut self, service: usize, wish: &Wish) -> Vec<IpAddr> {
+        let before = (self.services.clone(), self.kept_for.clone(), self.resting.clone());
+        let has = self.try_allocate(service, wish);
+        if has.is_empty() {
+            (self.services, self.kept_for, self.resting) = before;
+        }
+        has
+    }
+
+    fn try_allocate(&mut self, service: usize, wish: &Wish) -> Vec<IpAddr> {
         let before = self.services.get(&service).cloned();
         let changed = before.as_ref().map(|held| {
             (
@@ -291,6 +352,23 @@ impl Model {
             self.services.insert(service, Held { wish: wish.clone(), addresses: has.clone() });
         }
         has
+    }
+
+    fn revise(&mut self, service: usize, held: &Held) {
+        let mut has = Vec::new();
+        for &address in &held.addresses {
+            if let Some((pool, is_held)) = self.may_keep(service, &held.wish, address, &[]) {
+                self.note(service, Family::of(address), is_held.then_some(pool));
+                has.push(address);
+            } else {
+                self.note(service, Family::of(address), None);
+                self.rest(service, address);
+            }
+        }
+        self.services.remove(&service);
+        if !has.is_empty() {
+            self.services.insert(service, Held { wish: held.wish.clone(), addresses: has });
+        }
     }
 
     /// Whether the service can get its other address beside the one that it has.
@@ -431,6 +509,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => vec(pool(), 0..4).prop_map(Op::Pools),
         8 => (0_usize..7, wish()).prop_map(|(service, wish)| Op::Allocate(service, wish)),
         3 => (0_usize..7).prop_map(Op::Again),
+        2 => (0_usize..7).prop_map(Op::Revise),
         2 => (0_usize..7).prop_map(Op::Release),
         1 => (1_u64..4).prop_map(Op::Wait),
         1 => Just(Op::Restart),
@@ -445,10 +524,13 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(two_pools: bool, quarantine: u64) -> Self {
-        let options =
-            Options { dual_stack_two_pools: two_pools, quarantine: Duration::from_secs(quarantine) };
-        let model = Model { two_pools, quarantine, ..Model::default() };
+    fn new(two_pools: bool, first_free: bool, quarantine: u64) -> Self {
+        let options = Options {
+            dual_stack_two_pools: two_pools,
+            quarantine: Duration::from_secs(quarantine),
+            sharing_order: if first_free { SharingOrder::FirstFree } else { SharingOrder::SharedFirst },
+        };
+        let model = Model { two_pools, first_free, quarantine, ..Model::default() };
         Self { now: Instant::now(), options, allocator: Allocator::new(options), model }
     }
 
@@ -477,6 +559,7 @@ impl Pair {
                     self.allocate(service, &held.wish)?;
                 }
             }
+            Op::Revise(service) => self.revise(service),
             Op::Release(service) => {
                 self.allocator.release(self.now, &key(service));
                 self.model.release(service);
@@ -499,14 +582,18 @@ impl Pair {
             let missing = wish.request.families().iter().count() > allocation.addresses.len();
             prop_assert_eq!(allocation.missing.is_some(), missing, "{:?}", allocation);
         }
-        prop_assert_eq!(result.map(|allocation| allocation.addresses).unwrap_or_default(), expected);
+        prop_assert_eq!(result.map(|allocation| allocation.addresses).unwrap_or_default(), expected.clone());
         let again = Self::with_claim(service, wish, |claim| self.allocator.allocate(now, claim));
-        let same = again.map(|allocation| allocation.addresses).unwrap_or_default();
-        prop_assert_eq!(
-            same,
-            self.model.services.get(&service).map(|h| h.addresses.clone()).unwrap_or_default()
-        );
+        prop_assert_eq!(again.map(|allocation| allocation.addresses).unwrap_or_default(), expected);
         Ok(())
+    }
+
+    /// Takes from a service what it may no longer have.
+    fn revise(&mut self, service: usize) {
+        let Some(held) = self.model.services.get(&service).cloned() else { return };
+        let now = self.now;
+        Self::with_claim(service, &held.wish, |claim| self.allocator.revise(now, claim, &[]));
+        self.model.revise(service, &held);
     }
 
     /// A new allocator gets everything back from what was written down.
@@ -569,10 +656,10 @@ impl Pair {
 proptest! {
     #[test]
     fn the_allocator_decides_as_the_naive_model(
-        two_pools: bool, quarantine in prop_oneof![2 => Just(0), 1 => 1_u64..4],
+        two_pools: bool, first_free: bool, quarantine in prop_oneof![2 => Just(0), 1 => 1_u64..4],
         pools in vec(pool(), 1..4), ops in vec(op(), 0..40),
     ) {
-        let mut pair = Pair::new(two_pools, quarantine);
+        let mut pair = Pair::new(two_pools, first_free, quarantine);
         pair.apply(Op::Pools(pools))?;
         for op in ops {
             pair.apply(op)?;
@@ -586,9 +673,9 @@ proptest! {
 
     #[test]
     fn the_same_state_gives_the_same_answer_whatever_its_history(
-        pools in vec(pool(), 1..4), ops in vec(op(), 0..30), service in 0_usize..7, wish in wish(),
+        first_free: bool, pools in vec(pool(), 1..4), ops in vec(op(), 0..30), service in 0_usize..7, wish in wish(),
     ) {
-        let mut pair = Pair::new(false, 0);
+        let mut pair = Pair::new(false, first_free, 0);
         pair.apply(Op::Pools(pools))?;
         for op in ops {
             pair.apply(op)?;

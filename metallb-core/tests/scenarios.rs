@@ -16,7 +16,7 @@ use metallb_core::config::{Config, Input, Meta, PoolInput, ServiceAllocationInpu
 use metallb_core::facts::{
     Demand, FamilyPolicy, Namespace, Request, RequestError, RequestedFamilies, Service, TrafficPolicy,
 };
-use metallb_core::ipam::{Action, Assigner, Options, Outcome, Report};
+use metallb_core::ipam::{Action, Assigner, Options, Outcome, Report, SharingOrder};
 use metallb_core::keys::{Created, Family, NamespaceName, Port, Protocol, ServiceKey, SharingKey};
 use metallb_core::select::{Labels, SelectorInput};
 
@@ -89,6 +89,10 @@ impl Scenario {
             "option" => {
                 let words = words(rest);
                 self.options.dual_stack_two_pools |= words.contains_key("two-pools");
+                if words.contains_key("first-free") {
+                    self.options.sharing_order = SharingOrder::FirstFree;
+                }
+                self.services.clear();
                 if let Some(text) = words.get("quarantine") {
                     self.options.quarantine = parse_duration(text).unwrap();
                 }

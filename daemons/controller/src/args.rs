@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use metallb_core::ipam::SharingOrder;
 use metallb_k8s::lease::{Timing, TimingError};
 use metallb_runtime::args::{ArgError, CommonArgs, given, parse_bool, parse_duration};
 
@@ -38,6 +39,11 @@ pub(crate) struct Args {
     /// Time for which a released address is not given to another service, unless nothing else is free.
     #[arg(long, default_value = "0", value_parser = parse_duration, value_name = "DURATION")]
     pub address_quarantine: Duration,
+
+    /// What a service with a sharing key gets: an address that it can share and only then a free one (shared-first), or the
+    /// first that is free or can be shared, as with MetalLB (first-free). Addresses that were given stay.
+    #[arg(long, value_enum, default_value_t = Order::SharedFirst, value_name = "ORDER")]
+    pub sharing_order: Order,
 
     /// Time after which another controller may take over from one that does not renew its lease.
     #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
@@ -99,6 +105,24 @@ pub(crate) enum WebhookMode {
     /// It serves them only.
     #[value(name = "onlywebhook")]
     OnlyWebhook,
+}
+
+/// What comes first for a service with a sharing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Order {
+    /// What it can share.
+    SharedFirst,
+    /// Whatever comes first in the pool.
+    FirstFree,
+}
+
+impl From<Order> for SharingOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::SharedFirst => Self::SharedFirst,
+            Order::FirstFree => Self::FirstFree,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -83,6 +83,7 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         options: ipam::Options {
             dual_stack_two_pools: args.dual_stack_two_pools,
             quarantine: args.address_quarantine,
+            sharing_order: args.sharing_order.into(),
         },
         configured: Configured::nothing(),
         secrets_changed,

@@ -147,7 +147,7 @@ pub enum ClearReason {
 
 impl ClearReason {
     /// The address that was lost.
-    pub const fn address(&self) -> Option<IpAddr> {
+    pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::NotInPool { address }
             | Self::NotAdmitted { address, .. }
@@ -162,7 +162,7 @@ impl ClearReason {
     }
 
     /// Stable word for events and metric labels.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::NotInPool { .. } => "address_not_in_pool",
             Self::NotAdmitted { .. } => "pool_not_admitted",

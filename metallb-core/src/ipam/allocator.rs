@@ -26,6 +26,19 @@ pub struct Options {
     pub dual_stack_two_pools: bool,
     /// How long a released address is not given to another service, unless nothing else is free. Default zero.
     pub quarantine: Duration,
+    /// What comes first for a service with a sharing key.
+    pub sharing_order: SharingOrder,
+}
+
+/// What comes first for a service with a sharing key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the two orders there are")]
+pub enum SharingOrder {
+    /// An address that it may join, for two families one that somebody has together with the other; then a free one.
+    #[default]
+    SharedFirst,
+    /// The first address that is free or may be joined, as in MetalLB.
+    FirstFree,
 }
 
 /// What a service holds.
@@ -59,7 +72,7 @@ pub struct Allocator {
 }
 
 /// For which pool an address is held.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) pool: PoolName,
     /// The service was looked at since: no pool in force may give it the address.
@@ -168,19 +181,41 @@ impl Allocator {
         lost
     }
 
-    /// Gives a service what it asks for and does not have yet. What it has and may keep stays.
+    /// Gives a service what it asks for and does not have yet. What it has and may keep stays; what it may not keep is
+    /// free for others again. With `Ok`, it holds what is returned and nothing else.
     ///
     /// # Errors
-    /// [`AllocationError`] when it has no address in the end. That it could only get one of two is said in
+    /// [`AllocationError`] when it would have no address in the end. Then nothing has changed: whatever it held before it
+    /// still holds, for its earlier claim, even where pools no longer allow it; [`Allocator::revise`] takes that and says
+    /// so, [`Allocator::release`] takes everything. That it could only get one of two addresses is no error but said in
     /// [`Allocation::missing`].
     pub fn allocate(&mut self, now: Instant, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
         self.handle_timeout(now);
-        if self.book.slot(claim.service).is_none() {
+        let Some(before) = self.book.holding(claim.service).cloned() else {
             return self.fill_new(claim);
-        }
+        };
+        let held = Family::BOTH.map(|family| self.held.get(&(claim.service.clone(), family)).cloned());
         self.revise(now, claim, &[]);
         self.give_up_half(now, claim);
-        self.fill(claim)
+        let result = self.fill(claim);
+        if result.is_err() {
+            self.put_back(claim, &before, held);
+        }
+        result
+    }
+
+    /// Gives a service back what was taken from it a moment ago, when it has nothing now.
+    fn put_back(&mut self, claim: &Claim<'_>, before: &Holding, held: [Option<Held>; 2]) {
+        let ports = before.ports.iter().copied().collect();
+        let earlier = Claim { ports: &ports, sharing: before.sharing.clone(), ..claim.clone() };
+        for address in before.addresses() {
+            self.hold(&earlier, address, None);
+        }
+        for (family, held) in Family::BOTH.into_iter().zip(held) {
+            if let Some(held) = held {
+                self.held.insert((claim.service.clone(), family), held);
+            }
+        }
     }
 
     /// Takes the only address of a service that must have two, when the other cannot be given to it where it is: both may
@@ -284,7 +319,7 @@ impl Allocator {
                 None => return Ok(None),
             },
         };
-        let known = self.held.get(&(claim.service.clone(), Family::of(address))).map(|held| &held.pool);
+        let known = self.held_for(claim.service, Family::of(address));
         match self.held_by(address, recorded.iter().chain(known), &reason) {
             Some(pool) => unwanted(&pool).map_or(Ok(Some(pool)), Err),
             None => Err(reason),
@@ -478,6 +513,14 @@ impl Allocator {
         });
     }
 
+    /// The pool that is not in force for which the service keeps its address.
+    fn held_for(&self, service: &ServiceKey, family: Family) -> Option<&PoolName> {
+        if self.held.is_empty() {
+            return None;
+        }
+        self.held.get(&(service.clone(), family)).map(|held| &held.pool)
+    }
+
     fn note_held(&mut self, service: &ServiceKey, family: Family, held: Option<PoolName>) {
         match held {
             Some(pool) => {
@@ -503,11 +546,7 @@ impl Allocator {
             missing,
         };
         for address in holding.addresses() {
-            let held = if self.held.is_empty() {
-                None
-            } else {
-                self.held.get(&(holding.service.clone(), Family::of(address))).map(|held| &held.pool)
-            };
+            let held = self.held_for(&holding.service, Family::of(address));
             let pool = held.or_else(|| self.pools.name_of(address));
             allocation.addresses.push(address);
             if let Some(pool) = pool.filter(|pool| !allocation.pools.contains(pool)) {

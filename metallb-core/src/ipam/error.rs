@@ -53,6 +53,14 @@ pub enum AllocationError {
         /// The family.
         family: Family,
     },
+    /// Nothing is free, and the service cannot join the nearest address that others hold.
+    #[error("{exhausted}; no address can be shared either: {obstacle}")]
+    NothingToShare {
+        /// Why there is no free address.
+        exhausted: Box<Self>,
+        /// Why the nearest address cannot be joined.
+        obstacle: Box<Self>,
+    },
     /// The wanted pool does not exist.
     #[error("there is no pool \"{pool}\"; create it or ask for another")]
     UnknownPool {
@@ -163,8 +171,9 @@ impl AllocationError {
     ];
 
     /// The address concerned, when there is one.
-    pub const fn address(&self) -> Option<IpAddr> {
+    pub fn address(&self) -> Option<IpAddr> {
         match self {
+            Self::NothingToShare { obstacle, .. } => obstacle.address(),
             Self::AddressNotInPool { address }
             | Self::AddressNotInWantedPool { address, .. }
             | Self::AddressAvoided { address, .. }
@@ -177,8 +186,9 @@ impl AllocationError {
     }
 
     /// Stable word for events and metric labels.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
+            Self::NothingToShare { exhausted, .. } => exhausted.reason(),
             Self::PoolExhausted { .. } | Self::AllExhausted { .. } => "pool_exhausted",
             Self::NoPool | Self::NoMatchingPool => "no_matching_pool",
             Self::NoPoolOfFamily { .. } | Self::PoolLacksFamily { .. } | Self::NoPoolOfBothFamilies => {

@@ -7,6 +7,7 @@ use super::allocator::{Allocation, Allocator};
 use super::assigner::{Class, Need};
 use super::claim::Claim;
 use super::error::AllocationError;
+use super::fill::Step;
 use super::pool_index::PoolIndex;
 use crate::facts::{RequestError, RequestedFamilies};
 use crate::keys::{Family, PoolName, ServiceKey};
@@ -140,7 +141,7 @@ impl Allocator {
             if index.capacity(family) == 0 {
                 return Verdict::NoFamily { family };
             }
-            let Some(address) = self.choose(claim, id, family, true) else {
+            let Some(address) = self.choose(claim, id, family, Step::Quarantined) else {
                 let (assigned, capacity) = (index.assigned(family), index.capacity(family));
                 return Verdict::Full { family, assigned, capacity };
             };

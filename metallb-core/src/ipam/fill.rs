@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::allocator::{Allocation, Allocator};
+use super::allocator::{Allocation, Allocator, SharingOrder};
 use super::book::Slot;
 use super::claim::Claim;
 use super::error::AllocationError;
@@ -13,10 +13,21 @@ use crate::facts::FamilyPolicy;
 use crate::keys::{Family, NamespaceName};
 
 /// What is chosen for a service: at most one address per family.
-type Picks = [Option<IpAddr>; 2];
+pub(super) type Picks = [Option<IpAddr>; 2];
 
 /// A pool that may serve a claim, with the group in which it competes.
 pub(super) type Eligible = (Group, PoolId);
+
+/// What is considered for a service, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Only addresses that it may join.
+    Joined,
+    /// These, and what is free.
+    Free,
+    /// These, and what is in quarantine.
+    Quarantined,
+}
 
 /// A service does not have all that it wants.
 #[derive(Clone, Copy, Debug)]
@@ -174,13 +185,25 @@ impl Allocator {
     fn second(&self, claim: &Claim<'_>, with: Option<IpAddr>) -> Result<Picks, AllocationError> {
         let Some(missing) = self.lacks(claim, with) else { return Ok([None; 2]) };
         let pools = self.pools_for_second(claim, missing, with)?;
-        for from_quarantine in [false, true] {
-            let found = pools.iter().find_map(|&(_, id)| self.choose(claim, id, missing, from_quarantine));
-            if let Some(address) = found {
+        for &step in self.steps(claim) {
+            let set =
+                (step == Step::Joined).then(|| self.rest_of_set(claim, missing, with, &pools)).flatten();
+            let each = || pools.iter().find_map(|&(_, id)| self.choose(claim, id, missing, step));
+            if let Some(address) = set.or_else(each) {
                 return Ok([Some(address), None]);
             }
         }
-        Err(self.why_not(&pools, [missing].into_iter()))
+        Err(self.why_not(claim, &pools, [missing].into_iter()))
+    }
+
+    /// What is tried for a claim, in this order.
+    const fn steps(&self, claim: &Claim<'_>) -> &'static [Step] {
+        match self.options.sharing_order {
+            SharingOrder::SharedFirst if claim.sharing.is_some() => {
+                &[Step::Joined, Step::Free, Step::Quarantined]
+            }
+            _ => &[Step::Free, Step::Quarantined],
+        }
     }
 
     /// The pools that may give a service its missing address, when it holds one of the other family or is given it.
@@ -230,54 +253,53 @@ impl Allocator {
             return Ok([Some(address), None]);
         }
         let pools = self.eligible(claim)?;
-        for from_quarantine in [false, true] {
+        for &step in self.steps(claim) {
             let chosen = match families.second() {
-                None => self.one_of(claim, &pools, families.preferred(), from_quarantine),
-                Some(_) => self.two_of(claim, &pools, from_quarantine),
+                None => self.one_of(claim, &pools, families.preferred(), step),
+                Some(_) if step == Step::Joined => self.joined_set(claim, &pools),
+                Some(_) => self.two_of(claim, &pools, step),
             };
             if let Some(chosen) = chosen {
                 return Ok(chosen);
             }
         }
-        Err(self.why_not(&pools, families.iter()))
+        Err(self.why_not(claim, &pools, families.iter()))
     }
 
     /// The usual case without a list of pools: one address, any pool.
     fn first_of_ranked(&self, claim: &Claim<'_>, family: Family) -> Option<IpAddr> {
-        let mut admitting = self.pools.ranked().filter(|(_, _, index)| claim.is_admitted_by(index.pool()));
-        admitting.find_map(|(_, id, _)| self.choose(claim, id, family, false))
+        let steps = self.steps(claim).iter().filter(|step| **step != Step::Quarantined);
+        steps.copied().find_map(|step| {
+            let mut admitting =
+                self.pools.ranked().filter(|(_, _, index)| claim.is_admitted_by(index.pool()));
+            admitting.find_map(|(_, id, _)| self.choose(claim, id, family, step))
+        })
     }
 
-    fn one_of(
-        &self,
-        claim: &Claim<'_>,
-        pools: &[Eligible],
-        family: Family,
-        quarantine: bool,
-    ) -> Option<Picks> {
+    fn one_of(&self, claim: &Claim<'_>, pools: &[Eligible], family: Family, step: Step) -> Option<Picks> {
         pools
             .iter()
-            .find_map(|&(_, id)| self.choose(claim, id, family, quarantine))
+            .find_map(|&(_, id)| self.choose(claim, id, family, step))
             .map(|address| [Some(address), None])
     }
 
     /// Within each group: the first pool that has both; else, when one is enough, the first that has the preferred
     /// family, then the first that has the other. Both with one from quarantine are better than one: nothing else would
     /// give the service its second address.
-    fn two_of(&self, claim: &Claim<'_>, pools: &[Eligible], quarantine: bool) -> Option<Picks> {
+    fn two_of(&self, claim: &Claim<'_>, pools: &[Eligible], step: Step) -> Option<Picks> {
         let families = claim.request.families();
         for group in pools.chunk_by(|a, b| a.0 == b.0) {
-            let both = |quarantine| {
+            let both = |step| {
                 group.iter().find_map(|&(_, id)| {
-                    let v4 = self.choose(claim, id, Family::V4, quarantine)?;
-                    let v6 = self.choose(claim, id, Family::V6, quarantine)?;
+                    let v4 = self.choose(claim, id, Family::V4, step)?;
+                    let v6 = self.choose(claim, id, Family::V6, step)?;
                     Some([Some(v4), Some(v6)])
                 })
             };
-            let half = || families.iter().find_map(|family| self.one_of(claim, group, family, quarantine));
+            let half = || families.iter().find_map(|family| self.one_of(claim, group, family, step));
             let found = match claim.request.policy() {
-                FamilyPolicy::RequireDual => both(quarantine),
-                _ => both(false).or_else(|| both(true)).or_else(half),
+                FamilyPolicy::RequireDual => both(step),
+                _ => both(Step::Free).or_else(|| both(Step::Quarantined)).or_else(half),
             };
             if found.is_some() {
                 return found;
@@ -286,28 +308,28 @@ impl Allocator {
         if !self.options.dual_stack_two_pools {
             return None;
         }
-        let [v4, _] = self.one_of(claim, pools, Family::V4, quarantine)?;
-        let [v6, _] = self.one_of(claim, pools, Family::V6, quarantine)?;
+        let [v4, _] = self.one_of(claim, pools, Family::V4, step)?;
+        let [v6, _] = self.one_of(claim, pools, Family::V6, step)?;
         Some([v4, v6])
     }
 
-    /// The address of a pool for a claim: the first that is free, that the service had a moment ago, or that it may
-    /// share. With `from_quarantine`, when there is none of these, the one whose quarantine ends first.
-    pub(super) fn choose(
-        &self,
-        claim: &Claim<'_>,
-        id: PoolId,
-        family: Family,
-        from_quarantine: bool,
-    ) -> Option<IpAddr> {
+    /// The address of a pool for a claim. Of what is considered the first in the order of the pool, with addresses that it
+    /// may join before all others unless [`SharingOrder::FirstFree`] is set; from quarantine, when there is nothing else,
+    /// the one whose quarantine ends first.
+    pub(super) fn choose(&self, claim: &Claim<'_>, id: PoolId, family: Family, step: Step) -> Option<IpAddr> {
         let index = self.pools.index(id)?;
-        let free = index.first_free(family);
-        let own = self.own_quarantined(claim.service, family, id);
+        let first_free = self.options.sharing_order == SharingOrder::FirstFree;
+        let free = if step == Step::Joined { None } else { index.first_free(family) };
         let sharing = claim.sharing.as_deref();
-        let shared = sharing.and_then(|sharing| index.first_shared(family, sharing, claim.ports, free));
-        let best = [free, own, shared].into_iter().flatten().min().map(|(_, value)| value);
-        let chosen = best.or_else(|| if from_quarantine { index.first_quarantined(family) } else { None });
-        chosen.map(|value| from_value(family, value))
+        let limit = free.filter(|_| first_free);
+        let shared = sharing.and_then(|sharing| index.first_shared(family, sharing, claim.ports, limit));
+        let chosen = match step {
+            Step::Joined => shared,
+            _ if shared.is_some() && !first_free => shared,
+            _ => [free, self.own_quarantined(claim.service, family, id), shared].into_iter().flatten().min(),
+        };
+        let quarantined = || if step == Step::Quarantined { index.first_quarantined(family) } else { None };
+        chosen.map(|(_, value)| value).or_else(quarantined).map(|value| from_value(family, value))
     }
 
     /// The pools that may serve a claim, best first.
@@ -351,22 +373,28 @@ impl Allocator {
     }
 
     /// Why none of the pools could serve the families.
-    fn why_not(&self, pools: &[Eligible], families: impl Iterator<Item = Family>) -> AllocationError {
+    fn why_not(
+        &self,
+        claim: &Claim<'_>,
+        pools: &[Eligible],
+        families: impl Iterator<Item = Family>,
+    ) -> AllocationError {
         for family in families {
             let of_family: Vec<&PoolIndex> = pools
                 .iter()
                 .filter_map(|&(_, id)| self.pools.index(id))
                 .filter(|index| index.capacity(family) > 0)
                 .collect();
-            match of_family.as_slice() {
+            let exhausted = match of_family.as_slice() {
                 [] => return self.no_family(pools, family),
-                all if all.iter().any(|index| index.has_any(family)) => {}
+                all if all.iter().any(|index| index.has_any(family)) => continue,
                 [index] => {
                     let (pool, capacity) = (index.pool().name.clone(), index.capacity(family));
-                    return AllocationError::PoolExhausted { pool, family, capacity };
+                    AllocationError::PoolExhausted { pool, family, capacity }
                 }
-                all => return AllocationError::AllExhausted { pools: all.len(), family },
-            }
+                all => AllocationError::AllExhausted { pools: all.len(), family },
+            };
+            return self.with_obstacle(claim, &of_family, family, exhausted);
         }
         AllocationError::NoPoolOfBothFamilies
     }

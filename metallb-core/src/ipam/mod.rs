@@ -11,6 +11,7 @@ mod claim;
 mod error;
 mod explain;
 mod fill;
+mod join;
 mod journal;
 mod pool_index;
 mod pools;
@@ -18,7 +19,7 @@ mod quarantine;
 mod shared_index;
 
 pub use action::{Action, ClearReason, Report, Usage};
-pub use allocator::{Allocation, Allocator, Options};
+pub use allocator::{Allocation, Allocator, Options, SharingOrder};
 pub use assigner::{Assigner, Stats};
 pub use claim::{Backend, Claim, Sharing};
 pub use error::AllocationError;

@@ -1,14 +1,14 @@
 //! One pool while it is in use: which of its addresses are free, in quarantine, or shareable.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::claim::Sharing;
+use super::claim::{Backend, Sharing};
 use super::shared_index::SharedIndex;
 use crate::addr::{Spans, from_value, is_buggy};
 use crate::config::Pool;
-use crate::keys::{Family, Port};
+use crate::keys::{Family, Port, SharingKey};
 
 /// Position of an address in its pool: the entry, then the address. Candidates are tried in this order.
 pub(super) type Position = (usize, u128);
@@ -45,7 +45,7 @@ struct FamilyIndex {
     /// Addresses in quarantine by its end.
     quarantined: BTreeSet<(Instant, u128)>,
     /// Addresses that services with this sharing may join, if ports allow.
-    shared: HashMap<Arc<Sharing>, SharedIndex>,
+    shared: BTreeMap<Arc<Sharing>, SharedIndex>,
 }
 
 impl PoolIndex {
@@ -130,6 +130,23 @@ impl PoolIndex {
         limit: Option<Position>,
     ) -> Option<Position> {
         self.family(family).shared.get(sharing)?.first_open(ports, limit)
+    }
+
+    /// All addresses that a service with this sharing and these ports may join, in order.
+    pub(super) fn open_shared<'a>(
+        &'a self,
+        family: Family,
+        sharing: &Sharing,
+        ports: &'a BTreeSet<Port>,
+    ) -> impl Iterator<Item = Position> + 'a {
+        self.family(family).shared.get(sharing).into_iter().flat_map(|index| index.all_open(ports))
+    }
+
+    /// The first address that is held under this key, whatever is behind it.
+    pub(super) fn first_with_key(&self, family: Family, key: &SharingKey) -> Option<u128> {
+        let lowest = Sharing { key: key.clone(), backend: Backend::Anywhere };
+        let alike = self.family(family).shared.range(lowest..).take_while(|(sharing, _)| sharing.key == *key);
+        alike.filter_map(|(_, index)| index.first()).min().map(|(_, value)| value)
     }
 
     /// A service is the first to hold the address.

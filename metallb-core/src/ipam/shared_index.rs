@@ -24,11 +24,22 @@ impl SharedIndex {
 
     /// The first position before `limit` where none of the ports is taken.
     pub(super) fn first_open(&self, ports: &BTreeSet<Port>, limit: Option<Position>) -> Option<Position> {
-        let mut at = *self.positions.first()?;
+        self.open_from(*self.positions.first()?, ports).filter(|&at| limit.is_none_or(|limit| at < limit))
+    }
+
+    /// All positions where none of the ports is taken.
+    pub(super) fn all_open<'a>(&'a self, ports: &'a BTreeSet<Port>) -> impl Iterator<Item = Position> + 'a {
+        let first = self.first_open(ports, None);
+        std::iter::successors(first, move |&at| self.open_from(self.after(at)?, ports))
+    }
+
+    /// The first position of all.
+    pub(super) fn first(&self) -> Option<Position> {
+        self.positions.first().copied()
+    }
+
+    fn open_from(&self, mut at: Position, ports: &BTreeSet<Port>) -> Option<Position> {
         loop {
-            if limit.is_some_and(|limit| at >= limit) {
-                return None;
-            }
             let run_end = ports.iter().filter_map(|port| self.run_at(*port, at)).map(|(_, end)| end).max();
             match run_end {
                 None => return Some(at),
