@@ -245,6 +245,14 @@ pub enum RequestError {
         /// As written.
         text: Box<str>,
     },
+    /// A list of wanted addresses has an empty element: a comma too many.
+    #[error("{place}: {text:?} has a comma with nothing before or behind it; remove the comma")]
+    EmptyAddress {
+        /// Where the list stands.
+        place: &'static str,
+        /// The list as written.
+        text: Box<str>,
+    },
     /// More than one address of a family is wanted.
     #[error("more than one {family} address is wanted; name at most one per family")]
     TwoAddressesOfOneFamily {

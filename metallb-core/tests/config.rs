@@ -243,13 +243,14 @@ fn a_missing_secret_is_reported_and_heals() {
 }
 
 #[test]
-fn a_password_with_a_line_break_is_refused_wherever_it_comes_from() {
+fn a_password_with_a_line_break_inside_is_refused_wherever_it_comes_from() {
     let reference =
         |password| PasswordInput::Reference { name: "key".into(), value: Ok(Secret::new(password)) };
     let cases = [
         (PasswordInput::Plain(Secret::new("s3cret\n")), "spec.password: "),
         (PasswordInput::Plain(Secret::new("s3\rcret")), "spec.password: "),
-        (reference("s3cret\r\n"), "spec.passwordSecret: "),
+        (reference("s3\r\ncret"), "spec.passwordSecret: "),
+        (reference("s3cret\r"), "spec.passwordSecret: "),
     ];
     for (password, field) in cases {
         let input = peers(vec![PeerInput { password, ..mk_peer("p", 1) }]);
@@ -261,6 +262,62 @@ fn a_password_with_a_line_break_is_refused_wherever_it_comes_from() {
     }
     let blank = PasswordInput::Plain(Secret::new(" with\tblanks "));
     assert_eq!(build(&peers(vec![PeerInput { password: blank, ..mk_peer("p", 1) }])).errors, []);
+}
+
+#[test]
+fn a_password_secret_is_taken_without_the_line_break_at_its_end_and_an_empty_one_means_no_password() {
+    for (written, used, remark) in [
+        ("s3cret\n", Some("s3cret"), "ends with a line break; it is used without"),
+        ("s3cret\r\n", Some("s3cret"), "ends with a line break; it is used without"),
+        ("", None, "is empty: the session runs without password"),
+        ("\n", None, "is empty: the session runs without password"),
+    ] {
+        let password = PasswordInput::Reference { name: "key".into(), value: Ok(Secret::new(written)) };
+        let built = build(&peers(vec![PeerInput { password, ..mk_peer("p", 1) }]));
+        assert_eq!(built.errors, [], "{written:?}");
+        let warnings = texts(&built.warnings).concat();
+        assert!(warnings.contains(remark) && !warnings.contains("s3"), "{warnings}");
+        assert_eq!(built.config.peers()["p"].password.as_ref().map(Secret::reveal), used);
+    }
+}
+
+#[test]
+fn multihop_is_refused_by_the_own_number_only_and_else_remarked_upon() {
+    let peer = |peer_asn: Option<u32>, dynamic_asn: Option<&str>, local_asn| {
+        let dynamic_asn = dynamic_asn.map(str::to_owned);
+        let peer = PeerInput { peer_asn, dynamic_asn, local_asn, ebgp_multi_hop: true, ..mk_peer("p", 1) };
+        let built = build(&peers(vec![peer]));
+        (built.errors.len(), texts(&built.warnings).concat())
+    };
+    let own = mk_peer("p", 1).my_asn;
+    assert_eq!(peer(Some(own), None, None).0, 1);
+    assert_eq!(peer(Some(own), None, Some(64_999)).0, 1, "judged by myASN, as MetalLB");
+    for (errors, warnings) in [peer(None, Some("internal"), None), peer(Some(64_999), None, Some(64_999))] {
+        assert_eq!((errors, warnings.contains("has no effect: the session is internal")), (0, true));
+    }
+    assert_eq!(peer(None, Some("external"), None), (0, String::new()));
+}
+
+#[test]
+fn an_empty_name_in_a_list_is_left_out_with_a_warning_and_never_widens_it() {
+    let advertised = |pools: &[&str]| {
+        let pools = pools.iter().map(|name| (*name).to_owned()).collect();
+        let advertisement =
+            L2AdvertisementInput { meta: Meta::new("a", Created(1)), pools, ..Default::default() };
+        let input = Input {
+            pools: vec![mk_pool("web", 1, &["192.0.2.0/24"])],
+            l2_advertisements: vec![advertisement],
+            ..Input::default()
+        };
+        let built = build(&input);
+        assert_eq!(built.errors, []);
+        let warnings = texts(&built.warnings).iter().filter(|text| text.contains("is an empty name")).count();
+        let l2 = &built.config.l2_advertisements()["a"];
+        (l2.applies_to(&built.config.pools()["web"]), warnings)
+    };
+    assert_eq!(advertised(&["web", ""]), (true, 1));
+    assert_eq!(advertised(&["", ""]), (false, 2));
+    assert_eq!(advertised(&[]), (true, 0));
 }
 
 #[test]
@@ -487,7 +544,6 @@ fn layer_2_advertisements_check_lists_weights_and_selectors() {
         [
             "spec.preferredNodeSelectors[0].weight",
             "spec.preferredNodeSelectors[2].weight",
-            "spec.interfaces[1]",
             "spec.nodeSelectors[0]",
         ]
     );

@@ -61,7 +61,11 @@ struct Model {
     quarantine: u64,
     /// Who had the address, and until when it rests.
     resting: BTreeMap<IpAddr, (usize, u64)>,
+    losses: u64,
 }
+
+/// The ends from here on are those of addresses that are remembered for who lost them, in the order of the losses.
+const REMEMBERED: u64 = 1 << 32;
 
 fn key(service: usize) -> ServiceKey {
     ServiceKey::new(format!("n{}", service % 2), format!("s{service}"))
@@ -120,18 +124,22 @@ impl Model {
         let is_wanted = |pool: &PoolName| wish.request.wanted_pool().is_none_or(|wanted| wanted == pool);
         let usable =
             own.filter(|pool| pool.contains(address) && Self::admits(pool, service) && is_wanted(&pool.name));
-        let rejected = self.config.rejected_pools();
-        let pool = if let Some(pool) = usable {
-            (pool.name.clone(), false)
-        } else {
-            let kept_for = self.kept_for.get(&(service, Family::of(address))).map(|(pool, _)| pool);
-            let named: Vec<_> =
-                recorded.iter().chain(kept_for).filter_map(|name| rejected.get(name)).collect();
-            let named = named.iter().find(|pool| pool.contains(address)).or_else(|| named.first()).copied();
-            let inside = rejected.values().find(|pool| own.is_none() && pool.contains(address));
-            (named.or(inside)?.name.clone(), true)
+        let pool = match usable {
+            Some(pool) => (pool.name.clone(), false),
+            None => (self.held_for(service, address, recorded)?, true),
         };
         is_wanted(&pool.0).then_some(pool)
+    }
+
+    /// The pool that is not in force for which the address would be held.
+    fn held_for(&self, service: usize, address: IpAddr, recorded: &[PoolName]) -> Option<PoolName> {
+        let rejected = self.config.rejected_pools();
+        let kept_for = self.kept_for.get(&(service, Family::of(address))).map(|(pool, _)| pool);
+        let named: Vec<_> = recorded.iter().chain(kept_for).filter_map(|name| rejected.get(name)).collect();
+        let named = named.iter().find(|pool| pool.contains(address)).or_else(|| named.first()).copied();
+        let own = self.pool_with(address);
+        let inside = rejected.values().find(|pool| own.is_none() && pool.contains(address));
+        Some(named.or(inside)?.name.clone())
     }
 
     /// The address of a pool that comes first among those that are considered in this step.
@@ -312,12 +320,13 @@ impl Model {
             let kept = self.may_keep(service, wish, address, &[]);
             let (changed, same_sharing) = changed.unwrap();
             let stays = !changed || self.may_join(service, wish, address, same_sharing);
-            if let Some((pool, held)) = kept.filter(|_| stays) {
+            if let Some((pool, held)) = kept.clone().filter(|_| stays) {
                 self.note(service, Family::of(address), held.then_some(pool));
                 has.push(address);
             } else {
+                let for_pool = kept.is_none() && self.is_pool_away(service, wish, address);
                 self.note(service, Family::of(address), None);
-                self.rest(service, address);
+                self.lose(service, address, for_pool);
             }
         }
         self.services.remove(&service);
@@ -334,6 +343,7 @@ impl Model {
             }
             let nothing_before = has.is_empty();
             if wish.request.wanted_addresses().is_empty() {
+                has.extend(self.recalled(service, wish, &has));
                 if has.is_empty() {
                     has = self.fresh(service, wish).unwrap_or_default();
                 }
@@ -347,7 +357,10 @@ impl Model {
                 has.sort_unstable();
             }
         }
-        self.resting.retain(|address, _| !has.contains(address));
+        let again = |address: &IpAddr| has.iter().any(|new| Family::of(*new) == Family::of(*address));
+        self.resting.retain(|address, (had, end)| {
+            !has.contains(address) && !(*had == service && *end > REMEMBERED && again(address))
+        });
         if !has.is_empty() {
             self.services.insert(service, Held { wish: wish.clone(), addresses: has.clone() });
         }
@@ -357,12 +370,14 @@ impl Model {
     fn revise(&mut self, service: usize, held: &Held) {
         let mut has = Vec::new();
         for &address in &held.addresses {
-            if let Some((pool, is_held)) = self.may_keep(service, &held.wish, address, &[]) {
+            let kept = self.may_keep(service, &held.wish, address, &[]);
+            if let Some((pool, is_held)) = kept.clone() {
                 self.note(service, Family::of(address), is_held.then_some(pool));
                 has.push(address);
             } else {
+                let for_pool = kept.is_none() && self.is_pool_away(service, &held.wish, address);
                 self.note(service, Family::of(address), None);
-                self.rest(service, address);
+                self.lose(service, address, for_pool);
             }
         }
         self.services.remove(&service);
@@ -374,7 +389,7 @@ impl Model {
     /// Whether the service can get its other address beside the one that it has.
     fn can_be_two(&self, service: usize, wish: &Wish, has: IpAddr) -> bool {
         if wish.request.wanted_addresses().is_empty() {
-            self.second(service, wish, has).is_some()
+            !self.recalled(service, wish, &[has]).is_empty() || self.second(service, wish, has).is_some()
         } else {
             self.wanted(service, wish, &[has]).is_some()
         }
@@ -385,6 +400,46 @@ impl Model {
         if self.quarantine > 0 && self.holders(address, service).next().is_none() {
             self.resting.insert(address, (service, self.now + self.quarantine));
         }
+    }
+
+    /// Whether an address is lost because no pool has it, or the one that has it does not admit the service.
+    fn is_pool_away(&self, service: usize, wish: &Wish, address: IpAddr) -> bool {
+        let wanted = wish.request.wanted_addresses();
+        let pool = self.pool_with(address);
+        wish.request.families().contains(Family::of(address))
+            && (wanted.is_empty() || wanted.contains(&address))
+            && pool.is_none_or(|pool| !pool.avoids(address) && !Self::admits(pool, service))
+            && self.held_for(service, address, &[]).is_none()
+    }
+
+    /// The service leaves an address that it may not keep; one that it lost because of the pool is remembered for it.
+    fn lose(&mut self, service: usize, address: IpAddr, for_pool: bool) {
+        self.rest(service, address);
+        if for_pool && self.holders(address, service).next().is_none() {
+            self.losses += 1;
+            self.resting.insert(address, (service, REMEMBERED + self.losses));
+        }
+    }
+
+    fn recalled(&self, service: usize, wish: &Wish, has: &[IpAddr]) -> Vec<IpAddr> {
+        let lacks = |address: &IpAddr| has.iter().all(|other| Family::of(*other) != Family::of(*address));
+        let known = self.resting.iter().filter(|(_, (had, end))| *had == service && *end > REMEMBERED);
+        let mut picks: Vec<IpAddr> = known
+            .map(|(address, _)| *address)
+            .filter(lacks)
+            .filter(|address| matches!(self.may_keep(service, wish, *address, &[]), Some((_, false))))
+            .filter(|address| self.may_join(service, wish, *address, false))
+            .collect();
+        if let [one] = picks[..]
+            && has.is_empty()
+            && wish.request.policy() == FamilyPolicy::RequireDual
+        {
+            match self.second(service, wish, one) {
+                Some(second) => picks.push(second),
+                None => picks.clear(),
+            }
+        }
+        picks
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -401,6 +456,7 @@ impl Model {
     }
 
     fn release(&mut self, service: usize) {
+        self.resting.retain(|_, (had, end)| *had != service || *end <= REMEMBERED);
         for address in self.services.get(&service).map(|held| held.addresses.clone()).unwrap_or_default() {
             self.rest(service, address);
         }
@@ -529,6 +585,7 @@ impl Pair {
             dual_stack_two_pools: two_pools,
             quarantine: Duration::from_secs(quarantine),
             sharing_order: if first_free { SharingOrder::FirstFree } else { SharingOrder::SharedFirst },
+            ..Options::default()
         };
         let model = Model { two_pools, first_free, quarantine, ..Model::default() };
         Self { now: Instant::now(), options, allocator: Allocator::new(options), model }
@@ -679,6 +736,10 @@ proptest! {
         pair.apply(Op::Pools(pools))?;
         for op in ops {
             pair.apply(op)?;
+        }
+        // What was lost is remembered, which is history.
+        if !pair.model.resting.is_empty() {
+            return Ok(());
         }
         // The same holdings, put in place in the opposite order.
         let mut other = Allocator::new(pair.options);

@@ -93,9 +93,11 @@ impl Scenario {
                     self.options.sharing_order = SharingOrder::FirstFree;
                 }
                 self.services.clear();
-                if let Some(text) = words.get("quarantine") {
-                    self.options.quarantine = parse_duration(text).unwrap();
-                }
+                let duration = |word| words.get(word).map(|text| parse_duration(text).unwrap());
+                self.options.quarantine = duration("quarantine").unwrap_or(self.options.quarantine);
+                self.options.deletion_grace = duration("grace").unwrap_or(self.options.deletion_grace);
+                self.options.startup_hold = duration("hold").unwrap_or(self.options.startup_hold);
+                self.options.report_delay = duration("delay").unwrap_or(self.options.report_delay);
                 self.engine = Assigner::new(self.options);
             }
             "config" => self.configure(rest),

@@ -45,6 +45,15 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Order::SharedFirst, value_name = "ORDER")]
     pub sharing_order: Order,
 
+    /// Time for which services keep the addresses of a pool that was deleted, in case it is made again.
+    #[arg(long, default_value = "0", value_parser = parse_duration, value_name = "DURATION")]
+    pub pool_deletion_grace: Duration,
+
+    /// Time after the start, and after a pool appears for the first time, in which a service whose addresses are in no pool
+    /// yet waits for it before it is given others.
+    #[arg(long, default_value = "5s", value_parser = parse_duration, value_name = "DURATION")]
+    pub startup_hold: Duration,
+
     /// Time after which another controller may take over from one that does not renew its lease.
     #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
     lease_duration: Duration,

@@ -18,7 +18,7 @@ use metallb_k8s::write::{ServiceWrite, Write, Writer};
 
 use crate::configured::Configured;
 use crate::inputs::{Inputs, Key};
-use crate::reports::{Notice, notice};
+use crate::reports::{Notice, notice, unknown_annotation};
 
 /// The state of a leading controller. Built anew from the watches each time it starts to lead.
 #[derive(Debug)]
@@ -145,6 +145,11 @@ impl Leader {
         };
         let service = record.fact.key.clone();
         let before = self.records.insert(service.clone(), Arc::clone(&record));
+        if before.as_ref().is_none_or(|before| before.unknown != record.unknown) {
+            for (annotation, meant) in &record.unknown {
+                self.tell(&service, unknown_annotation(annotation, *meant));
+            }
+        }
         if before.is_none_or(|before| before.deprecated != record.deprecated) {
             for annotation in &record.deprecated {
                 let message = format!("annotation {annotation} is deprecated; use the prefix metallb.io/");

@@ -84,6 +84,9 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
             dual_stack_two_pools: args.dual_stack_two_pools,
             quarantine: args.address_quarantine,
             sharing_order: args.sharing_order.into(),
+            deletion_grace: args.pool_deletion_grace,
+            startup_hold: args.startup_hold,
+            report_delay: REPORT_DELAY,
         },
         configured: Configured::nothing(),
         secrets_changed,
@@ -336,6 +339,9 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// Pause between two looks whether there is a certificate.
 const CERTIFICATE_PERIOD: Duration = Duration::from_millis(100);
+
+/// How long a failure that may only be the order of the watches must last before it is told.
+const REPORT_DELAY: Duration = Duration::from_secs(1);
 
 /// How long a stop may wait for writes under way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);

@@ -45,7 +45,10 @@ pub(crate) fn notice(service: &ServiceKey, report: &Report) -> Notice {
         Report::Held { addresses, pool } => (
             Severity::Warning,
             "AddressHeld",
-            format!("{} stays although pool \"{pool}\" is not in force; correct the pool", quoted(addresses)),
+            format!(
+                "{} stays although pool \"{pool}\" is not in force; correct the pool, or create it again",
+                quoted(addresses)
+            ),
         ),
         Report::SharingKept { address, key } => (
             Severity::Warning,
@@ -57,6 +60,17 @@ pub(crate) fn notice(service: &ServiceKey, report: &Report) -> Notice {
         ),
     };
     Notice { severity, reason, message }
+}
+
+/// The event for an annotation that means nothing.
+#[must_use]
+pub(crate) fn unknown_annotation(annotation: &str, meant: Option<&str>) -> Notice {
+    let remedy = match meant {
+        Some(meant) => format!("did you mean {meant}? Correct or remove it"),
+        None => "remove it".to_owned(),
+    };
+    let message = format!("annotation {annotation} is not known and has no effect; {remedy}");
+    Notice { severity: Severity::Warning, reason: "unknownAnnotation", message }
 }
 
 fn assigned(addresses: &[IpAddr]) -> String {

@@ -74,7 +74,8 @@ impl Check {
         }
     }
 
-    /// A list of names; none may be empty or stand there twice.
+    /// A list of names; none may stand there twice. Empty ones, as templates leave them behind, are left out with a
+    /// warning; a list of nothing else names nothing, which is not the same as no list.
     pub(super) fn names<T: for<'a> From<&'a str> + Ord>(
         &mut self,
         field: &str,
@@ -106,7 +107,10 @@ impl Check {
         for (index, name) in names.iter().enumerate() {
             let at = || format!("{field}[{index}]");
             if name.is_empty() {
-                self.error(at(), Problem::Missing { remedy: "write a name or remove the element" });
+                self.warn(at(), Problem::EmptyName);
+                if names.iter().all(String::is_empty) {
+                    set.insert(T::from(""));
+                }
             } else if !set.insert(T::from(name.as_str())) {
                 repeated.push((at(), Problem::Duplicate { text: name.as_str().into() }));
             }

@@ -267,10 +267,29 @@ pub enum Problem {
         octets: usize,
     },
     /// The password has a line break, which no router takes.
-    #[error(
-        "the password contains a line break; remove it, also from the end of a file that a Secret is made of"
-    )]
+    #[error("the password contains a line break; remove it")]
     PasswordLineBreak,
+    /// The password in a Secret ends with a line break.
+    #[error(
+        "the password in secret {} ends with a line break; it is used without: make the Secret of a text without one",
+        quoted(.name)
+    )]
+    PasswordCut {
+        /// Name of the secret.
+        name: Box<str>,
+    },
+    /// The password in a Secret is empty.
+    #[error(
+        "the password in secret {} is empty: the session runs without password; write one or remove passwordSecret",
+        quoted(.name)
+    )]
+    PasswordEmpty {
+        /// Name of the secret.
+        name: Box<str>,
+    },
+    /// An element of a list of names is empty.
+    #[error("is an empty name and means nothing; remove the element")]
+    EmptyName,
     /// An older peer has the same session on every node this one selects.
     #[error(
         "BGPPeer \"{older}\" is older and has the same session on the same nodes; remove one or select other nodes"
@@ -372,7 +391,11 @@ impl Problem {
             Self::Combination(_) => "invalid_combination",
             Self::SourceFamily { .. } => "source_family_mismatch",
             Self::Secret { .. } => "unusable_secret",
-            Self::PasswordLength { .. } | Self::PasswordLineBreak => "invalid_password",
+            Self::PasswordLength { .. }
+            | Self::PasswordLineBreak
+            | Self::PasswordCut { .. }
+            | Self::PasswordEmpty { .. } => "invalid_password",
+            Self::EmptyName => "empty_name",
             Self::DuplicatePeer { .. } | Self::OverlappingPeer { .. } => "duplicate_peer",
             Self::UnknownProfile { .. } => "unknown_bfd_profile",
             Self::UnknownPool { .. } => "unknown_pool",
@@ -404,6 +427,9 @@ pub enum Combination {
     /// `ebgpMultiHop` with an internal peer.
     #[error("is only for external peers, but the peer has our own AS number; remove it")]
     MultiHopInternal,
+    /// `ebgpMultiHop` with a peer that turns out to be internal, by `dynamicASN` or by `localASN`.
+    #[error("has no effect: the session is internal; remove it")]
+    MultiHopWithoutEffect,
     /// An aggregation length with service selectors.
     #[error(
         "cannot be combined with serviceSelectors: an aggregate also covers services that are not selected; remove one"

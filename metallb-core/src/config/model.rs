@@ -90,6 +90,11 @@ pub struct RejectedPool {
 }
 
 impl RejectedPool {
+    /// A pool that was in force and no longer is.
+    pub(crate) fn of(pool: &Pool) -> Self {
+        Self { name: pool.name.clone(), entries: pool.entries.clone() }
+    }
+
     /// True when the address lies in an entry that could be read.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.entries.iter().any(|entry| entry.contains(address))

@@ -53,8 +53,10 @@ pub(super) fn read(input: &PeerInput, check: &mut Check) -> Option<Peer> {
         remote: remote?,
         endpoint: endpoint?,
     };
-    if peer.ebgp_multi_hop && peer.is_internal() {
+    if peer.ebgp_multi_hop && peer.remote == RemoteAs::Asn(peer.my_asn) {
         check.error("spec.ebgpMultiHop", Problem::Combination(Combination::MultiHopInternal));
+    } else if peer.ebgp_multi_hop && peer.is_internal() {
+        check.warn("spec.ebgpMultiHop", Problem::Combination(Combination::MultiHopWithoutEffect));
     }
     Some(peer)
 }
@@ -186,22 +188,44 @@ fn password(input: &PeerInput, check: &mut Check) -> Option<Secret> {
             check.error("spec.passwordSecret", Problem::Exclusive { other: "password" });
             return None;
         }
-        PasswordInput::Reference { value: Ok(secret), .. } => ("spec.passwordSecret", secret),
+        PasswordInput::Reference { name, value: Ok(secret) } => {
+            return referenced_password(name, secret, check);
+        }
         PasswordInput::Reference { name, value: Err(problem) } => {
             let problem = Problem::Secret { name: name.as_str().into(), problem: *problem };
             check.error("spec.passwordSecret", problem);
             return None;
         }
     };
+    usable_password(field, secret, check);
+    Some(secret.clone())
+}
+
+/// The password of a Secret: often made of a file, which ends with a line break that nobody means.
+fn referenced_password(name: &str, secret: &Secret, check: &mut Check) -> Option<Secret> {
+    let field = "spec.passwordSecret";
+    let cut = secret.reveal().strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
+    if cut.is_some() {
+        check.warn(field, Problem::PasswordCut { name: name.into() });
+    }
+    let secret = cut.map_or_else(|| secret.clone(), Secret::new);
+    if secret.reveal().is_empty() {
+        check.warn(field, Problem::PasswordEmpty { name: name.into() });
+        return None;
+    }
+    usable_password(field, &secret, check);
+    Some(secret)
+}
+
+fn usable_password(field: &str, secret: &Secret, check: &mut Check) {
     let octets = secret.reveal().len();
     if !(1..=LONGEST_PASSWORD).contains(&octets) {
         check.error(field, Problem::PasswordLength { octets });
     }
-    // No router takes one, so the two sides would never agree; most often it is the end of the file of a Secret.
+    // No router takes one, so the two sides would never agree.
     if secret.reveal().contains(['\n', '\r']) {
         check.error(field, Problem::PasswordLineBreak);
     }
-    Some(secret.clone())
 }
 
 /// Hold time and keepalive interval.

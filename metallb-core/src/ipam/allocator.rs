@@ -12,7 +12,7 @@ use super::error::AllocationError;
 use super::journal::Journal;
 use super::pool_index::{PoolIndex, Position};
 use super::pools::{PoolId, Pools};
-use super::quarantine::Quarantine;
+use super::quarantine::{Quarantine, Until};
 use crate::addr::from_value;
 use crate::config::{Config, RejectedPool};
 use crate::facts::FamilyPolicy;
@@ -28,6 +28,16 @@ pub struct Options {
     pub quarantine: Duration,
     /// What comes first for a service with a sharing key.
     pub sharing_order: SharingOrder,
+    /// For how long a deleted pool counts as one that exists but is not in force, so that services keep their addresses
+    /// when it comes back in time. Only the [`Assigner`](super::Assigner) looks at it. Default zero.
+    pub deletion_grace: Duration,
+    /// For how long after the start, and after a pool appears for the first time, a service whose addresses by its status
+    /// are in no pool yet waits before it is given others. Only the [`Assigner`](super::Assigner) looks at it. Default
+    /// zero.
+    pub startup_hold: Duration,
+    /// How long a failure that another fact may mend at once must last before it is reported. Only the
+    /// [`Assigner`](super::Assigner) looks at it. Default zero.
+    pub report_delay: Duration,
 }
 
 /// What comes first for a service with a sharing key.
@@ -90,22 +100,33 @@ impl Allocator {
     /// Returns the services that hold an address of a pool that has changed, or one that is held: look at them again
     /// with [`Allocator::revise`]. Nothing is taken from anybody here.
     pub fn set_pools(&mut self, config: &Config) -> BTreeSet<ServiceKey> {
+        self.set_pools_beside(config, &BTreeMap::new())
+    }
+
+    /// As [`Allocator::set_pools`], with pools that are gone but count as existing for a time.
+    pub(super) fn set_pools_beside(
+        &mut self,
+        config: &Config,
+        leaving: &BTreeMap<PoolName, RejectedPool>,
+    ) -> BTreeSet<ServiceKey> {
         let mut affected = BTreeSet::new();
-        self.hold_for_rejected(config);
+        let mut rejected = leaving.clone();
+        rejected.extend(config.rejected_pools().iter().map(|(name, pool)| (name.clone(), pool.clone())));
+        self.hold_for_rejected(config, &rejected);
         let changed = self.pools.update(config.pools(), &self.book, &self.quarantine, &mut affected);
         for pool in changed {
             self.journal.usage(&pool);
         }
-        if self.rejected != *config.rejected_pools() {
-            self.rejected.clone_from(config.rejected_pools());
+        if self.rejected != rejected {
+            self.rejected = rejected;
             affected.extend(self.held.keys().map(|(service, _)| service.clone()));
         }
         affected
     }
 
     /// Remembers for whom addresses are held of pools that go out of force but still exist.
-    fn hold_for_rejected(&mut self, config: &Config) {
-        let leaving = config.rejected_pools().keys().filter(|name| !config.pools().contains_key(*name));
+    fn hold_for_rejected(&mut self, config: &Config, rejected: &BTreeMap<PoolName, RejectedPool>) {
+        let leaving = rejected.keys().filter(|name| !config.pools().contains_key(*name));
         for index in leaving.filter_map(|name| self.pools.by_name(name)) {
             for entry in &index.pool().entries {
                 let (first, last) = entry.bounds();
@@ -153,6 +174,10 @@ impl Allocator {
 
     /// Looks again at what a service holds: takes what it may no longer have, and takes over its ports and sharing.
     ///
+    /// What it loses because of the pool, which may be away for a moment only, is remembered: the service gets it back as
+    /// soon as it may have it, and until then others get it only when nothing else is free. That ends with another address
+    /// of the family, with [`Allocator::release`], or when more than 65 536 newer ones are remembered.
+    ///
     /// Returns a reason for each address that it has lost.
     pub fn revise(&mut self, now: Instant, claim: &Claim<'_>, recorded: &[PoolName]) -> Vec<ClearReason> {
         let Some(holding) = self.book.holding(claim.service) else { return Vec::new() };
@@ -171,6 +196,9 @@ impl Allocator {
                 Ok(held) => self.note_held(claim.service, Family::of(address), held),
                 Err(reason) => {
                     self.drop_address(now, claim.service, address);
+                    if matches!(reason, ClearReason::NotInPool { .. } | ClearReason::NotAdmitted { .. }) {
+                        self.remember(claim.service, address);
+                    }
                     lost.push(reason);
                 }
             }
@@ -237,8 +265,11 @@ impl Allocator {
         Some(ClearReason::SecondMissing { address, missing })
     }
 
-    /// Takes everything from a service. Returns what it had.
+    /// Takes everything from a service, and forgets what it had before. Returns what it had.
     pub fn release(&mut self, now: Instant, service: &ServiceKey) -> Vec<IpAddr> {
+        for family in Family::BOTH {
+            self.forget(service, family);
+        }
         let Some(holding) = self.book.holding(service) else { return Vec::new() };
         let addresses: Vec<IpAddr> = holding.addresses().collect();
         for &address in &addresses {
@@ -295,7 +326,7 @@ impl Allocator {
 
     /// May a service keep an address as far as pools and its own wishes are concerned? `Ok(Some(pool))`: yes, held for
     /// that pool, which is not in force.
-    fn may_keep(
+    pub(super) fn may_keep(
         &self,
         claim: &Claim<'_>,
         address: IpAddr,
@@ -396,15 +427,49 @@ impl Allocator {
         }
     }
 
+    /// Keeps an address that a service has lost for it, as far as nobody else holds it.
+    fn remember(&mut self, service: &ServiceKey, address: IpAddr) {
+        if self.book.is_held(address) {
+            return;
+        }
+        self.end_quarantine(address);
+        let until = self.quarantine.next_loss();
+        self.quarantine.insert(address, service.clone(), until);
+        if let Some((pool, position)) = self.pools.locate(address) {
+            self.pools.index_mut(pool, |index| index.quarantine(Family::of(address), position, until));
+        }
+        if let Some(oldest) = self.quarantine.surplus() {
+            self.end_quarantine(oldest);
+        }
+    }
+
+    /// Forgets which addresses of the family a service has lost.
+    fn forget(&mut self, service: &ServiceKey, family: Family) {
+        let known = self.quarantine.recalled(service).filter(|&address| Family::of(address) == family);
+        for address in known.collect::<Vec<_>>() {
+            self.end_quarantine(address);
+        }
+    }
+
+    fn end_quarantine(&mut self, address: IpAddr) {
+        if let Some(until) = self.quarantine.remove(address)
+            && let Some((pool, position)) = self.pools.locate(address)
+        {
+            self.pools.index_mut(pool, |index| index.end_quarantine(Family::of(address), position, until));
+        }
+    }
+
+    /// True when something is remembered for the service.
+    pub(super) fn remembers(&self, service: &ServiceKey) -> bool {
+        self.quarantine.recalled(service).next().is_some()
+    }
+
     /// Writes down that the service holds the address. Returns its number in the book.
     pub(super) fn hold(&mut self, claim: &Claim<'_>, address: IpAddr, held: Option<PoolName>) -> Slot {
         let family = Family::of(address);
         let location = self.pools.locate(address);
-        if let Some(until) = self.quarantine.remove(address)
-            && let Some((pool, position)) = location
-        {
-            self.pools.index_mut(pool, |index| index.end_quarantine(family, position, until));
-        }
+        self.end_quarantine(address);
+        self.forget(claim.service, family);
         let Added { slot, others } = self.book.add(claim, address);
         if others == Others::None
             && let Some((pool, position)) = location
@@ -454,7 +519,7 @@ impl Allocator {
         if self.options.quarantine.is_zero() {
             return;
         }
-        let Some(until) = now.checked_add(self.options.quarantine) else { return };
+        let Some(until) = now.checked_add(self.options.quarantine).map(Until::At) else { return };
         self.quarantine.insert(address, service.clone(), until);
         if let Some((pool, position)) = self.pools.locate(address) {
             self.pools.index_mut(pool, |index| index.quarantine(Family::of(address), position, until));

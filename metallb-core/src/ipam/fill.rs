@@ -120,6 +120,8 @@ impl Allocator {
     pub(super) fn more(&self, claim: &Claim<'_>, has_one: bool) -> Result<Picks, AllocationError> {
         if !claim.request.wanted_addresses().is_empty() {
             self.wanted(claim)
+        } else if let Some(picks) = self.recalled(claim) {
+            Ok(picks)
         } else if has_one {
             self.second(claim, None)
         } else {
@@ -182,7 +184,7 @@ impl Allocator {
 
     /// The missing second address of a service that has one, or is given `with`: from the same pool, or from another when
     /// two may serve.
-    fn second(&self, claim: &Claim<'_>, with: Option<IpAddr>) -> Result<Picks, AllocationError> {
+    pub(super) fn second(&self, claim: &Claim<'_>, with: Option<IpAddr>) -> Result<Picks, AllocationError> {
         let Some(missing) = self.lacks(claim, with) else { return Ok([None; 2]) };
         let pools = self.pools_for_second(claim, missing, with)?;
         for &step in self.steps(claim) {

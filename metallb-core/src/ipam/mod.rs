@@ -16,6 +16,7 @@ mod journal;
 mod pool_index;
 mod pools;
 mod quarantine;
+mod recall;
 mod shared_index;
 
 pub use action::{Action, ClearReason, Report, Usage};

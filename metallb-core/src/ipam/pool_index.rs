@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::claim::{Backend, Sharing};
+use super::quarantine::Until;
 use super::shared_index::SharedIndex;
 use crate::addr::{Spans, from_value, is_buggy};
 use crate::config::Pool;
@@ -43,7 +43,7 @@ struct FamilyIndex {
     /// How many of these are avoided and held from before they were.
     odd: u128,
     /// Addresses in quarantine by its end.
-    quarantined: BTreeSet<(Instant, u128)>,
+    quarantined: BTreeSet<(Until, u128)>,
     /// Addresses that services with this sharing may join, if ports allow.
     shared: BTreeMap<Arc<Sharing>, SharedIndex>,
 }
@@ -167,13 +167,13 @@ impl PoolIndex {
         index.odd = index.odd.saturating_sub(odd);
     }
 
-    pub(super) fn quarantine(&mut self, family: Family, (number, value): Position, until: Instant) {
+    pub(super) fn quarantine(&mut self, family: Family, (number, value): Position, until: Until) {
         if !self.avoids(family, value) && self.family_mut(family).quarantined.insert((until, value)) {
             self.take(family, number, value);
         }
     }
 
-    pub(super) fn end_quarantine(&mut self, family: Family, (number, value): Position, until: Instant) {
+    pub(super) fn end_quarantine(&mut self, family: Family, (number, value): Position, until: Until) {
         if self.family_mut(family).quarantined.remove(&(until, value)) {
             self.give_back(family, number, value);
         }

@@ -96,7 +96,7 @@ const REFUSED: &[Case<PeerInput>] = &[
     ("no source", |p| p.source_address = Some("here".into()), "spec.sourceAddress", "write for example"),
     ("a password of two lines", |p| password(p, "k\n"), "spec.password", "remove it"),
     ("a password with a return", |p| password(p, "k\r"), "spec.password", "remove it"),
-    ("a secret of two lines", |p| secret(p, Ok(Secret::new("k\n"))), "spec.passwordSecret", "remove it"),
+    ("a secret of two lines", |p| secret(p, Ok(Secret::new("k\nl\n"))), "spec.passwordSecret", "remove it"),
     ("a secret with a return", |p| secret(p, Ok(Secret::new("k\r"))), "spec.passwordSecret", "remove it"),
     ("two passwords", |p| p.password = PasswordInput::Both, "spec.passwordSecret", "remove one"),
     ("another type", |p| secret(p, Err(SecretProblem::WrongType)), "spec.passwordSecret", "with that type"),

@@ -40,9 +40,8 @@ use super::{ConfigurationStatus, LabelSelector};
         "message": "password and passwordSecret exclude each other"
     },
     {
-        "rule": "!(has(self.ebgpMultiHop) && self.ebgpMultiHop) || !((has(self.dynamicASN) && \
-        self.dynamicASN == 'internal') || (has(self.peerASN) && self.peerASN == \
-        (has(self.localASN) ? self.localASN : self.myASN)))",
+        "rule": "!(has(self.ebgpMultiHop) && self.ebgpMultiHop) || !has(self.peerASN) || \
+        self.peerASN != self.myASN",
         "message": "ebgpMultiHop is only for external peers"
     },
     {

@@ -33,6 +33,34 @@ pub fn deprecated(annotations: &BTreeMap<String, String>) -> Vec<String> {
     old.filter(|name| annotations.contains_key(name)).collect()
 }
 
+/// The annotations under our prefixes that mean nothing on a Service, each with the known name that is nearest to it, when
+/// one is near; in order, at most eight.
+pub fn unknown(annotations: &BTreeMap<String, String>) -> Vec<(String, Option<&'static str>)> {
+    let known = [ADDRESS_POOL, LOAD_BALANCER_IPS, ALLOW_SHARED_IP, ALLOCATED_FROM_POOL];
+    let bare =
+        |name: &str| name.strip_prefix(PREFIX).or_else(|| name.strip_prefix(OLD_PREFIX)).map(str::to_owned);
+    let unknown = annotations.keys().filter_map(|name| Some((name, bare(name)?)));
+    let unknown =
+        unknown.filter(|(_, written)| known.iter().all(|known| bare(known).as_ref() != Some(written)));
+    let nearest = |written: &str| {
+        let distance = |known: &&str| {
+            let known = bare(known).unwrap_or_default();
+            strsim::damerau_levenshtein(&written.to_lowercase(), &known.to_lowercase())
+        };
+        known.into_iter().min_by_key(distance).filter(|known| distance(known) <= written.len() / 3)
+    };
+    unknown
+        .filter(|(_, written)| written.len() <= LONGEST_NAME)
+        .take(MOST_UNKNOWN)
+        .map(|(name, written)| (name.clone(), nearest(&written)))
+        .collect()
+}
+
+/// Kubernetes allows no longer name of an annotation behind its prefix.
+const LONGEST_NAME: usize = 63;
+/// How many unknown annotations of one Service are named.
+const MOST_UNKNOWN: usize = 8;
+
 pub(crate) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX) || name.starts_with(OLD_PREFIX)
 }

@@ -39,6 +39,8 @@ pub struct ServiceRecord {
     pub resource_version: String,
     /// Old annotation names that it uses.
     pub deprecated: Vec<String>,
+    /// Annotations under our prefixes that mean nothing, with the name that was perhaps meant.
+    pub unknown: Vec<(String, Option<&'static str>)>,
     /// Whether its status carries something that is not an address, which a write would replace.
     pub foreign_ingress: bool,
     /// Whether our annotation is present, under its present name.
@@ -58,6 +60,7 @@ impl ServiceRecord {
             uid: object.metadata.uid.clone().unwrap_or_default(),
             resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
             deprecated: annotations::deprecated(found),
+            unknown: annotations::unknown(found),
             annotated: found.contains_key(annotations::ALLOCATED_FROM_POOL),
         })
     }
@@ -67,10 +70,11 @@ impl Tracked for ServiceRecord {
     /// A new version with the same content does not matter.
     fn differs(&self, previous: &Self) -> bool {
         // Spelled out, so that a new field has to be thought about here.
-        let Self { fact, uid, resource_version: _, deprecated, foreign_ingress, annotated } = self;
+        let Self { fact, uid, resource_version: _, deprecated, unknown, foreign_ingress, annotated } = self;
         *fact != previous.fact
             || *uid != previous.uid
             || *deprecated != previous.deprecated
+            || *unknown != previous.unknown
             || *foreign_ingress != previous.foreign_ingress
             || *annotated != previous.annotated
     }
@@ -163,6 +167,9 @@ fn wanted(
     let field = spec.load_balancer_ip.as_deref().filter(|text| !text.trim().is_empty());
     match (annotated, field) {
         (Some(_), Some(_)) => Err(RequestError::WantedTwice),
+        (Some(list), None) if list.split(',').any(|one| one.trim().is_empty()) => {
+            Err(RequestError::EmptyAddress { place: annotations::LOAD_BALANCER_IPS, text: list.into() })
+        }
         (Some(list), None) => list.split(',').map(wanted_address).collect(),
         (None, Some(one)) => wanted_address(one).map(|address| vec![address]),
         (None, None) => Ok(Vec::new()),

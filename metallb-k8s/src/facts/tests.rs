@@ -152,8 +152,33 @@ fn wishes_that_make_no_sense_are_reported_as_such() {
     assert_eq!(invalid(both), RequestError::WantedTwice);
     let unreadable = annotated(json!({ "metallb.io/loadBalancerIPs": "192.0.2.300" }));
     assert_eq!(invalid(unreadable), RequestError::InvalidAddress { text: "192.0.2.300".into() });
+    let comma = annotated(json!({ "metallb.io/loadBalancerIPs": "192.0.2.1," }));
+    let told = invalid(comma).to_string();
+    assert!(told.starts_with("metallb.io/loadBalancerIPs: \"192.0.2.1,\" has a comma"), "{told}");
     let twice = annotated(json!({ "metallb.io/loadBalancerIPs": "192.0.2.1,192.0.2.2" }));
     assert_eq!(invalid(twice), RequestError::TwoAddressesOfOneFamily { family: Family::V4 });
+}
+
+#[test]
+fn an_annotation_that_means_nothing_is_named_with_what_was_perhaps_meant() {
+    let unknown = |name: &str| {
+        let object = mk_service(|object| object["metadata"]["annotations"] = json!({ name: "x" }));
+        ServiceRecord::cut(&object, &ClassFilter::default()).unwrap().unknown
+    };
+    for (written, meant) in [
+        ("metallb.io/address-pools", Some("metallb.io/address-pool")),
+        ("metallb.io/loadbalancerips", Some("metallb.io/loadBalancerIPs")),
+        ("metallb.io/loadBalancerIP", Some("metallb.io/loadBalancerIPs")),
+        ("metallb.universe.tf/allow-share-ip", Some("metallb.io/allow-shared-ip")),
+        ("metallb.io/colour", None),
+    ] {
+        assert_eq!(unknown(written), [(written.to_owned(), meant)]);
+    }
+    for known in
+        ["metallb.io/allow-shared-ip", "metallb.universe.tf/address-pool", "example.com/address-pools"]
+    {
+        assert_eq!(unknown(known), []);
+    }
 }
 
 #[test]

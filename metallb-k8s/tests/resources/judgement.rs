@@ -34,7 +34,7 @@ fn manifests(name: &str) -> Vec<PathBuf> {
 fn resources(text: &str) -> Resources {
     let mut resources = Resources::default();
     resources.passwords.insert("good".to_owned(), Ok(Secret::new("secret")));
-    resources.passwords.insert("two-lines".to_owned(), Ok(Secret::new("secret\r\n")));
+    resources.passwords.insert("two-lines".to_owned(), Ok(Secret::new("sec\r\nret")));
     resources.passwords.insert("opaque".to_owned(), Err(SecretProblem::WrongType));
     for (age, document) in text.split("\n---\n").enumerate() {
         let object: Value = serde_saphyr::from_str(document).unwrap();

@@ -1,5 +1,7 @@
 //! From facts to actions.
 
+mod away;
+mod patience;
 mod settle;
 mod waiting;
 
@@ -17,6 +19,8 @@ use crate::config::Config;
 use crate::facts::{Demand, Namespace, Service};
 use crate::keys::{Created, NamespaceName, PoolName, ServiceKey};
 use crate::select::Labels;
+use away::Away;
+use patience::Patience;
 use waiting::Waiting;
 pub(super) use waiting::{Class, Need};
 
@@ -40,6 +44,8 @@ pub struct Assigner {
     services: BTreeMap<ServiceKey, Entry>,
     dirty: BTreeSet<(Turn, Created, ServiceKey)>,
     waiting: Waiting,
+    away: Away,
+    patience: Patience,
     actions: VecDeque<Action>,
     usage_told: BTreeMap<PoolName, Usage>,
     stats: Stats,
@@ -71,6 +77,8 @@ enum Turn {
     Assigned,
     /// Has addresses in the book; something about it has changed.
     Holding,
+    /// Has lost an address that it may have again.
+    Recalled,
     /// Misses an address. Only here addresses are given out, to the oldest first.
     Without,
 }
@@ -85,6 +93,8 @@ pub struct Stats {
     pub allocated: usize,
     /// Services that wait for an address, or for their second one.
     pub waiting: usize,
+    /// Lost addresses that are kept for the services that had them.
+    pub remembered: usize,
     /// Services that were looked at.
     pub evaluations: u64,
     /// Failed allocations by reason, counted when they are reported. Every reason is there from the start.
@@ -106,6 +116,8 @@ impl Assigner {
             services: BTreeMap::new(),
             dirty: BTreeSet::new(),
             waiting: Waiting::default(),
+            away: Away::new(options),
+            patience: Patience::new(options.report_delay),
             actions: VecDeque::new(),
             usage_told: BTreeMap::new(),
             stats: Stats { errors, ..Stats::default() },
@@ -121,6 +133,7 @@ impl Assigner {
             return;
         }
         self.started = true;
+        self.away.hold_back(now);
         let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
         for key in keys {
             self.enqueue(&key);
@@ -130,16 +143,27 @@ impl Assigner {
     /// Takes over a configuration.
     pub fn set_config(&mut self, now: Instant, config: Arc<Config>) {
         self.advance(now);
-        let affected = self.allocator.set_pools(&config);
-        for service in affected {
-            self.enqueue(&service);
-        }
         let before = self.config.replace(config);
         let nothing = Config::default();
+        if let Some(after) = &self.config {
+            self.away.compare(now, before.as_deref().unwrap_or(&nothing), after, self.started);
+        }
+        self.take_over_pools();
+
         let (before, after) =
             (before.as_deref().unwrap_or(&nothing), self.config.as_deref().unwrap_or(&nothing));
         let concerned = self.waiting.concerned(before, after, |service| self.claimant(service));
         self.usage_told.retain(|pool, _| after.pools().contains_key(pool));
+        for service in concerned {
+            self.enqueue(&service);
+        }
+    }
+
+    /// Looks again at services whose pools have changed, have come or are gone for good.
+    fn take_over_pools(&mut self) {
+        let Some(config) = &self.config else { return };
+        let mut concerned = self.allocator.set_pools_beside(config, self.away.leaving());
+        concerned.extend(self.away.held_back().cloned());
         for service in concerned {
             self.enqueue(&service);
         }
@@ -170,7 +194,7 @@ impl Assigner {
             entry.asked = None;
             if entry.fact == service {
                 // The same fact again: only a write that is still missing is asked for once more.
-                if entry.queued.is_none() {
+                if entry.queued.is_none() && !self.away.holds_back(&key) {
                     self.emit_difference(&key);
                 }
                 return;
@@ -206,6 +230,8 @@ impl Assigner {
             self.dirty.remove(&(turn, entry.fact.created, service.clone()));
         }
         self.waiting.remove(service);
+        self.away.let_go(service);
+        self.patience.forget(service);
         self.allocator.release(now, service);
     }
 
@@ -227,13 +253,18 @@ impl Assigner {
 
     /// When to call [`Assigner::handle_timeout`] next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.allocator.next_timeout()
+        let all = [self.allocator.next_timeout(), self.away.next_timeout(), self.patience.next_timeout()];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due; does nothing when called too early.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         self.allocator.handle_timeout(now);
+        if self.away.handle_timeout(now) {
+            self.take_over_pools();
+        }
+        self.tell_late(now);
     }
 
     /// What was decided for a service and why, pool by pool. `None` when the service is not known.
@@ -269,6 +300,7 @@ impl Assigner {
             services: self.services.len(),
             allocated: self.allocator.len(),
             waiting: self.waiting.len(),
+            remembered: self.allocator.quarantine.remembered(),
             ..self.stats.clone()
         }
     }
@@ -301,7 +333,9 @@ impl Assigner {
         let Some(entry) = self.services.get(service) else { return };
         let nothing_new = entry.fact.assigned == entry.considered;
         let turn = match (self.allocator.holds_any(service), nothing_new) {
+            _ if self.away.holds_back(service) => Turn::Recorded,
             (true, _) => Turn::Holding,
+            (false, true) if self.allocator.remembers(service) => Turn::Recalled,
             (false, true) => Turn::Without,
             (false, false) if entry.fact.recorded_pools.is_empty() => Turn::Assigned,
             (false, false) => Turn::Recorded,

@@ -11,7 +11,7 @@ use super::super::error::AllocationError;
 use super::waiting::Need;
 use super::{Assigner, Entry, NO_LABELS, Turn};
 use crate::facts::{Demand, Request, Service};
-use crate::keys::ServiceKey;
+use crate::keys::{PoolName, ServiceKey};
 
 /// What came out for one service.
 #[derive(Debug, Default)]
@@ -32,12 +32,21 @@ impl Assigner {
         let Some(now) = self.now else { return };
         let Some(mut entry) = self.services.remove(service) else { return };
         entry.queued = None;
+        if self.waits_for_pool(now, &entry, turn) {
+            // What can be given back already is, so that nobody else gets it; for the rest a pool may still appear.
+            drop(self.give_back(&entry.fact));
+            self.away.keep_back(service);
+            self.services.insert(service.clone(), entry);
+            return;
+        }
+        self.away.let_go(service);
         entry.considered.clone_from(&entry.fact.assigned);
         self.stats.evaluations += 1;
         let before: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
         let lost = match turn {
             Turn::Recorded | Turn::Assigned => self.give_back(&entry.fact),
             Turn::Holding => self.keep(now, &entry.fact),
+            Turn::Recalled => self.recall(&entry.fact),
             Turn::Without => {
                 let mut lost = self.keep(now, &entry.fact);
                 lost.extend(self.give_up_half(now, &entry.fact));
@@ -62,7 +71,7 @@ impl Assigner {
             }
             Demand::Addresses(request) => self.serve(&entry.fact, request),
         };
-        self.tell(&mut entry, &before, outcome);
+        self.tell(now, &mut entry, &before, outcome);
         self.services.insert(service.clone(), entry);
         self.write(service);
     }
@@ -105,6 +114,36 @@ impl Assigner {
         self.allocator.restore(&claim, &fact.assigned, &fact.recorded_pools)
     }
 
+    /// True when the service has an address by its status, or is said to have had one of a pool, and the pool may still
+    /// appear.
+    fn waits_for_pool(&self, now: Instant, entry: &Entry, turn: Turn) -> bool {
+        let Some(config) = self.config.as_deref() else { return false };
+        let settled = matches!(turn, Turn::Holding | Turn::Recalled);
+        if settled || !self.away.is_holding_back(now) || entry.fact.demand == Demand::None {
+            return false;
+        }
+        let in_pool = |address: &IpAddr| {
+            config.pools().values().any(|pool| pool.entry_of(*address).is_some())
+                || config.rejected_pools().values().any(|pool| pool.contains(*address))
+        };
+        let exists =
+            |pool: &PoolName| config.pools().contains_key(pool) || config.rejected_pools().contains_key(pool);
+        match (entry.fact.assigned.is_empty(), turn) {
+            (true, _) => !entry.fact.recorded_pools.iter().all(exists),
+            (false, Turn::Without) => false,
+            (false, _) => !entry.fact.assigned.iter().all(in_pool),
+        }
+    }
+
+    /// Gives a service what it lost and may have again.
+    fn recall(&mut self, fact: &Service) -> Vec<ClearReason> {
+        if let Demand::Addresses(request) = &fact.demand {
+            let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
+            self.allocator.recall(&Claim::new(fact, request, labels));
+        }
+        Vec::new()
+    }
+
     /// Takes from a service what it may no longer have.
     fn keep(&mut self, now: Instant, fact: &Service) -> Vec<ClearReason> {
         let Some(held) = self.allocator.allocation(&fact.key) else { return Vec::new() };
@@ -138,24 +177,31 @@ impl Assigner {
     }
 
     /// Queues what is new about a service.
-    fn tell(&mut self, entry: &mut Entry, before: &[IpAddr], outcome: Outcome) {
+    fn tell(&mut self, now: Instant, entry: &mut Entry, before: &[IpAddr], outcome: Outcome) {
         let service = &entry.fact.key;
         let known = |address: &IpAddr| before.contains(address) || entry.fact.assigned.contains(address);
         let after: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
-        let report = |report| Action::Report { service: service.clone(), report };
         if after.iter().any(|address| !known(address)) {
-            self.actions.push_back(report(Report::Allocated { addresses: after }));
+            let report = Report::Allocated { addresses: after };
+            self.actions.push_back(Action::Report { service: service.clone(), report });
         }
-        for news in outcome.condition.iter().filter(|news| !entry.told.contains(news)) {
-            if let Some(reason) = failure_reason(news) {
-                *self.stats.errors.entry(reason).or_default() += 1;
-            }
-            self.actions.push_back(report(news.clone()));
+        let (known, news): (Vec<Report>, Vec<Report>) =
+            outcome.condition.into_iter().partition(|news| entry.told.contains(news));
+        let news = self.patience.sift(now, service, news);
+        for news in &news {
+            self.count_failure(news);
+            self.actions.push_back(Action::Report { service: service.clone(), report: news.clone() });
         }
-        entry.told = outcome.condition;
+        entry.told = known.into_iter().chain(news).collect();
         match outcome.need {
             Some(need) => self.waiting.insert(service, entry.fact.created, need),
             None => self.waiting.remove(service),
+        }
+    }
+
+    pub(super) fn count_failure(&mut self, report: &Report) {
+        if let Some(reason) = failure_reason(report) {
+            *self.stats.errors.entry(reason).or_default() += 1;
         }
     }
 
