@@ -377,7 +377,7 @@ mod tests {
             "a-b",
             "ab",
             "x\0",
-            "x\03\0",
+            "x\x003\0",
             "service-1",
             "service-10000001",
             "service-10000002",
@@ -391,7 +391,8 @@ mod tests {
 
     #[test]
     fn different_parts_are_different_keys_and_come_back_as_they_were() {
-        let texts = ["", "a", "a/b", "a_b", "b/c", "/", "a/", "\0", "x\03\0", "a\01\0", "/\0", "0\0", "é/ü"];
+        let texts =
+            ["", "a", "a/b", "a_b", "b/c", "/", "a/", "\0", "x\x003\0", "a\x001\0", "/\0", "0\0", "é/ü"];
         let all: Vec<(&str, &str)> = texts.iter().flat_map(|a| texts.iter().map(move |b| (*a, *b))).collect();
         let keys: std::collections::BTreeSet<ServiceKey> =
             all.iter().map(|(namespace, name)| ServiceKey::new(namespace, name)).collect();

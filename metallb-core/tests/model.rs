@@ -359,7 +359,8 @@ impl Model {
         }
         let again = |address: &IpAddr| has.iter().any(|new| Family::of(*new) == Family::of(*address));
         self.resting.retain(|address, (had, end)| {
-            !has.contains(address) && !(*had == service && *end > REMEMBERED && again(address))
+            let found = *had == service && *end > REMEMBERED && again(address);
+            !found && !has.contains(address)
         });
         if !has.is_empty() {
             self.services.insert(service, Held { wish: wish.clone(), addresses: has.clone() });
