@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
 use metallb_k8s::crd::IPAddressPool;
 use serde_json::json;
 
@@ -112,17 +109,11 @@ async fn the_api_server_says_whose_token_gets_metrics() {
     ] {
         cluster.server.apply_object(&object);
     }
-    let token = async |account| {
-        let accounts = cluster.system::<ServiceAccount>();
-        let (params, request) = (PostParams::default(), TokenRequest::default());
-        let made = accounts.create_token_request(account, &params, &request).await;
-        made.unwrap().status.unwrap().token
-    };
     daemon.scrape().await;
     let scrape = async |token: &str| https::get(daemon.secure, "/metrics", Some(token)).await.unwrap();
-    let (status, text, _) = scrape(&token("prometheus").await).await;
+    let (status, text, _) = scrape(&cluster.token("prometheus").await).await;
     assert!(status == 200 && text.contains("metallb_build_info"), "{status} {text}");
-    let (status, text, _) = scrape(&token("other").await).await;
+    let (status, text, _) = scrape(&cluster.token("other").await).await;
     assert_eq!(status, 403, "{text}");
     assert_eq!(text, "system:serviceaccount:metallb-system:other may not get /metrics\n");
     let (status, text, _) = scrape("made-up").await;

@@ -14,6 +14,7 @@ mod flags;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod leading;
+mod rights;
 mod surroundings;
 mod webhooks;
 

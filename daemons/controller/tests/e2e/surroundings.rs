@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::Cluster;
 use crate::{controller, with_pool};
 
-const DEPLOYMENT: &str = "\
+pub(crate) const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: controller, namespace: metallb-system}

@@ -52,7 +52,7 @@ impl Site {
     }
 }
 
-fn serving(cluster: &Cluster, args: &[&str]) -> (Daemon, u16) {
+pub(crate) fn serving(cluster: &Cluster, args: &[&str]) -> (Daemon, u16) {
     let port = free_port();
     let flag = format!("--webhook-port={port}");
     let args: Vec<&str> = ["--webhook-mode=enabled", flag.as_str()].iter().chain(args).copied().collect();

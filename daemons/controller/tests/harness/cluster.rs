@@ -1,9 +1,12 @@
 //! A cluster to test against.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, Service};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Event, Service, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::wait::await_condition;
@@ -14,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::backend::Backend;
 use super::front::Front;
+use super::roles::{ACCOUNTS, unused};
 use super::{PATIENCE, eventually};
 
 /// The namespace of the daemons.
@@ -25,6 +29,8 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     pub(crate) front: Front,
     files: tempfile::TempDir,
+    /// Words of refusals that the test is about.
+    refusals: Mutex<Vec<&'static str>>,
 }
 
 impl Cluster {
@@ -34,14 +40,60 @@ impl Cluster {
         let front = Front::start(server.clone()).await;
         let files = tempfile::tempdir().unwrap();
         let url = format!("http://{}", front.address());
-        std::fs::write(files.path().join("kubeconfig"), Backend::kubeconfig(&url)).unwrap();
+        for account in ACCOUNTS {
+            std::fs::write(files.path().join(account), Backend::kubeconfig(&url, account)).unwrap();
+        }
         let client = server.client();
-        Self { server, client, front, files }
+        Self { server, client, front, files, refusals: Mutex::default() }
     }
 
-    /// The kubeconfig file for daemons.
-    pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.files.path().join("kubeconfig")
+    /// A directory of the test.
+    pub(crate) fn directory(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// The kubeconfig file for an account.
+    pub(crate) fn kubeconfig(&self, account: &str) -> PathBuf {
+        assert!(ACCOUNTS.contains(&account), "{account} has no service account");
+        self.directory().join(account)
+    }
+
+    /// Daemons may be refused what contains these words; anything else fails the test.
+    pub(crate) fn refuses(&self, words: &'static str) {
+        self.refusals.lock().unwrap().push(words);
+    }
+
+    /// What the roles of an account allow and it has not needed so far.
+    pub(crate) fn unused_rights(&self, account: &str) -> Vec<String> {
+        self.server.rbac_usage().map(|usage| unused(&usage, account)).unwrap_or_default()
+    }
+
+    /// Waits until an account has needed everything that its roles allow.
+    pub(crate) async fn needs_all_rights(&self, account: &str) {
+        let waiting = async {
+            while !self.unused_rights(account).is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            assert_eq!(self.unused_rights(account), [""; 0], "never needed by the {account}");
+        }
+    }
+
+    /// A token of a service account of MetalLB's namespace.
+    pub(crate) async fn token(&self, account: &str) -> String {
+        let (params, request) = (PostParams::default(), TokenRequest::default());
+        let made = self.system::<ServiceAccount>().create_token_request(account, &params, &request).await;
+        made.unwrap().status.unwrap().token
+    }
+
+    /// Fails when daemons were refused something, unless the test is about that.
+    fn check_refusals(&self) {
+        let Some(usage) = self.server.rbac_usage() else { return };
+        let expected = self.refusals.lock().unwrap();
+        let mut refused = usage.refused;
+        refused.retain(|refusal| !expected.iter().any(|words| refusal.request.contains(words)));
+        assert!(refused.is_empty(), "the roles in deploy/manifests lack {refused:#?}");
     }
 
     /// Applies a document of YAML.
@@ -150,6 +202,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
     {
+        self.check_refusals();
         let server = Backend::start().await;
         for api in kept {
             for object in api.list(&ListParams::default()).await.unwrap().items {
@@ -167,6 +220,14 @@ impl Cluster {
         self.client = server.client();
         self.front.replace(server.clone());
         self.server = server;
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check_refusals();
+        }
     }
 }
 

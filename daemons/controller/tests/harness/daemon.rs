@@ -1,6 +1,7 @@
 //! A daemon as a child process.
 
 use std::net::{Ipv6Addr, TcpListener};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
@@ -187,7 +188,8 @@ pub(super) fn spawn(mut command: Command, env: &[(&str, &str)], cluster: Option<
         }
     }
     command.envs(env.iter().copied());
-    command.envs(cluster.map(|cluster| ("KUBECONFIG", cluster.kubeconfig())));
+    let account = Path::new(command.as_std().get_program()).file_name().unwrap().to_str().unwrap().to_owned();
+    command.envs(cluster.map(|cluster| ("KUBECONFIG", cluster.kubeconfig(&account))));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let log = Arc::new(Mutex::new(Vec::new()));

@@ -13,6 +13,7 @@ pub(crate) mod namespace;
 pub(crate) mod prometheus;
 pub(crate) mod published;
 mod real;
+pub(crate) mod roles;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! A kube-apiserver with its etcd, as processes of the test.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,13 +18,15 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::daemon::free_port;
-use super::{PATIENCE, eventually};
+use super::roles::ACCOUNTS;
+use super::{NAMESPACE, PATIENCE, eventually};
 
 /// Both processes; ended when the last copy is dropped.
 #[derive(Clone)]
 pub(crate) struct Real {
     running: Arc<Running>,
     client: Client,
+    clients: Arc<BTreeMap<&'static str, Client>>,
 }
 
 struct Running {
@@ -39,9 +42,13 @@ impl Real {
         let (etcd, port) = (free_port(), free_port());
         let children =
             vec![start_etcd(assets, files.path(), etcd), start_server(assets, files.path(), etcd, port)];
-        let running = Running { kubeconfig: kubeconfig(port), children, _files: files };
+        let running = Running { kubeconfig: kubeconfig(port, TOKEN), children, _files: files };
         let client = connect(&running.kubeconfig).await;
-        let real = Self { running: Arc::new(running), client };
+        let mut clients = BTreeMap::new();
+        for account in ACCOUNTS {
+            clients.insert(account, connect(&kubeconfig(port, account)).await);
+        }
+        let real = Self { running: Arc::new(running), client, clients: Arc::new(clients) };
         let namespaces: Api<Namespace> = Api::all(real.client());
         eventually("the namespace default", async || namespaces.get_opt("default").await.ok().flatten())
             .await;
@@ -62,6 +69,11 @@ impl Real {
             let established = await_condition(api.clone(), &name, is_crd_established());
             tokio::time::timeout(PATIENCE, established).await.unwrap().unwrap();
         }
+    }
+
+    /// A client with the rights of a daemon's account.
+    pub(crate) fn client_of(&self, account: &str) -> Client {
+        self.clients[account].clone()
     }
 
     /// Applies an object, and its status where it has one. Works inside of a runtime that waits for it, too.
@@ -115,11 +127,11 @@ async fn connect(kubeconfig: &Kubeconfig) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn kubeconfig(port: u16) -> Kubeconfig {
+fn kubeconfig(port: u16, token: &str) -> Kubeconfig {
     let server = format!("https://127.0.0.1:{port}");
     let text = json!({
         "clusters": [{ "name": "real", "cluster": { "server": server, "insecure-skip-tls-verify": true } }],
-        "users": [{ "name": "real", "user": { "token": TOKEN } }],
+        "users": [{ "name": "real", "user": { "token": token } }],
         "contexts": [{ "name": "real", "context": { "cluster": "real", "user": "real", "namespace": "default" } }],
         "current-context": "real",
     });
@@ -141,7 +153,11 @@ fn start_server(assets: &Path, files: &Path, etcd: u16, port: u16) -> Child {
     let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).arg("2048").output().unwrap();
     assert!(made.status.success(), "openssl: {made:?}");
     let tokens = files.join("tokens.csv");
-    std::fs::write(&tokens, format!("{TOKEN},admin,1,system:masters\n")).unwrap();
+    let groups = format!("system:serviceaccounts,system:serviceaccounts:{NAMESPACE}");
+    let user =
+        |account| format!("{account},system:serviceaccount:{NAMESPACE}:{account},{account},\"{groups}\"\n");
+    let users = format!("{TOKEN},admin,1,system:masters\n{}", ACCOUNTS.map(user).concat());
+    std::fs::write(&tokens, users).unwrap();
     let mut command = Command::new(assets.join("kube-apiserver"));
     command.arg(format!("--etcd-servers=http://127.0.0.1:{etcd}")).arg(format!("--secure-port={port}"));
     command.args([
@@ -152,10 +168,7 @@ fn start_server(assets: &Path, files: &Path, etcd: u16, port: u16) -> Child {
     command.arg("--cert-dir").arg(files.join("certificates"));
     command.arg("--token-auth-file").arg(&tokens);
     command.arg("--service-account-key-file").arg(&key).arg("--service-account-signing-key-file").arg(&key);
-    command.args([
-        "--service-account-issuer=https://kubernetes.default.svc",
-        "--authorization-mode=AlwaysAllow",
-    ]);
+    command.args(["--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=RBAC"]);
     // Nobody makes the service accounts of namespaces here.
     command.arg("--disable-admission-plugins=ServiceAccount");
     command.arg("--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112");

@@ -216,7 +216,7 @@ fn a_cordoned_node_withdraws_in_spite_of_graceful_restart() {
 }
 
 /// The Pod `speaker-1` of the DaemonSet `speaker`.
-fn pod_of_a_daemon_set(cluster: &Cluster) {
+pub(crate) fn pod_of_a_daemon_set(cluster: &Cluster) {
     let containers = json!([{ "name": "speaker", "image": "example.com/speaker" }]);
     let labels = json!({ "app": "metallb" });
     let owner = cluster.server.apply_object(&json!({

@@ -16,6 +16,7 @@ mod flags;
 mod harness;
 mod layer2;
 mod life;
+mod rights;
 mod shared_secret;
 mod site;
 mod takeover;

@@ -38,7 +38,7 @@ pub(crate) async fn cluster() -> Cluster {
 
 /// A speaker of the node that announces on `eth0` only.
 pub(crate) fn speaker(cluster: &Cluster, args: &[&str]) -> Daemon {
-    let path = cluster.kubeconfig().with_file_name("excludel2.yaml");
+    let path = cluster.directory().join("excludel2.yaml");
     std::fs::write(&path, "announcedInterfacesToExclude: [\"^other.*\"]\n").unwrap();
     let exclude = format!("--l2-exclude-file={}", path.display());
     let node = format!("--node-name={NODE}");

@@ -7,7 +7,7 @@ use crate::collector::Collector;
 use crate::harness::{Cluster, NAMESPACE, eventually};
 use crate::site::{NODE, REMOTE, cluster, in_namespace, peer, service, speaker};
 
-const DEFINITION: &str = "\
+pub(crate) const DEFINITION: &str = "\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: frrconfigurations.frrk8s.metallb.io}
