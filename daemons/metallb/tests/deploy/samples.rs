@@ -1,6 +1,6 @@
 //! The samples of `deploy/samples`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use metallb_core::config::Config;
 use metallb_k8s::convert::{self, Object, PasswordRecord, Resources, warnings};
@@ -46,6 +46,26 @@ fn every_sample_is_taken_without_an_error_or_a_warning() {
             assert_eq!(warnings(peer.object.as_ref().unwrap()), [], "{name}");
         }
     }
+}
+
+#[test]
+fn samples_get_along_with_each_other() {
+    let mut seen: BTreeMap<String, (String, Value)> = BTreeMap::new();
+    let server = server();
+    server.apply(&read("deploy/manifests/metallb-native.yaml")).unwrap();
+    for (name, text) in samples() {
+        for object in objects(&text) {
+            let title = title(&object);
+            if let Some((other, before)) = seen.get(&title) {
+                assert_eq!(*before, object, "{title} in {other} and {name}");
+            }
+            seen.insert(title, (name.clone(), object));
+        }
+    }
+    let stored = seen.values().map(|(_, object)| server.apply_object(object).unwrap());
+    let built = convert::configure(&resources(stored.collect()), &Config::default());
+    assert_eq!(built.errors, []);
+    assert_eq!(built.warnings, []);
 }
 
 #[test]
