@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cluster::{Cluster, server};
-use crate::support::{kustomize, objects, path, read, samples, title};
+use crate::support::{find, kustomize, objects, path, read, samples, title};
 
 /// Directories of `deploy/monitoring` that can be applied.
 const MONITORING: [&str; 3] = ["http", "https", "pods"];
@@ -70,6 +70,41 @@ fn kubectl_applies_the_manifests_and_finds_nothing_to_do_afterwards() {
             assert_eq!(loud, Vec::<&str>::new());
             assert_eq!(versions, self::versions(&cluster), "applying {variant} again writes");
         }
+    }
+}
+
+/// Whether kubectl prints each object of a file as it stands there, once it is applied.
+pub(crate) fn read_back(cluster: &Cluster, file: &str, text: &str) {
+    cluster.kubectl(&["apply", "-f", file]);
+    let printed: Value = serde_json::from_str(&cluster.kubectl(&["get", "-f", file, "-o", "json"])).unwrap();
+    let printed = match printed["items"].as_array() {
+        Some(items) => items.clone(),
+        None => vec![printed],
+    };
+    let asked = objects(text);
+    assert_eq!(printed.len(), asked.len(), "{file}");
+    for mut object in asked {
+        object.as_object_mut().unwrap().remove("stringData");
+        let mut problems = Vec::new();
+        lost(&object, find(&printed, &title(&object)), "", &mut problems);
+        assert!(problems.is_empty(), "{file}: {}: {}", title(&object), problems.join("\n"));
+    }
+}
+
+#[test]
+fn kubectl_prints_every_object_as_it_stands_in_its_file() {
+    let Some(cluster) = Cluster::start() else { return };
+    for variant in ["native", "native-prometheus"] {
+        let file = format!("deploy/manifests/metallb-{variant}.yaml");
+        read_back(&cluster, path(&file).to_str().unwrap(), &read(&file));
+    }
+    for (name, text) in samples() {
+        read_back(&cluster, path(&format!("deploy/samples/{name}")).to_str().unwrap(), &text);
+    }
+    for variant in MONITORING.iter().chain(&["rules"]) {
+        let Some(built) = kustomize(&format!("deploy/monitoring/{variant}")) else { return };
+        let file = cluster.file(&format!("monitoring-{variant}.yaml"), &built);
+        read_back(&cluster, &file, &built);
     }
 }
 

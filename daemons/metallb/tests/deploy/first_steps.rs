@@ -1,7 +1,9 @@
 //! What a new user types, one after the other, with the real controller.
 
 use std::fmt::Debug;
+use std::fs::OpenOptions;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use crate::support::{find, objects, path, read};
 const METALLB: &str = env!("CARGO_BIN_EXE_metallb");
 
 /// The command that the only container of a workload runs, with the variables that do not depend on the pod.
-fn command(workload: &str) -> Command {
+pub(crate) fn command(workload: &str) -> Command {
     let objects = objects(&read("deploy/manifests/metallb-native.yaml"));
     let container = &find(&objects, workload)["spec"]["template"]["spec"]["containers"][0];
     let mut command = Command::new(METALLB);
@@ -39,7 +41,16 @@ fn the_daemons_take_the_arguments_and_the_environment_of_the_manifests() {
     }
 }
 
-struct Running(Child);
+/// A daemon; killed when dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts a daemon that logs into a file.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -64,7 +75,7 @@ fn has_address(service: &Service, address: &str) -> bool {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -78,8 +89,8 @@ fn a_pool_and_a_service_applied_at_once_after_the_manifest_get_an_address() {
     let mut controller = command("Deployment/controller");
     controller.arg(format!("--kubeconfig={}", cluster.kubeconfig_of("controller")));
     controller.args(["--port=0", "--secure-port=0", "--health-probe-port=0"]);
-    controller.arg(format!("--webhook-port={}", free_port())).stderr(Stdio::null());
-    let running = Running(controller.spawn().unwrap());
+    controller.arg(format!("--webhook-port={}", free_port()));
+    let running = Running::start(controller, Path::new("/dev/null"));
     let done = cluster.runtime.block_on(async {
         let client = Client::new(cluster.server.service(), "default");
         let services: Api<Service> = Api::default_namespaced(client.clone());

@@ -10,3 +10,4 @@ mod monitoring;
 mod samples;
 mod support;
 mod upgrade;
+mod webhooks;

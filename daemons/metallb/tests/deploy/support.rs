@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -68,3 +69,18 @@ pub(crate) fn samples() -> Vec<(String, String)> {
     let name = |file: &Path| file.file_name().unwrap().to_str().unwrap().to_owned();
     files.into_iter().map(|file| (name(&file), std::fs::read_to_string(&file).unwrap())).collect()
 }
+
+/// Asks again and again until there is an answer.
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// How long anything may take before a test fails; ample on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
