@@ -10,14 +10,18 @@
 //! * [`table`] — what is announced to whom. One table for all sessions; each session is a cursor into it.
 //! * [`addresses`] — the machine's addresses, and which of them become next hops.
 //! * [`types`] — values of the domain.
+//! * `bfd` (feature `bfd`) — Bidirectional Forwarding Detection, usable alone.
 //! * `io` (feature `tokio`) — sockets around the above.
 //!
 //! # Features
-//! * `tokio` (off by default): the driver `io::tokio`.
+//! * `bfd` (off by default): the module `bfd`.
+//! * `tokio` (off by default): the drivers `io::tokio` and `io::bfd`; includes `bfd`.
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links, unsafe_code)]
 
 pub mod addresses;
+#[cfg(feature = "bfd")]
+pub mod bfd;
 pub mod fsm;
 #[cfg(feature = "tokio")]
 pub mod io;

@@ -120,6 +120,11 @@ impl AddressTable {
         holders.min().map(|(_, index)| index)
     }
 
+    /// Whether a machine is on a subnet of this one.
+    pub fn is_neighbour(&self, peer: IpAddr) -> bool {
+        self.neighbours(peer.to_canonical()).next().is_some()
+    }
+
     /// The interfaces on which a machine is a neighbour, because it is in the prefix of an address there.
     fn neighbours(&self, peer: IpAddr) -> impl Iterator<Item = InterfaceIndex> {
         let all = self.addresses.iter();

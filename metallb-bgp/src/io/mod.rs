@@ -1,3 +1,4 @@
 //! Drivers: the parts with sockets.
 
+pub mod bfd;
 pub mod tokio;

@@ -114,6 +114,26 @@ pub struct NextHops {
     pub v6: Option<Ipv6Addr>,
 }
 
+/// How BFD watches the path to a peer (RFC 5882).
+#[cfg(feature = "bfd")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerBfd {
+    /// Intervals, multiplier and so on.
+    pub profile: crate::bfd::Profile,
+    /// There is no session unless BFD is up, not even when it never was. Default false: whether the peer does BFD at all
+    /// is not known before it has.
+    pub strict: bool,
+}
+
+#[cfg(feature = "bfd")]
+impl PeerBfd {
+    /// With this profile, not strict.
+    pub const fn new(profile: crate::bfd::Profile) -> Self {
+        Self { profile, strict: false }
+    }
+}
+
 /// Everything about one peer.
 ///
 /// Built with [`PeerConfig::new`]; fields are then set as wanted.
@@ -193,6 +213,10 @@ pub struct PeerConfig {
     /// Close a session that is collided with even when it is established
     /// (CollisionDetectEstablishedState, RFC 4271 §8.1.1).
     pub collision_detect_established: bool,
+    /// Have the driver end the session with Cease 6/10 as soon as BFD sees that the path is down (RFC 9384). A change
+    /// applies to the running session, which goes on. Default: no BFD.
+    #[cfg(feature = "bfd")]
+    pub bfd: Option<PeerBfd>,
     /// Seed of the jitter (RFC 4271 §10) of this peer's timers. Machines and peers should have different ones, or
     /// they act in step.
     pub seed: u64,
@@ -230,6 +254,8 @@ impl PeerConfig {
             refuse_as_sets: false,
             on_unreadable: OnUnreadable::ResetSession,
             collision_detect_established: false,
+            #[cfg(feature = "bfd")]
+            bfd: None,
             seed,
         }
     }

@@ -28,7 +28,7 @@ mod offer;
 mod receive;
 mod reconfigure;
 mod refused;
-mod rng;
+pub(crate) mod rng;
 mod show;
 mod snapshot;
 mod stop;
@@ -39,6 +39,8 @@ mod words;
 pub use authentication::{
     AoAlgorithm, AoKey, AoKeys, Authentication, AuthenticationError, DuplicateKeyId, InvalidKey, Md5Key,
 };
+#[cfg(feature = "bfd")]
+pub use config::PeerBfd;
 pub use config::{ConfigError, GracefulRestart, NextHops, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy};
 pub use connection::{ConnectionId, Endpoints};
 pub use event::{CloseReason, Event, ReceivedUpdate};
@@ -232,6 +234,15 @@ impl Session {
         }
     }
 
+    /// Has a session that was stopped start again, after the time between attempts.
+    pub fn resume(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if !self.running {
+            self.running = true;
+            self.idle_hold = now.checked_add(self.retry_time());
+        }
+    }
+
     /// The attempt of [`Effect::Connect`] succeeded.
     pub fn handle_connected(&mut self, now: Instant, id: ConnectionId, endpoints: Endpoints) {
         let now = self.tick(now);
@@ -323,6 +334,11 @@ impl Session {
     /// The ends of a connection, while it is open.
     pub fn endpoints(&self, id: ConnectionId) -> Option<Endpoints> {
         self.connection(self.direction_of(id)?)?.endpoints
+    }
+
+    /// Whether the session is started, though it may wait for its next attempt.
+    pub const fn is_running(&self) -> bool {
+        self.running
     }
 
     /// What the peer configuration is now.

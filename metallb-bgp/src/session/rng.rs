@@ -4,24 +4,29 @@ use std::time::Duration;
 
 /// A small generator of pseudo-random numbers (PCG-XSH-RR); equal seeds give equal timers.
 #[derive(Clone, Debug)]
-pub(super) struct Pcg(u64);
+pub(crate) struct Pcg(u64);
 
 impl Pcg {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut pcg = Self(seed.wrapping_add(INCREMENT));
         pcg.next();
         pcg
     }
 
     /// `base` times a factor drawn evenly from 0.75 to 1.0 (RFC 4271 §10).
-    pub(super) fn jitter(&mut self, base: Duration) -> Duration {
-        let quarter = base / 4;
-        let share = quarter.as_nanos() * u128::from(self.next()) / u128::from(u32::MAX);
-        let share = Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
-        base.saturating_sub(share)
+    pub(crate) fn jitter(&mut self, base: Duration) -> Duration {
+        self.between(base.saturating_sub(base / 4), base)
     }
 
-    const fn next(&mut self) -> u32 {
+    /// A time drawn evenly from `least` to `most`.
+    pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        let span = most.saturating_sub(least);
+        let share = span.as_nanos() * u128::from(self.next()) / u128::from(u32::MAX);
+        let share = Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
+        most.saturating_sub(share)
+    }
+
+    pub(crate) const fn next(&mut self) -> u32 {
         let old = self.0;
         self.0 = old.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
         let [a, b, c, d, ..] = ((((old >> 18) ^ old) >> 27) as u128).to_le_bytes();

@@ -12,6 +12,7 @@
 )]
 
 mod basics;
+mod bfd;
 mod capabilities;
 mod devices;
 mod exabgp;

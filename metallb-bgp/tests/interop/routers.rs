@@ -45,6 +45,45 @@ impl Frr {
         frr
     }
 
+    /// Starts zebra, bfdd and bgpd with one configuration for all; returns bgpd and bfdd.
+    pub(crate) async fn start_with_bfd(lab: &mut Lab, config: &str) -> (Self, Self) {
+        let directory = lab.directory.path().to_owned();
+        let place = |name: &str| directory.join(name).to_string_lossy().into_owned();
+        let config = lab.write("frr.conf", config).to_string_lossy().into_owned();
+        // The daemons go on as a user of their own.
+        let owner = std::process::Command::new("chown").args(["-R", "frr:frr", &place("")]).status().unwrap();
+        assert!(owner.success());
+        for daemon in ["zebra", "bfdd", "bgpd"] {
+            let program = which(daemon).unwrap().to_string_lossy().into_owned();
+            let (pid, zebra, log) =
+                (place(&format!("{daemon}.pid")), place("zserv.api"), place(&format!("{daemon}.log")));
+            let log = format!("file:{log}");
+            let (vty, control) = (place(""), place("bfdd.sock"));
+            let mut arguments = vec![
+                "-P",
+                "0",
+                "-f",
+                "/dev/null",
+                "-i",
+                &pid,
+                "-z",
+                &zebra,
+                "--vty_socket",
+                &vty,
+                "--log",
+                &log,
+            ];
+            if daemon == "bfdd" {
+                arguments.extend(["--bfdctl", &control]);
+            }
+            lab.start(&program, &arguments);
+            let socket = directory.join(format!("{daemon}.vty"));
+            eventually(daemon, async || UnixStream::connect(&socket).ok()).await;
+        }
+        lab.router_says("vtysh", &["--vty_socket", &place(""), "-f", &config]).unwrap();
+        (Self { socket: directory.join("bgpd.vty") }, Self { socket: directory.join("bfdd.vty") })
+    }
+
     /// The answer to a command as JSON; null when there is none.
     pub(crate) fn json(&self, command: &str) -> Value {
         let text = self.try_ask(command).unwrap_or_default();

@@ -28,6 +28,9 @@ pub struct SpeakerConfig {
     /// if nothing was told of it before. [`Speaker::dropped_events`](super::Speaker::dropped_events) counts them.
     /// Default 1024.
     pub event_capacity: usize,
+    /// Where the discriminators and the jitter of BFD come from. Machines should have different ones, and each start
+    /// another. Default 0.
+    pub bfd_seed: u64,
 }
 
 impl SpeakerConfig {
@@ -38,6 +41,7 @@ impl SpeakerConfig {
             fallback_router_id,
             internal_addresses: InternalAddresses { v4: None, v6: None },
             event_capacity: 1024,
+            bfd_seed: 0,
         }
     }
 }

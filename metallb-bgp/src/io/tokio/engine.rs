@@ -1,6 +1,7 @@
 //! The task that owns everything.
 
 mod accept;
+mod bfd;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -11,6 +12,7 @@ use ipnetwork::IpNetwork;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use self::bfd::Watchdog;
 use super::demand::Owner;
 use super::handle::Command;
 use super::linger::Lingering;
@@ -45,6 +47,7 @@ pub(super) struct Engine {
     ranges: BTreeMap<PeerKey, ListenRange>,
     listeners: Listeners,
     restart: Restart,
+    bfd: Watchdog,
     /// Connections that sessions have just closed.
     closing: Vec<Lingering>,
     lingering: BTreeMap<Token, (Lingering, Seat)>,
@@ -65,6 +68,7 @@ impl Engine {
             source: AddressSource::open(),
             is_node_known: false,
             node: Node { internal: config.internal_addresses, ..Node::default() },
+            bfd: Watchdog::new(config.bfd_seed),
             config,
             commands,
             outbox,
@@ -96,6 +100,7 @@ impl Engine {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MAX_ROUNDS {
             let mut progress = self.poll_addresses(cx);
+            progress |= self.poll_bfd(cx);
             progress |= self.poll_commands(cx);
             // Peers and ranges that were added before a connection came must be known when it is taken.
             if self.is_node_known {
@@ -138,17 +143,18 @@ impl Engine {
             peer.take_addresses(&self.node, before, &self.table);
             self.schedule.mark(seat);
         }
+        self.watch_all();
     }
 
     /// Takes everything the handles said, once the machine's addresses are known: a session that begins before would have
     /// no identifier of its own.
     fn poll_commands(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while !self.stopping && self.is_node_known {
+        while !self.stopping && self.is_node_known && !self.bfd.is_stopping() {
             match self.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.handle_command(command),
                 // The last handle is gone: as if this program ended, so that peers may keep the routes.
-                Poll::Ready(None) => self.stop(&StopReason::Restart(String::new())),
+                Poll::Ready(None) => self.begin_stop(StopReason::Restart(String::new())),
                 Poll::Pending => break,
             }
             progress = true;
@@ -189,6 +195,7 @@ impl Engine {
                 // Whoever asked may have given up.
                 let _ = reply.send(snapshots);
             }
+            Command::BfdSnapshot(reply) => self.bfd.request_snapshot(reply),
             Command::DroppedEvents(reply) => {
                 // As above.
                 let _ = reply.send(self.outbox.dropped());
@@ -196,8 +203,8 @@ impl Engine {
             Command::Shutdown(how, reply) => {
                 self.waiting_for_stop.push(reply);
                 match how {
-                    Shutdown::Graceful { text } => self.stop(&StopReason::Restart(text)),
-                    Shutdown::Cease { text } => self.stop(&StopReason::Shutdown(text)),
+                    Shutdown::Graceful { text } => self.begin_stop(StopReason::Restart(text)),
+                    Shutdown::Cease { text } => self.begin_stop(StopReason::Shutdown(text)),
                 }
             }
         }
@@ -215,6 +222,7 @@ impl Engine {
         }
         if let Some(peer) = self.peers.get_mut(key, &mut self.schedule) {
             peer.reconfigure(now(), config, &mut self.table);
+            self.watch(key);
             return;
         }
         self.start_peer(key, config, None);
@@ -226,8 +234,11 @@ impl Engine {
         let said = self.restart.is_said(key, &config, now);
         let session = Session::new(key.clone(), config, self.config.fallback_router_id);
         let mut session = if said { session } else { session.without_restart() };
-        session.start(now);
+        if !self.bfd.holds(key, session.config()) {
+            session.start(now);
+        }
         self.peers.insert(Peer::new(session, range), &mut self.schedule);
+        self.watch(key);
     }
 
     /// Has the listeners demand keys; returns whether they do. Where they cannot, connections are refused.
@@ -244,6 +255,7 @@ impl Engine {
         if peer.range.is_none() {
             self.listeners.release(&Owner::Peer(key.clone()));
         }
+        self.bfd.release(key);
         peer.session.stop(now(), reason, &mut self.table);
         self.finish(peer);
     }
@@ -325,6 +337,7 @@ impl Engine {
         if peer.is_over() {
             let key = peer.session.key().clone();
             if let Some(peer) = self.peers.remove(&key, &mut self.schedule) {
+                self.bfd.release(&key);
                 self.finish(peer);
             }
             return true;

@@ -10,6 +10,7 @@ use super::listener::Listeners;
 use super::outbox::Outbox;
 use super::{ListenRange, Shutdown, SpeakerConfig, StartError};
 use crate::addresses::InternalAddresses;
+use crate::io::bfd::BfdSnapshot;
 use crate::session::{Event, PeerConfig, PeerKey, PeerSnapshot, StopReason};
 use crate::table::Announcement;
 
@@ -99,6 +100,14 @@ impl Speaker {
         answer.await.unwrap_or_default()
     }
 
+    /// What BFD says about the paths of the peers that it [watches](PeerConfig::bfd). Empty where it watches none, and
+    /// after the speaker stopped.
+    pub async fn bfd_snapshot(&self) -> BfdSnapshot {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::BfdSnapshot(reply));
+        answer.await.unwrap_or_default()
+    }
+
     /// How many events nobody will see, because their peer had gone before there was
     /// [room](SpeakerConfig::event_capacity) for them. Zero after the speaker stopped.
     pub async fn dropped_events(&self) -> u64 {
@@ -162,6 +171,7 @@ pub(super) enum Command {
     SetInternalAddresses(InternalAddresses),
     TableComplete,
     Snapshot(oneshot::Sender<Vec<PeerSnapshot>>),
+    BfdSnapshot(oneshot::Sender<BfdSnapshot>),
     DroppedEvents(oneshot::Sender<u64>),
     Shutdown(Shutdown, oneshot::Sender<()>),
 }

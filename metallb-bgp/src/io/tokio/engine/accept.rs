@@ -28,12 +28,17 @@ impl Engine {
             self.remove_range(&name);
             return;
         }
+        let mut changed = Vec::new();
         let of_range = |member: &&mut Member| member.peer.range.as_ref() == Some(&name);
         for Member { peer, seat } in self.peers.members().filter(of_range) {
             self.schedule.mark(seat);
             let config = dynamic_config(&range, peer.session.config().remote);
             peer.apply_socket_options(&config);
             peer.reconfigure(now(), config, &mut self.table);
+            changed.push(peer.session.key().clone());
+        }
+        for key in changed {
+            self.watch(&key);
         }
         self.ranges.insert(name, range);
     }

@@ -1,0 +1,245 @@
+//! Sessions that BFD watches (RFC 5882).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::{Engine, now};
+use crate::addresses::AddressTable;
+use crate::bfd::wire::State as PathState;
+use crate::bfd::{Change, Event, Hops, Path, Profile, User};
+use crate::fsm::State;
+use crate::io::bfd::{Bfd, BfdSnapshot};
+use crate::session::{PeerConfig, PeerKey, StopReason, TtlPolicy};
+use crate::types::RemoteAs;
+
+/// What the engine knows of BFD. Its thread starts with the first peer that wants it.
+pub(super) struct Watchdog {
+    driver: Option<Bfd>,
+    seed: u64,
+    sender: UnboundedSender<Event>,
+    events: UnboundedReceiver<Event>,
+    watched: BTreeMap<PeerKey, (Path, Profile)>,
+    /// Peers whose path is up.
+    up: BTreeSet<PeerKey>,
+    /// Peers whose sessions wait until it is.
+    held: BTreeSet<PeerKey>,
+    /// The sessions end when BFD has said that it does.
+    stop: Option<(StopReason, oneshot::Receiver<()>)>,
+}
+
+impl Watchdog {
+    pub(super) fn new(seed: u64) -> Self {
+        let (sender, events) = unbounded_channel();
+        Self {
+            driver: None,
+            seed,
+            sender,
+            events,
+            watched: BTreeMap::new(),
+            up: BTreeSet::new(),
+            held: BTreeSet::new(),
+            stop: None,
+        }
+    }
+
+    /// Whether the end has begun.
+    pub(super) const fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Whether there is to be no session with this peer for now; it is remembered.
+    pub(super) fn holds(&mut self, key: &PeerKey, config: &PeerConfig) -> bool {
+        let strict = config.bfd.is_some_and(|bfd| bfd.strict);
+        let held = strict && !self.up.contains(key);
+        if held {
+            self.held.insert(key.clone());
+        }
+        held
+    }
+
+    /// Nobody watches the path to a peer any more. That does not end a session.
+    pub(super) fn release(&mut self, key: &PeerKey) {
+        self.up.remove(key);
+        self.held.remove(key);
+        if self.watched.remove(key).is_some()
+            && let Some(driver) = &self.driver
+        {
+            driver.release(User::new(key.as_str()));
+        }
+    }
+
+    /// Has the path of a peer watched.
+    fn watch(&mut self, key: &PeerKey, path: Path, profile: Profile) {
+        if self.watched.get(key).is_some_and(|watched| *watched == (path.clone(), profile)) {
+            return;
+        }
+        if self.driver.is_none() {
+            match Bfd::start(self.seed, self.sender.clone()) {
+                Ok(driver) => self.driver = Some(driver),
+                Err(error) => {
+                    tracing::error!(protocol = "bgp", peer = %key, %error, "BFD cannot be started");
+                    return;
+                }
+            }
+        }
+        let other_path = self.watched.get(key).is_some_and(|(watched, _)| *watched != path);
+        if other_path {
+            // What was known is about another path.
+            self.up.remove(key);
+        }
+        if let Some(driver) = &self.driver {
+            driver.watch(User::new(key.as_str()), path.clone(), profile);
+        }
+        self.watched.insert(key.clone(), (path, profile));
+    }
+
+    /// What BFD says, sent to whoever asks.
+    pub(super) fn request_snapshot(&self, reply: oneshot::Sender<BfdSnapshot>) {
+        match &self.driver {
+            Some(driver) => driver.request_snapshot(reply),
+            // Whoever asked may have given up.
+            None => drop(reply.send(BfdSnapshot::default())),
+        }
+    }
+}
+
+impl Engine {
+    /// Follows what the configuration of a peer says about BFD. A session that is there goes on either way: that BFD is
+    /// not up yet is no failure.
+    pub(super) fn watch(&mut self, key: &PeerKey) {
+        let Some(peer) = self.peers.get(key) else { return };
+        let config = peer.session.config();
+        match config.bfd {
+            Some(bfd) => self.bfd.watch(key, path_to(config, &self.node.addresses), bfd.profile),
+            None => self.bfd.release_but_held(key),
+        }
+        let waits = config.bfd.is_some_and(|bfd| bfd.strict) && !self.bfd.up.contains(key);
+        if !waits {
+            self.let_go(key);
+        }
+    }
+
+    /// Follows the addresses of the machine: they decide how far away an internal peer is.
+    pub(super) fn watch_all(&mut self) {
+        let keys: Vec<PeerKey> = self.bfd.watched.keys().cloned().collect();
+        for key in keys {
+            self.watch(&key);
+        }
+    }
+
+    /// Starts a session that was held back.
+    fn let_go(&mut self, key: &PeerKey) {
+        if self.bfd.held.remove(key)
+            && let Some(peer) = self.peers.get_mut(key, &mut self.schedule)
+        {
+            peer.session.start(now());
+        }
+    }
+
+    /// Takes what BFD says.
+    pub(super) fn poll_bfd(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready(Some(event)) = self.bfd.events.poll_recv(cx) {
+            let key = PeerKey::new(event.user.as_str());
+            // One that was not watched any more when this was said has nothing to do with it.
+            if !self.stopping && self.bfd.watched.contains_key(&key) {
+                self.path_changed(&key, event.change);
+            }
+            progress = true;
+        }
+        let Some((_, stopped)) = &mut self.bfd.stop else { return progress };
+        if Pin::new(stopped).poll(cx).is_ready()
+            && let Some((reason, _)) = self.bfd.stop.take()
+        {
+            self.stop(&reason);
+            return true;
+        }
+        progress
+    }
+
+    fn path_changed(&mut self, key: &PeerKey, change: Change) {
+        let Some(peer) = self.peers.get_mut(key, &mut self.schedule) else { return };
+        tracing::debug!(protocol = "bgp", peer = %key, bfd = %change.to, cause = %change.cause, "BFD");
+        if change.to == PathState::Up {
+            tracing::info!(protocol = "bgp", peer = %key, "BFD is up");
+            self.bfd.up.insert(key.clone());
+            let waits = peer.session.is_running() && peer.session.state() == State::Idle;
+            if self.bfd.held.remove(key) || waits {
+                peer.session.start(now());
+            }
+            return;
+        }
+        self.bfd.up.remove(key);
+        if !change.is_failure() {
+            if change.from == PathState::Up {
+                tracing::info!(protocol = "bgp", peer = %key, cause = %change.cause, "BFD is off");
+            }
+            return;
+        }
+        tracing::warn!(protocol = "bgp", peer = %key, error = %change.cause, "BFD is down");
+        let strict = peer.session.config().bfd.is_some_and(|bfd| bfd.strict);
+        if strict {
+            self.bfd.held.insert(key.clone());
+        } else if peer.session.state() <= State::Active {
+            return;
+        }
+        peer.session.stop(now(), &StopReason::BfdDown, &mut self.table);
+        if !strict {
+            peer.session.resume(now());
+        }
+    }
+
+    /// Ends everything. BFD says first that it is switched off, so that a peer that keeps the routes through a restart
+    /// does not take the silence for a failure (RFC 5882 §4.2).
+    pub(super) fn begin_stop(&mut self, reason: StopReason) {
+        if self.bfd.is_stopping() {
+            return;
+        }
+        match &self.bfd.driver {
+            Some(driver) => self.bfd.stop = Some((reason, driver.stop())),
+            None => self.stop(&reason),
+        }
+    }
+}
+
+impl Watchdog {
+    /// As [`release`](Self::release); that a session is held back is not forgotten.
+    fn release_but_held(&mut self, key: &PeerKey) {
+        let held = self.held.contains(key);
+        self.release(key);
+        if held {
+            self.held.insert(key.clone());
+        }
+    }
+}
+
+/// The path of a session: over several hops where the configuration says so, and for an internal peer that is on no
+/// subnet of this node.
+fn path_to(config: &PeerConfig, own: &AddressTable) -> Path {
+    let remote = config.remote.ip().to_canonical();
+    let internal = match config.remote_asn {
+        RemoteAs::Asn(asn) => asn == config.local_asn,
+        RemoteAs::Internal => true,
+        RemoteAs::External | RemoteAs::Any => false,
+    };
+    let far = match config.ttl {
+        TtlPolicy::Multihop(_) => true,
+        TtlPolicy::Gtsm { hops } => hops > 1,
+        TtlPolicy::System | TtlPolicy::Exact(_) => internal && !own.is_neighbour(remote),
+    };
+    let mut path = Path::new(remote, if far { Hops::Several } else { Hops::One });
+    path.local = config.local_address.map(|local| local.to_canonical());
+    path.device = config.bind_device.as_deref().map(Arc::from);
+    path.interface = match config.remote {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
+        _ => None,
+    };
+    path
+}
