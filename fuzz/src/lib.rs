@@ -7,6 +7,7 @@
 
 pub mod announce;
 pub mod arp;
+pub mod bfd;
 pub mod bgp;
 pub mod core;
 pub mod membership;

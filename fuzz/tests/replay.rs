@@ -3,16 +3,18 @@
 
 use std::path::Path;
 
-use metallb_fuzz::{announce, arp, bgp, core, membership};
+use metallb_fuzz::{announce, arp, bfd, bgp, core, membership};
 
 type Target = fn(&[u8]);
 
 /// Every target, and how many changed inputs it gets here; `cargo fuzz` does the long runs.
-const TARGETS: [(&str, Target, usize); 15] = [
+const TARGETS: [(&str, Target, usize); 17] = [
     ("announce_facts", announce::facts, 400),
     ("arp_frame", arp::frame, 3000),
     ("arp_ndp", arp::ndp, 3000),
     ("arp_responder", arp::responder, 3000),
+    ("bfd_calls", bfd::calls, 400),
+    ("bfd_packet", bfd::packet, 3000),
     ("bgp_addresses", bgp::addresses, 3000),
     ("bgp_open", bgp::open, 3000),
     ("bgp_repack", bgp::repack, 3000),

@@ -1,0 +1,3 @@
+//! Feeds `metallb_fuzz::bfd::calls`.
+#![cfg_attr(fuzzing, no_main)]
+metallb_fuzz::target!(bfd::calls);
