@@ -12,7 +12,7 @@ use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::{CloseReason, PeerKey, StopReason};
 use metallb_core::announce::{Change, Engine, InterfaceScope, Partners, ProblemReports};
-use metallb_core::config::{Config, ConfigError, InForce, Peer};
+use metallb_core::config::{BfdProfile, Config, ConfigError, InForce, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
 use metallb_core::membership::Metadata;
 use metallb_k8s::convert::{configure, held_back};
@@ -51,6 +51,8 @@ pub(crate) struct Announcer {
     records: HashMap<ServiceKey, Arc<ServiceRecord>>,
     config: Arc<Config>,
     problems: Vec<ConfigError>,
+    /// Peers of this node that BFD is to watch, with the profiles that were in force when they were told.
+    watched: BTreeMap<PeerName, (Arc<Peer>, Option<Arc<BfdProfile>>)>,
     /// Peers of this node that do not get what is written about them, and why.
     shortfalls: BTreeMap<PeerName, String>,
     /// Peers whose sessions somebody else still holds, and why.
@@ -82,6 +84,7 @@ impl Announcer {
             records: HashMap::new(),
             config: Arc::new(Config::default()),
             problems: Vec::new(),
+            watched: BTreeMap::new(),
             shortfalls: BTreeMap::new(),
             held_back: BTreeMap::new(),
             advertised: BTreeSet::new(),
@@ -208,6 +211,7 @@ impl Announcer {
         for change in self.engine.evaluate() {
             self.perform(inputs, change);
         }
+        self.follow_profiles();
         for node in std::mem::take(&mut self.gone) {
             for service in self.drivers.statuses.left_by(&node) {
                 self.drivers.statuses.sweep(&service, &self.engine.other_claimants(&service));
@@ -317,7 +321,7 @@ impl Announcer {
                 tracing::info!(protocol = "bgp", %prefix, routes = routes.len(), "routes changed");
                 self.drivers.bgp.set_prefix(prefix, translate::announcements(&routes));
             }
-            Change::Peer { name, peer } => self.peer(name, peer.as_deref()),
+            Change::Peer { name, peer } => self.peer(name, peer),
             Change::PeerConflict { name, with } => match with {
                 Some(older) => {
                     self.refuse(name, format!("BGPPeer \"{older}\" is the same neighbour and older"));
@@ -367,7 +371,8 @@ impl Announcer {
         }
     }
 
-    fn peer(&mut self, name: PeerName, peer: Option<&Peer>) {
+    fn peer(&mut self, name: PeerName, peer: Option<Arc<Peer>>) {
+        self.watched.remove(&name);
         let key = translate::peer_key(&name);
         let Some(peer) = peer else {
             tracing::info!(protocol = "bgp", peer = %name, "session removed");
@@ -375,11 +380,15 @@ impl Announcer {
             self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
             return;
         };
-        match translate::session(peer, self.drivers.sessions) {
+        let profile = self.profile(&peer);
+        match translate::session(&peer, profile.as_deref(), self.drivers.sessions) {
             Ok(session) => {
                 tracing::info!(protocol = "bgp", peer = %name, address = %session.remote, "session configured");
                 self.drivers.bgp.set_peer(key, session);
-                self.bfd(name, peer);
+                self.shortfalls.remove(&name);
+                if peer.bfd.is_some() {
+                    self.watched.insert(name, (peer, profile));
+                }
             }
             Err(error) => {
                 self.refuse(name, error.to_string());
@@ -393,15 +402,20 @@ impl Announcer {
         self.shortfalls.insert(peer, reason);
     }
 
-    /// A session that should be watched by BFD runs without it.
-    fn bfd(&mut self, name: PeerName, peer: &Peer) {
-        if peer.bfd.is_none() {
-            self.shortfalls.remove(&name);
-            return;
+    /// The BFD profile of a peer; one that does not exist (yet) is none.
+    fn profile(&self, peer: &Peer) -> Option<Arc<BfdProfile>> {
+        self.config.bfd_profiles().get(peer.bfd.as_ref()?).map(Arc::clone)
+    }
+
+    /// Has BFD follow the profiles that appeared, changed or went. The sessions go on.
+    fn follow_profiles(&mut self) {
+        let changed = self.watched.iter().filter(|(_, (peer, profile))| self.profile(peer) != *profile);
+        let changed: Vec<(PeerName, Arc<Peer>)> =
+            changed.map(|(name, (peer, _))| (name.clone(), Arc::clone(peer))).collect();
+        for (name, peer) in changed {
+            tracing::info!(protocol = "bgp", peer = %name, profile = ?peer.bfd, "BFD profile changed");
+            self.peer(name, Some(peer));
         }
-        let reason = "spec.bfdProfile: BFD is not there yet; the session runs without it".to_owned();
-        tracing::warn!(protocol = "bgp", peer = %name, error = reason, "session");
-        self.shortfalls.insert(name, reason);
     }
 
     fn layer2_owner(&mut self, inputs: &Inputs, service: &ServiceKey, interfaces: Option<&InterfaceScope>) {
@@ -451,7 +465,7 @@ impl Announcer {
     /// Why a session ended or does not come up, in a sentence.
     pub(crate) fn explain(&self, key: &PeerKey, reason: &CloseReason) -> String {
         let peer = self.config.peers().get(&PeerName::new(key.as_str()));
-        let session = peer.and_then(|peer| translate::session(peer, self.drivers.sessions).ok());
+        let session = peer.and_then(|peer| translate::session(peer, None, self.drivers.sessions).ok());
         match session {
             Some(session) => reason.explain(&session, &translate::SETTINGS).to_string(),
             // The peer is gone from the configuration.

@@ -1,7 +1,10 @@
 //! What `/debug/state` shows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use metallb_bgp::bfd::wire::Discriminator;
+use metallb_bgp::bfd::{Hops, PathSnapshot};
+use metallb_bgp::io::bfd::BfdSnapshot;
 use metallb_bgp::session::{NegotiatedSnapshot, PeerSnapshot};
 use serde_json::{Value, json};
 
@@ -29,6 +32,49 @@ pub(crate) fn announcements(node: &str, announcer: &Announcer) -> Value {
 /// The sessions as JSON.
 pub(crate) fn sessions(now: Instant, peers: &[PeerSnapshot]) -> Value {
     peers.iter().map(|peer| session(now, peer)).collect()
+}
+
+/// BFD as JSON.
+pub(crate) fn bfd(now: Instant, snapshot: &BfdSnapshot) -> Value {
+    let closed = snapshot.closed_ports.iter();
+    json!({
+        "sessions": snapshot.sessions.iter().map(|path| bfd_session(now, path)).collect::<Vec<_>>(),
+        "closedPorts": closed.map(|(address, reason)| format!("{address}: {reason}")).collect::<Vec<_>>(),
+        "sendErrors": snapshot.send_errors,
+        "ignored": {
+            "malformed": snapshot.stats.malformed,
+            "unknown": snapshot.stats.unknown,
+            "tooFar": snapshot.stats.too_far,
+            "authenticated": snapshot.stats.authenticated,
+        },
+    })
+}
+
+fn bfd_session(now: Instant, path: &PathSnapshot) -> Value {
+    let session = &path.session;
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    json!({
+        "peer": path.user.as_str(),
+        "remote": path.path.remote,
+        "hops": match path.path.hops { Hops::One => "one", Hops::Several => "several" },
+        "state": session.state.to_string(),
+        "forSeconds": now.saturating_duration_since(session.since).as_secs(),
+        "diagnostic": session.diagnostic.to_string(),
+        "remoteState": session.remote_state.to_string(),
+        "remoteDiagnostic": session.remote_diagnostic.to_string(),
+        "localDiscriminator": session.local_discriminator.value(),
+        "remoteDiscriminator": session.remote_discriminator.map(Discriminator::value),
+        "transmitIntervalMillis": millis(session.transmit_interval),
+        "detectionTimeMillis": session.detection_time.map(millis),
+        "remoteTransmitIntervalMillis": millis(session.remote_transmit_interval),
+        "remoteReceiveIntervalMillis": millis(session.remote_receive_interval),
+        "remoteDetectMultiplier": session.remote_detect_multiplier,
+        "polling": session.polling,
+        "packetsReceived": session.counters.packets_received,
+        "packetsSent": session.counters.packets_sent,
+        "upEvents": session.counters.up_events,
+        "downEvents": session.counters.down_events,
+    })
 }
 
 fn session(now: Instant, peer: &PeerSnapshot) -> Value {

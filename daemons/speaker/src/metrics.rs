@@ -1,10 +1,13 @@
 //! The speaker's metrics, computed from its state and its drivers'.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use metallb_arp::io::linux;
+use metallb_bgp::bfd::{Counters as BfdCounters, PathSnapshot, wire::State as PathState};
 use metallb_bgp::fsm::State;
+use metallb_bgp::io::bfd::BfdSnapshot;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::{Counters, PeerSnapshot};
 use metallb_core::config::{Config, Peer};
@@ -60,9 +63,9 @@ impl Labels {
         Self { node: node.to_owned(), vrfs: config.peers().values().filter_map(|peer| vrf(peer)).collect() }
     }
 
-    fn of(&self, peer: &PeerSnapshot) -> Vec<(&'static str, String)> {
-        let mut labels = vec![("peer", peer.remote.ip().to_string()), ("node", self.node.clone())];
-        labels.extend(self.vrfs.get(peer.peer.as_str()).map(|vrf| ("vrf", vrf.clone())));
+    fn of(&self, peer: &str, remote: IpAddr) -> Vec<(&'static str, String)> {
+        let mut labels = vec![("peer", remote.to_string()), ("node", self.node.clone())];
+        labels.extend(self.vrfs.get(peer).map(|vrf| ("vrf", vrf.clone())));
         labels
     }
 }
@@ -79,6 +82,7 @@ pub(crate) async fn drivers(
         families.extend(self::layer2(&labels.node, &snapshot));
     }
     families.extend(sessions(labels, &bgp.snapshot().await));
+    families.extend(bfd(labels, &bgp.bfd_snapshot().await));
     if let Some(membership) = membership
         && let Some(numbers) = membership.numbers().await
     {
@@ -182,11 +186,50 @@ fn sessions(labels: &Labels, peers: &[PeerSnapshot]) -> Vec<Family> {
         .map(|(name, kind, help, value)| {
             let mut family = Family::new(name, kind, help);
             for peer in peers {
-                family.push(labels.of(peer), number(value(peer)));
+                family.push(labels.of(peer.peer.as_str(), peer.remote.ip()), number(value(peer)));
             }
             family
         })
         .collect()
+}
+
+/// A number of a session of BFD.
+type BfdNumber = fn(&PathSnapshot) -> u64;
+
+/// Name, kind, help and value of each family with one series per session of BFD. Echo packets are not sent.
+const BFD_FAMILIES: [(&str, Kind, &str, BfdNumber); 7] = [
+    ("metallb_bfd_session_up", Kind::Gauge, "1 if BFD sees that packets come and go", |path| {
+        u64::from(path.session.state == PathState::Up)
+    }),
+    ("metallb_bfd_control_packet_input", Kind::Counter, "BFD control packets received", |path| {
+        bfd_counters(path).packets_received
+    }),
+    ("metallb_bfd_control_packet_output", Kind::Counter, "BFD control packets sent", |path| {
+        bfd_counters(path).packets_sent
+    }),
+    ("metallb_bfd_echo_packet_input", Kind::Counter, "BFD echo packets received", |_| 0),
+    ("metallb_bfd_echo_packet_output", Kind::Counter, "BFD echo packets sent", |_| 0),
+    ("metallb_bfd_session_up_events", Kind::Counter, "Times BFD came up", |path| {
+        bfd_counters(path).up_events
+    }),
+    ("metallb_bfd_session_down_events", Kind::Counter, "Times BFD was up and went down", |path| {
+        bfd_counters(path).down_events
+    }),
+];
+
+fn bfd(labels: &Labels, snapshot: &BfdSnapshot) -> Vec<Family> {
+    let family = |(name, kind, help, value): (&'static str, Kind, &'static str, BfdNumber)| {
+        let mut family = Family::new(name, kind, help);
+        for path in &snapshot.sessions {
+            family.push(labels.of(path.user.as_str(), path.path.remote), number(value(path)));
+        }
+        family
+    };
+    BFD_FAMILIES.into_iter().map(family).collect()
+}
+
+const fn bfd_counters(path: &PathSnapshot) -> &BfdCounters {
+    &path.session.counters
 }
 
 const fn counters(peer: &PeerSnapshot) -> &Counters {

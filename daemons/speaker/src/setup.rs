@@ -114,6 +114,7 @@ fn bgp(args: &Args, node: &str) -> anyhow::Result<(BgpSpeaker, EventReceiver)> {
     }
     let mut config = SpeakerConfig::new(fallback.id);
     config.listen.clone_from(&args.bgp_listen);
+    config.bfd_seed = seed();
     BgpSpeaker::start(config).context("cannot start BGP")
 }
 

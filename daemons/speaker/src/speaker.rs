@@ -309,7 +309,8 @@ impl Speaker {
         let own = debug::announcements(&self.node, &self.announcer);
         tokio::spawn(async move {
             let sessions = debug::sessions(Instant::now(), &bgp.snapshot().await);
-            let whole = serde_json::json!({ "announcements": own, "sessions": sessions });
+            let bfd = debug::bfd(Instant::now(), &bgp.bfd_snapshot().await);
+            let whole = serde_json::json!({ "announcements": own, "sessions": sessions, "bfd": bfd });
             if state.send(whole).is_err() {
                 tracing::debug!("the reader of the state went away");
             }

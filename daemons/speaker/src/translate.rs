@@ -8,14 +8,16 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use metallb_arp::responder::{Interface, Scope, Subnet};
 use metallb_bgp::addresses::InternalAddresses;
+use metallb_bgp::bfd;
 use metallb_bgp::session::{
-    Authentication, GracefulRestart, Md5Key, OfferedFamilies, PeerConfig, PeerKey, SettingNames, TtlPolicy,
+    Authentication, GracefulRestart, Md5Key, OfferedFamilies, PeerBfd, PeerConfig, PeerKey, SettingNames,
+    TtlPolicy,
 };
 use metallb_bgp::table::{Announcement, RouteAttributes};
 use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId};
 use metallb_bgp::wire::update::OnUnreadable;
 use metallb_core::announce::{InterfaceScope, Route};
-use metallb_core::config::{self, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
+use metallb_core::config::{self, BfdProfile, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
 use metallb_core::facts;
 use metallb_core::keys::{InterfaceName, NodeName, PeerName};
 use metallb_core::membership::{InterfaceFacts, Metadata};
@@ -40,6 +42,9 @@ pub(crate) enum Unsupported {
     /// The password does not fit the kernel.
     #[error("spec.password: a TCP MD5 key has 1 to 80 octets")]
     Password,
+    /// The BFD profile does not fit the protocol.
+    #[error("spec.bfdProfile: its intervals are 10 to 60000 ms")]
+    BfdProfile,
     /// The router ID is no BGP identifier.
     #[error("spec.routerID: 0.0.0.0 is no BGP identifier")]
     RouterId,
@@ -80,11 +85,15 @@ impl Common {
     }
 }
 
-/// The session for a peer.
+/// The session for a peer, watched as its BFD profile says.
 ///
 /// # Errors
 /// [`Unsupported`] names the field that this speaker cannot serve.
-pub(crate) fn session(peer: &Peer, common: Common) -> Result<PeerConfig, Unsupported> {
+pub(crate) fn session(
+    peer: &Peer,
+    profile: Option<&BfdProfile>,
+    common: Common,
+) -> Result<PeerConfig, Unsupported> {
     let PeerEndpoint::Address(address) = peer.endpoint else { return Err(Unsupported::Unnumbered) };
     if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
         return Err(Unsupported::LinkLocal);
@@ -121,7 +130,16 @@ pub(crate) fn session(peer: &Peer, common: Common) -> Result<PeerConfig, Unsuppo
     session.on_unreadable = OnUnreadable::DisableFamily;
     session.bind_device = peer.vrf.as_ref().map(ToString::to_string);
     session.graceful_restart = peer.graceful_restart.then(|| graceful_restart(peer, common.uptime));
+    session.bfd = profile.map(bfd).transpose()?;
     Ok(session)
+}
+
+/// How BFD watches the path. As with FRR, a session without BFD on the other side is none the less a session.
+fn bfd(profile: &BfdProfile) -> Result<PeerBfd, Unsupported> {
+    let BfdProfile { transmit_interval, receive_interval, detect_multiplier, .. } = *profile;
+    let watched = bfd::Profile::new(transmit_interval, receive_interval, detect_multiplier)
+        .map_err(|_| Unsupported::BfdProfile)?;
+    Ok(PeerBfd::new(watched.with_passive(profile.passive_mode).with_minimum_ttl(profile.minimum_ttl)))
 }
 
 /// Forwarding survives a restart of the speaker, for the kernel does it, but not one of the node. A node that has been up
@@ -241,7 +259,7 @@ pub(crate) fn speakers(
 #[cfg(test)]
 mod tests {
     use metallb_arp::responder::InterfaceIndex;
-    use metallb_core::config::{Config, Input, Meta, PeerInput};
+    use metallb_core::config::{BfdProfileInput, Config, Input, Meta, PeerInput};
 
     use super::*;
 
@@ -255,7 +273,7 @@ mod tests {
         };
         change(&mut peer);
         let built = Config::build(&Input { peers: vec![peer], ..Input::default() }, &Config::default());
-        session(built.config.peers().values().next().unwrap(), common).unwrap()
+        session(built.config.peers().values().next().unwrap(), None, common).unwrap()
     }
 
     const COMMON: Common = Common { ttl: TtlMode::Compat, uptime: Duration::ZERO, seed: 7 };
@@ -298,6 +316,35 @@ mod tests {
         assert!(!preserved(0));
         assert!(!preserved(209));
         assert!(preserved(210));
+    }
+
+    // req: B12
+    #[test]
+    fn a_session_is_watched_as_its_profile_says() {
+        let profile = BfdProfileInput {
+            meta: Meta { name: "fast".to_owned(), ..Meta::default() },
+            receive_interval: Some(50),
+            detect_multiplier: Some(5),
+            passive_mode: true,
+            minimum_ttl: Some(200),
+            ..BfdProfileInput::default()
+        };
+        let peer = PeerInput {
+            meta: Meta { name: "router".to_owned(), ..Meta::default() },
+            my_asn: 64500,
+            peer_asn: Some(64512),
+            address: Some("192.0.2.1".to_owned()),
+            bfd_profile: Some("fast".to_owned()),
+            ..PeerInput::default()
+        };
+        let input = Input { peers: vec![peer], bfd_profiles: vec![profile], ..Input::default() };
+        let config = Config::build(&input, &Config::default()).config;
+        let (peer, profile) =
+            (config.peers().values().next().unwrap(), config.bfd_profiles().values().next().unwrap());
+        let watched = session(peer, Some(profile), COMMON).unwrap().bfd.unwrap();
+        let expected = bfd::Profile::new(Duration::from_millis(300), Duration::from_millis(50), 5).unwrap();
+        assert_eq!(watched, PeerBfd::new(expected.with_passive(true).with_minimum_ttl(200)));
+        assert_eq!(session(peer, None, COMMON).unwrap().bfd, None, "a profile that does not exist (yet)");
     }
 
     #[test]

@@ -104,23 +104,14 @@ fn what_the_speaker_cannot_do_for_a_peer_is_told() {
     in_namespace("bgp::what_the_speaker_cannot_do_for_a_peer_is_told", async || {
         let cluster = cluster().await;
         let collector = Collector::start(None, false);
-        cluster.configure("BFDProfile", "fast", &json!({}));
         peer(&cluster, "link", &json!({ "peerAddress": null, "sourceAddress": null, "interface": "eth0" }));
-        peer(&cluster, "router", &json!({ "bfdProfile": "fast" }));
+        peer(&cluster, "router", &json!({}));
         let speaker = speaker(&cluster, &[]);
-        verdict(&cluster, &["BGPPeer \"link\": spec.interface", "BGPPeer \"router\": spec.bfdProfile"]).await;
-        // Without BFD, but there.
+        verdict(&cluster, &["BGPPeer \"link\": spec.interface"]).await;
         collector.session(true).await;
         let line = speaker.says(&["spec.interface"]).await;
         assert!(line.contains("protocol=\"bgp\"") && line.contains("error="), "{line}");
         cluster.delete(cluster.system::<BGPPeer>(), "link").await;
-        peer(&cluster, "router", &json!({}));
-        // The field goes with an ordinary update.
-        let patch = json!({ "spec": { "bfdProfile": null } });
-        let api = cluster.system::<BGPPeer>();
-        api.patch("router", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(patch))
-            .await
-            .unwrap();
         verdict(&cluster, &[]).await;
         assert!(collector.is_up());
     });

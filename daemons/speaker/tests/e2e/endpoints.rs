@@ -12,7 +12,8 @@ async fn busy() -> (Cluster, Collector, Daemon) {
     let cluster = cluster().await;
     let collector = Collector::start(None, false);
     peer(&cluster, "router", &json!({}));
-    peer(&cluster, "silent", &json!({ "peerAddress": "10.0.0.3" }));
+    cluster.configure("BFDProfile", "fast", &json!({}));
+    peer(&cluster, "silent", &json!({ "peerAddress": "10.0.0.3", "bfdProfile": "fast" }));
     cluster.configure("L2Advertisement", "all", &json!({}));
     cluster.configure("BGPAdvertisement", "all", &json!({}));
     service(&cluster, "web", &["192.0.2.200"]).await;
@@ -59,6 +60,8 @@ fn a_real_prometheus_takes_every_series() {
             ("metallb_bgp_announced_prefixes_total{peer=\"10.0.0.2\"}", 1.0),
             ("metallb_bgp_updates_total{peer=\"10.0.0.3\"}", 0.0),
             ("metallb_bgp_opens_sent{peer=\"10.0.0.2\"}", 1.0),
+            ("metallb_bfd_session_up{peer=\"10.0.0.3\",node=\"node1\"}", 0.0),
+            ("metallb_bfd_session_down_events{peer=\"10.0.0.3\"}", 0.0),
             ("metallb_layer2_requests_received{ip=\"192.0.2.200\",node=\"node1\"}", 0.0),
             ("metallb_layer2_requests_received_total{ip=\"192.0.2.200\",node=\"node1\"}", 0.0),
             ("metallb_layer2_gratuitous_sent{ip=\"192.0.2.200\"} > bool 0", 1.0),
@@ -85,6 +88,13 @@ fn the_debug_state_shows_announcements_and_sessions() {
         let states: Vec<&str> = sessions.iter().map(|session| session["state"].as_str().unwrap()).collect();
         assert_eq!((sessions[0]["peer"].as_str(), states[0]), (Some("router"), "Established"), "{state}");
         assert_ne!(states[1], "Established");
+        let watched = &state["bfd"]["sessions"];
+        assert_eq!(
+            (&watched[0]["peer"], &watched[0]["state"]),
+            (&json!("silent"), &json!("Down")),
+            "{state}"
+        );
+        assert_eq!(watched[1], json!(null), "the other peer has no profile");
         assert_eq!((speaker.probe("/healthz").await, speaker.probe("/readyz").await), (Some(200), Some(200)));
     });
 }

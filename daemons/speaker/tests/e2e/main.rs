@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod bfd;
 mod bgp;
 mod collector;
 mod endpoints;
