@@ -36,6 +36,9 @@ enum Command {
     Manifests(deploy::ManifestsArgs),
     /// Print the definitions of the custom resources.
     Crds(deploy::CrdsArgs),
+    #[cfg(feature = "cli")]
+    #[command(flatten)]
+    Operator(metallb_cli::Command),
 }
 
 /// Arguments handed on to a daemon as they are; `--help` shows the daemon's own.
@@ -80,6 +83,8 @@ fn main() -> ExitCode {
         Command::Lab(args) => lab::run(args),
         Command::Manifests(args) => deploy::manifests(&args),
         Command::Crds(args) => deploy::crds(&args),
+        #[cfg(feature = "cli")]
+        Command::Operator(command) => metallb_cli::run(&command),
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The libraries that each workspace package may depend on; a package not listed here fails the test.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("metallb-core", &[]),
     ("metallb-arp", &[]),
     ("metallb-bgp", &[]),
@@ -31,11 +31,14 @@ const ALLOWED: [(&str, &[&str]); 12] = [
         ],
     ),
     ("metallb-lab", &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s"]),
+    // Its tests ask the embedded API server.
+    ("metallb-cli", &["metallb-apiserver", "metallb-core", "metallb-k8s"]),
     // Its tests put what `deploy/` ships into the embedded API server.
     (
         "metallb",
         &[
             "metallb-apiserver",
+            "metallb-cli",
             "metallb-controller",
             "metallb-core",
             "metallb-k8s",
