@@ -33,11 +33,12 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("metallb-lab", &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s"]),
     // Its tests ask the embedded API server.
     ("metallb-cli", &["metallb-apiserver", "metallb-core", "metallb-k8s"]),
-    // Its tests put what `deploy/` ships into the embedded API server.
+    // Its tests put what `deploy/` ships into the embedded API server, and are a router.
     (
         "metallb",
         &[
             "metallb-apiserver",
+            "metallb-bgp",
             "metallb-cli",
             "metallb-controller",
             "metallb-core",

@@ -50,12 +50,21 @@ impl Running {
         let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
+
+    /// Ends it as a kubelet does, and waits for that.
+    pub(crate) fn stop(mut self) {
+        let killed = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        assert!(self.0.wait().unwrap().success());
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        if self.0.try_wait().unwrap().is_none() {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
     }
 }
 

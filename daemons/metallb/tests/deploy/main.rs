@@ -7,7 +7,10 @@ mod docs;
 mod first_steps;
 mod manifests;
 mod monitoring;
+#[path = "../../../controller/tests/harness/namespace.rs"]
+mod namespace;
 mod samples;
 mod support;
+mod takeover;
 mod upgrade;
 mod webhooks;

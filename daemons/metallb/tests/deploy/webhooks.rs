@@ -154,11 +154,12 @@ fn without_a_controller_the_definitions_refuse_what_they_can_and_the_rest_is_tak
         let (done, said) = apply(&cluster, &pool("broken", ""));
         assert!(!done && said.contains("spec.addresses"), "{said}");
     }
-    // What needs a look at other objects is seen by the controller later, and told there.
-    assert!(apply(&cluster, &pool("overlapping", "192.0.2.7/32")).0);
+    // What needs a look at other objects is seen by the controller later, and told there: to the later of the two, or
+    // where both are of one second, to the later name.
+    assert!(apply(&cluster, &pool("within-web", "192.0.2.7/32")).0);
     let (_running, webhooks) = controller(&cluster);
     eventually("the verdict is in the status", || {
-        let conditions = cluster.get("ipaddresspool", "overlapping")["status"]["conditions"].clone();
+        let conditions = cluster.get("ipaddresspool", "within-web")["status"]["conditions"].clone();
         let verdict =
             conditions.as_array()?.iter().find(|condition| condition["type"] == "Accepted")?.clone();
         (verdict["status"] == "False" && verdict["message"].as_str()?.contains("web")).then_some(())
