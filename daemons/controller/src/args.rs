@@ -54,6 +54,12 @@ pub(crate) struct Args {
     #[arg(long, default_value = "5s", value_parser = parse_duration, value_name = "DURATION")]
     pub startup_hold: Duration,
 
+    /// Export how many addresses each service holds; --metrics-per-service=false for clusters with so many services that a
+    /// series for each is too much.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
+    pub metrics_per_service: bool,
+
     /// Time after which another controller may take over from one that does not renew its lease.
     #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
     lease_duration: Duration,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use metallb_core::config::{Config, ConfigError, Kind};
+use metallb_core::facts::Demand;
 use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report};
 use metallb_core::keys::{NamespaceName, PoolName, ServiceKey};
 use metallb_k8s::crd::ConfigurationStateStatus;
@@ -19,6 +20,7 @@ use metallb_k8s::write::{ServiceWrite, Write, Writer};
 use crate::configured::Configured;
 use crate::inputs::{Inputs, Key};
 use crate::reports::{Notice, notice, unknown_annotation};
+use crate::waits::Waits;
 
 /// The state of a leading controller. Built anew from the watches each time it starts to lead.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(crate) struct Leader {
     statuses: HashMap<(Kind, String), (Option<String>, serde_json::Value)>,
     state: Option<ConfigurationStateStatus>,
     failures: BTreeMap<&'static str, u64>,
+    waits: Waits,
 }
 
 impl Leader {
@@ -51,6 +54,7 @@ impl Leader {
             statuses: HashMap::new(),
             state: None,
             failures: AllocationError::REASONS.into_iter().map(|reason| (reason, 0)).collect(),
+            waits: Waits::new(),
         };
         for (_, namespace) in inputs.namespaces.all() {
             leader.assigner.apply_namespace((*namespace).clone());
@@ -130,6 +134,11 @@ impl Leader {
         &self.failures
     }
 
+    /// How long services waited for their addresses.
+    pub(crate) const fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
     /// Whether this very version was looked at, as are all at the start that the queue then names again. Looking at it
     /// twice would ask for its write twice.
     fn knows(&self, record: &Arc<ServiceRecord>) -> bool {
@@ -140,6 +149,7 @@ impl Leader {
         let Some(record) = record else {
             let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
             self.records.remove(&key);
+            self.waits.forget(&key);
             self.assigner.remove_service(now, &key);
             return;
         };
@@ -156,6 +166,11 @@ impl Leader {
                 let severity = Severity::Warning;
                 self.tell(&service, Notice { severity, reason: "deprecatedAnnotation", message });
             }
+        }
+        match &record.fact.demand {
+            Demand::None => self.waits.forget(&service),
+            _ if record.fact.assigned.is_empty() => self.waits.begin(now, &service),
+            _ => {}
         }
         self.assigner.apply_service(now, (*record.fact).clone());
     }
@@ -225,6 +240,11 @@ impl Leader {
             Report::InvalidRequest(error) => Some(error.reason()),
             _ => None,
         };
+        match report {
+            Report::Allocated { .. } => self.waits.end(Instant::now(), service),
+            Report::Released { .. } => self.waits.begin(Instant::now(), service),
+            _ => {}
+        }
         if let Some(reason) = failed {
             *self.failures.entry(reason).or_insert(0) += 1;
         }

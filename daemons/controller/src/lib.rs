@@ -12,6 +12,7 @@ mod leader;
 mod metrics;
 mod reports;
 mod secret;
+mod waits;
 mod webhook;
 
 use std::ffi::OsString;
@@ -95,6 +96,7 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         writer: None,
         leader: None,
         stats,
+        metrics_per_service: args.metrics_per_service,
         retries,
         readiness,
     };
@@ -183,6 +185,8 @@ struct Controller {
     writer: Option<Writer>,
     leader: Option<Leader>,
     stats: Arc<Stats>,
+    /// Whether there is a series for each service.
+    metrics_per_service: bool,
     retries: Retries,
     readiness: Readiness,
 }
@@ -305,10 +309,15 @@ impl Controller {
 
     fn answer(&self, scrape: Scrape) {
         let configured = self.synced.then_some(&self.configured);
-        let families = metrics::families(self.leader.as_ref(), configured, &self.inputs.queue, &self.stats);
-        if scrape.send(families).is_err() {
-            tracing::debug!("the scraper went away");
-        }
+        let mut families = metrics::families(self.leader.as_ref(), configured, &self.inputs, &self.stats);
+        let held = self.leader.as_ref().filter(|_| self.metrics_per_service).map(metrics::held);
+        // What is long is put into words elsewhere.
+        tokio::spawn(async move {
+            families.extend(held.as_deref().map(metrics::per_service));
+            if scrape.send(families).is_err() {
+                tracing::debug!("the scraper went away");
+            }
+        });
     }
 
     fn show(&self, state: DebugState) {

@@ -1,16 +1,18 @@
 //! The controller's metrics and debug state, computed from its state.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use metallb_core::ipam::Usage;
-use metallb_k8s::queue::Queue;
+use metallb_core::keys::{PoolName, ServiceKey};
 use metallb_k8s::write::Stats;
 use metallb_runtime::common_metrics;
-use metallb_runtime::metrics::{Family, Kind, number};
+use metallb_runtime::metrics::{Family, Kind, Sample, number};
 use serde_json::{Value, json};
 
 use crate::configured::Configured;
-use crate::inputs::Key;
+use crate::inputs::Inputs;
 use crate::leader::Leader;
 
 /// Everything the controller exports. Allocation is exported by the leader only, so that sums over controllers are right.
@@ -18,13 +20,14 @@ use crate::leader::Leader;
 pub(crate) fn families(
     leader: Option<&Leader>,
     configured: Option<&Configured>,
-    queue: &Queue<Key>,
+    inputs: &Inputs,
     stats: &Arc<Stats>,
 ) -> Vec<Family> {
     let mut families = common_metrics::api_client(stats);
     let problems = configured.map(|configured| &*configured.problems).unwrap_or_default();
-    families.extend(common_metrics::configuration(configured.is_some(), problems));
-    families.extend(common_metrics::process(queue.depth(), queue.oldest()));
+    let objects = configured.map(|_| inputs.configuration.object_ids()).unwrap_or_default();
+    families.extend(common_metrics::configuration(configured.is_some(), &objects, problems));
+    families.extend(common_metrics::process(inputs.queue.depth(), inputs.queue.oldest()));
     let leads = f64::from(u8::from(leader.is_some()));
     families.push(Family::single(
         "metallb_controller_leader",
@@ -34,8 +37,9 @@ pub(crate) fn families(
     ));
     if let Some(leader) = leader {
         families.extend(pools(leader));
-        families.extend(services(leader));
+        families.push(services(leader));
         families.push(errors(leader));
+        families.push(durations(leader));
     }
     families
 }
@@ -81,35 +85,69 @@ fn total_v6(usage: &Usage) -> u128 {
     usage.assigned_v6.saturating_add(usage.available_v6)
 }
 
-fn services(leader: &Leader) -> [Family; 2] {
+fn services(leader: &Leader) -> Family {
     let mut allocated = Family::new(
         "metallb_allocator_services_allocated_total",
         Kind::Gauge,
         "Services that have addresses of the pool",
     );
-    let mut held =
-        Family::new("metallb_allocator_ip_addresses_in_use_total", Kind::Gauge, "Addresses held per service");
-    let mut per_pool: std::collections::BTreeMap<_, u64> =
+    let mut per_pool: BTreeMap<PoolName, u64> =
         leader.config().pools().keys().map(|pool| (pool.clone(), 0)).collect();
-    for (service, allocation) in leader.assigner().allocations() {
-        for pool in &allocation.pools {
-            *per_pool.entry(pool.clone()).or_insert(0) += 1;
-            let of_pool = leader.config().pools().get(pool);
-            let addresses = allocation.addresses.iter();
-            let addresses =
-                addresses.filter(|address| of_pool.is_some_and(|pool| pool.contains(**address))).count();
-            let labels = vec![
-                ("pool", pool.to_string()),
-                ("namespace", service.namespace().to_owned()),
-                ("service", service.name().to_owned()),
-            ];
-            held.push(labels, number(u64::try_from(addresses).unwrap_or(u64::MAX)));
+    for (_, allocation) in leader.assigner().allocations() {
+        for pool in allocation.pools {
+            *per_pool.entry(pool).or_insert(0) += 1;
         }
     }
     for (pool, count) in per_pool {
         allocated.push(vec![("pool", pool.to_string())], number(count));
     }
-    [allocated, held]
+    allocated
+}
+
+/// How many addresses a service holds of a pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    service: ServiceKey,
+    pool: PoolName,
+    addresses: usize,
+}
+
+/// What every service holds.
+pub(crate) fn held(leader: &Leader) -> Vec<Held> {
+    let pools = leader.config().pools();
+    let mut held = Vec::new();
+    for (service, allocation) in leader.assigner().allocations() {
+        for pool in allocation.pools {
+            let of_pool = pools.get(&pool);
+            let inside = |address: &&IpAddr| of_pool.is_some_and(|pool| pool.contains(**address));
+            let addresses = allocation.addresses.iter().filter(inside).count();
+            held.push(Held { service: service.clone(), pool, addresses });
+        }
+    }
+    held
+}
+
+/// The series of every service.
+pub(crate) fn per_service(held: &[Held]) -> Family {
+    let name = "metallb_allocator_ip_addresses_in_use_total";
+    let mut family = Family::new(name, Kind::Gauge, "Addresses held per service");
+    for Held { service, pool, addresses } in held {
+        let labels = vec![
+            ("pool", pool.to_string()),
+            ("namespace", service.namespace().to_owned()),
+            ("service", service.name().to_owned()),
+        ];
+        family.push(labels, number(u64::try_from(*addresses).unwrap_or(u64::MAX)));
+    }
+    family
+}
+
+fn durations(leader: &Leader) -> Family {
+    let name = "metallb_allocator_allocation_duration_seconds";
+    let help = "Time from when a service is seen to want addresses until it has got them";
+    let mut family = Family::new(name, Kind::Histogram, help);
+    family.samples.push(Sample { labels: Vec::new(), value: leader.waits().durations().value() });
+    family
 }
 
 fn errors(leader: &Leader) -> Family {

@@ -1,9 +1,17 @@
 //! Families that both daemons export.
 
-use metallb_core::config::{ConfigError, InForce};
+use std::collections::BTreeSet;
+
+use metallb_core::config::{ConfigError, InForce, ObjectId};
 use metallb_k8s::write::{CallStats, Stats};
 
 use crate::metrics::{Family, Kind, Sample, Value, number};
+
+/// The commit that was built, where the build was told: `METALLB_COMMIT` of its environment.
+pub const COMMIT: &str = match option_env!("METALLB_COMMIT") {
+    Some(commit) if !commit.is_empty() => commit,
+    _ => "unknown",
+};
 
 /// What the API client did: updates, errors and call durations.
 #[must_use]
@@ -32,11 +40,22 @@ pub fn api_client(stats: &Stats) -> Vec<Family> {
     ]
 }
 
-/// Whether a configuration is in force, and whether some object of it is not.
+/// Whether a configuration is in force, and which of its objects are not in force as they are written.
 #[must_use]
-pub fn configuration(loaded: bool, problems: &[ConfigError]) -> Vec<Family> {
-    let stale = problems.iter().any(|problem| problem.in_force != InForce::Fully);
+pub fn configuration(loaded: bool, objects: &[ObjectId], problems: &[ConfigError]) -> Vec<Family> {
+    let problems = problems.iter().filter(|problem| problem.in_force != InForce::Fully);
+    let wrong: BTreeSet<&ObjectId> = problems.map(|problem| &problem.object).collect();
+    let mut accepted = Family::new(
+        "metallb_config_object_accepted",
+        Kind::Gauge,
+        "1 if the object is in force as it is written",
+    );
+    for object in objects {
+        let labels = vec![("kind", object.kind.to_string()), ("name", object.name.to_string())];
+        accepted.push(labels, f64::from(u8::from(!wrong.contains(object))));
+    }
     vec![
+        accepted,
         Family::single(
             "metallb_k8s_client_config_loaded_bool",
             Kind::Gauge,
@@ -47,7 +66,7 @@ pub fn configuration(loaded: bool, problems: &[ConfigError]) -> Vec<Family> {
             "metallb_k8s_client_config_stale_bool",
             Kind::Gauge,
             "1 if an object is rejected or held at its last good version",
-            f64::from(u8::from(stale)),
+            f64::from(u8::from(!wrong.is_empty())),
         ),
     ]
 }
@@ -56,7 +75,8 @@ pub fn configuration(loaded: bool, problems: &[ConfigError]) -> Vec<Family> {
 #[must_use]
 pub fn process(depth: usize, oldest: std::time::Duration) -> Vec<Family> {
     let mut build = Family::new("metallb_build_info", Kind::Gauge, "Version of the program");
-    build.push(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
+    build.push(labels.map(|(name, value)| (name, value.to_owned())).to_vec(), 1.0);
     let depth = u64::try_from(depth).unwrap_or(u64::MAX);
     vec![
         build,

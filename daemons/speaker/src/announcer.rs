@@ -24,6 +24,7 @@ use metallb_k8s::write::status::{Component, ServiceStatus, configuration_state};
 use metallb_k8s::write::{Write, Writer};
 
 use crate::inputs::{Inputs, Key};
+use crate::ownership::Ownership;
 use crate::statuses::Statuses;
 use crate::translate;
 
@@ -68,6 +69,8 @@ pub(crate) struct Announcer {
     members: BTreeSet<NodeName>,
     /// Who died since the last evaluation.
     gone: BTreeSet<NodeName>,
+    /// How often this node took each Layer 2 address or let go of it.
+    ownership: Ownership,
     /// Whether the caches are complete, so that decisions may be made.
     started: bool,
 }
@@ -93,6 +96,7 @@ impl Announcer {
             problem_reports: ProblemReports::default(),
             members: BTreeSet::new(),
             gone: BTreeSet::new(),
+            ownership: Ownership::default(),
             started: false,
         }
     }
@@ -227,6 +231,12 @@ impl Announcer {
         &self.engine
     }
 
+    /// How often each Layer 2 address came to this node or left it, as long as it is to be announced by anybody.
+    pub(crate) fn ownership_changes(&mut self) -> Vec<(IpAddr, u64)> {
+        self.ownership.retain(|address| self.engine.is_layer2(address));
+        self.ownership.changes().collect()
+    }
+
     /// What the announcements are carried out with.
     pub(crate) const fn drivers(&self) -> &Drivers {
         &self.drivers
@@ -311,6 +321,9 @@ impl Announcer {
     }
 
     fn perform(&mut self, inputs: &Inputs, change: Change) {
+        if let Change::L2 { address, state } = &change {
+            self.ownership.set(*address, state.is_some());
+        }
         match change {
             Change::L2 { address, state: Some(scope) } => self.announce(address, &scope),
             Change::L2 { address, state: None } => {

@@ -97,6 +97,11 @@ pub(crate) struct Args {
     #[arg(long, default_value = "compat", value_parser = parse_ttl, value_name = "MODE")]
     pub bgp_ttl: TtlMode,
 
+    /// What the label `peer` of metrics says: the peer's address (address), or address:port as MetalLB's native speaker
+    /// (address-port).
+    #[arg(long, value_enum, default_value_t = PeerLabel::Address, value_name = "STYLE")]
+    pub metrics_peer_label: PeerLabel,
+
     /// Flags of MetalLB's other BGP engines.
     #[command(flatten)]
     frr: FrrArgs,
@@ -138,6 +143,15 @@ pub(crate) enum TtlMode {
     Strict,
     /// RFC 5082: 255, and nothing less is accepted.
     Gtsm,
+}
+
+/// What the label `peer` of metrics says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PeerLabel {
+    /// The peer's address.
+    Address,
+    /// Its address and port.
+    AddressPort,
 }
 
 /// Where speakers hear each other.

@@ -12,6 +12,7 @@ mod exclude;
 mod inputs;
 mod membership;
 mod metrics;
+mod ownership;
 mod seal;
 mod setup;
 mod shared_secret;

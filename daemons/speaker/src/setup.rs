@@ -138,7 +138,7 @@ async fn endpoints(args: &Args, client: &Client, retries: &Retries) -> anyhow::R
     let probes = (Ipv4Addr::LOCALHOST, args.common.health_probe_port);
     serve_probes(probes.into(), readiness.clone()).await?;
     serve_debug(args.common.debug_address()?, ask_state).await?;
-    Ok(Endpoints { readiness, scrapes, states })
+    Ok(Endpoints { readiness, scrapes, states, peer_label: args.metrics_peer_label })
 }
 
 /// The DaemonSet that this speaker's Pod belongs to: it owns the status resources, so that a rollout keeps them. An API

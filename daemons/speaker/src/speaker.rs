@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::announcer::Announcer;
+use crate::args::PeerLabel;
 use crate::inputs::Key;
 use crate::membership::{self, View};
 use crate::sources::{DriverEnded, DriverEvent, Sources};
@@ -35,6 +36,8 @@ pub(crate) struct Endpoints {
     pub scrapes: mpsc::Receiver<Scrape>,
     /// `/debug/state`.
     pub states: mpsc::Receiver<DebugState>,
+    /// How metrics name peers.
+    pub peer_label: PeerLabel,
 }
 
 impl Endpoints {
@@ -290,13 +293,14 @@ impl Speaker {
         }
     }
 
-    fn answer(&self, scrape: Scrape) {
-        let announced = metrics::own(&self.node, &self.announcer, &self.sources.inputs.queue, &self.stats);
+    fn answer(&mut self, scrape: Scrape) {
+        let mut families = metrics::own(&mut self.announcer, &self.sources.inputs, &self.stats);
+        let announced: Vec<_> = self.announcer.engine().announced().collect();
         let (layer2, bgp) = (self.announcer.drivers().layer2.clone(), self.announcer.drivers().bgp.clone());
         let membership = self.membership.as_ref().map(|(handle, _)| handle.clone());
-        let labels = metrics::Labels::new(&self.node, self.announcer.config());
+        let labels = metrics::Labels::new(&self.node, self.announcer.config(), self.endpoints.peer_label);
         tokio::spawn(async move {
-            let mut families = announced;
+            families.push(metrics::announced(labels.node(), &announced));
             families.extend(metrics::drivers(&labels, &layer2, &bgp, membership.as_ref()).await);
             if scrape.send(families).is_err() {
                 tracing::debug!("the scraper went away");

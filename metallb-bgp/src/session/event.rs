@@ -166,6 +166,20 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Code and subcode of the NOTIFICATION that was sent or received (RFC 4271 §4.5); `None` when it ended without.
+    pub fn error_code(&self) -> Option<(u8, u8)> {
+        match self {
+            Self::Sent(notification) | Self::Received(notification) => {
+                Some((notification.code, notification.subcode))
+            }
+            Self::RefusedOpen(error) => {
+                let notification = error.notification();
+                Some((notification.code, notification.subcode))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it is something that went wrong, and not what the user or a peer that has another connection wanted.
     pub(super) const fn is_failure(&self) -> bool {
         match self {

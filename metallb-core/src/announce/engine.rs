@@ -246,6 +246,12 @@ impl Engine {
         self.layer2.groups.of(address)?.outcome.owner()
     }
 
+    /// Whether an address of a service is to be announced by Layer 2, from whichever node.
+    #[must_use]
+    pub fn is_layer2(&self, address: IpAddr) -> bool {
+        self.layer2.groups.of(address).is_some()
+    }
+
     /// Live speakers on other nodes that say they announce an address of a service by Layer 2, as of the last
     /// evaluation: what they wrote about it is theirs to take away.
     #[must_use]

@@ -6,7 +6,7 @@ use kube::{
     core::GroupVersionKind,
 };
 use metallb_core::{
-    config::Kind,
+    config::{Kind, ObjectId},
     facts::{Namespace, Node},
 };
 
@@ -201,6 +201,18 @@ impl Configuration {
         }
     }
 
+    /// Kind and name of every object.
+    pub fn object_ids(&self) -> Vec<ObjectId> {
+        let mut ids = Vec::new();
+        name_all(&self.pools, Kind::Pool, &mut ids);
+        name_all(&self.l2_advertisements, Kind::L2Advertisement, &mut ids);
+        name_all(&self.bgp_advertisements, Kind::BgpAdvertisement, &mut ids);
+        name_all(&self.peers, Kind::Peer, &mut ids);
+        name_all(&self.communities, Kind::Community, &mut ids);
+        name_all(&self.bfd_profiles, Kind::BfdProfile, &mut ids);
+        ids
+    }
+
     /// The pool of this name with what is needed to write its status.
     pub fn pool_target(&self, namespace: &str, name: &str) -> Option<StatusTarget> {
         let pool = self.pools.get(&ObjectKey::namespaced(namespace, name))?;
@@ -234,6 +246,10 @@ pub struct StatusTarget {
     pub generation: Option<i64>,
     /// Its status as it stands in the cluster.
     pub status: serde_json::Value,
+}
+
+fn name_all<K>(store: &Store<ConfigObject<K>>, kind: Kind, ids: &mut Vec<ObjectId>) {
+    ids.extend(store.all().iter().map(|(_, object)| ObjectId::new(kind, object.name.as_str())));
 }
 
 fn collect<K>(store: &Store<ConfigObject<K>>, kind: Kind, targets: &mut Vec<StatusTarget>) {

@@ -53,6 +53,16 @@ async fn a_pool_and_a_service_that_go_take_their_series_along() {
 }
 
 #[tokio::test]
+async fn without_series_per_service_the_rest_is_there() {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/29"]);
+    let daemon = controller(&cluster, &["--metrics-per-service=false"]);
+    cluster.service("one", json!({}), json!({})).await;
+    daemon.shows("metallb_allocator_services_allocated_total{pool=\"web\"}", "1.0").await;
+    assert!(!daemon.scrape().await.contains("service="));
+}
+
+#[tokio::test]
 async fn a_real_prometheus_takes_every_series() {
     let (_cluster, daemon) = busy().await;
     let Some(prometheus) = Prometheus::start(daemon.metrics).await else { return };
@@ -69,6 +79,10 @@ async fn a_real_prometheus_takes_every_series() {
         ("metallb_k8s_client_config_stale_bool", 1.0),
         ("metallb_k8s_client_update_errors_total", 0.0),
         ("metallb_controller_leader", 1.0),
+        ("metallb_allocator_allocation_duration_seconds_count", 1.0),
+        ("metallb_config_object_accepted{kind=\"IPAddressPool\",name=\"web\"}", 1.0),
+        ("metallb_config_object_accepted{kind=\"IPAddressPool\",name=\"broken\"}", 0.0),
+        ("process_resident_memory_bytes > bool 1e6", 1.0),
     ]);
     for (query, value) in values {
         prometheus.answers(query, value).await;
@@ -219,12 +233,12 @@ fn every_metric_stands_in_the_documentation() {
     let (metrics, _) = document.split_once("\n## Cardinality\n").unwrap();
     let documented: BTreeMap<&str, String> = metrics
         .lines()
-        .filter_map(|line| line.strip_prefix("| `metallb_"))
+        .filter(|line| line.starts_with("| `metallb_") || line.starts_with("| `process_"))
         .map(|row| {
-            let mut cells = row.split('|').map(str::trim);
-            let name = cells.next().unwrap().trim_end_matches('`');
+            let mut cells = row.split('|').skip(1).map(str::trim);
+            let name = cells.next().unwrap().trim_matches('`');
             let (kind, labels) = (cells.next().unwrap(), cells.next().unwrap().replace(", ", ","));
-            (name, format!("metallb_{name} {kind} {{{labels}}}"))
+            (name, format!("{name} {kind} {{{labels}}}"))
         })
         .collect();
     let golden = ["tests", "../speaker/tests"].map(|tests| {
@@ -232,7 +246,7 @@ fn every_metric_stands_in_the_documentation() {
         read(&format!("{tests}/e2e/snapshots/e2e__endpoints__{name}.snap"))
     });
     let exported: std::collections::BTreeSet<&str> =
-        golden.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with("metallb_")).collect();
+        golden.iter().flat_map(|text| text.lines()).filter(|line| line.ends_with('}')).collect();
     let documented: std::collections::BTreeSet<&str> = documented.values().map(String::as_str).collect();
     assert_eq!(documented, exported);
 }

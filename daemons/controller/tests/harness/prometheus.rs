@@ -68,10 +68,10 @@ impl Prometheus {
             .as_object()
             .unwrap()
             .iter()
-            .filter(|(name, _)| name.starts_with("metallb_"))
+            .filter(|(name, _)| name.starts_with("metallb_") || name.starts_with("process_"))
             .map(|(name, entries)| (name.clone(), entries[0]["type"].as_str().unwrap().to_owned()))
             .collect();
-        let matching = escaped("{__name__=~\"metallb_.*\"}");
+        let matching = escaped("{__name__=~\"(metallb|process)_.*\"}");
         let series = self.ask(&format!("/api/v1/series?match[]={matching}")).await.unwrap();
         let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for entry in series["data"].as_array().unwrap() {

@@ -20,6 +20,7 @@ use super::review::Reviewer;
 use super::{Limits, ask, listen, serve};
 use crate::args::CommonArgs;
 use crate::metrics::{Scrape, render};
+use crate::process;
 use crate::tls::{Certificates, follow_directory, renew_self_signed, self_signed, server_config};
 
 /// Content type of Prometheus' classic text format, whatever the scraper asks for.
@@ -129,9 +130,10 @@ async fn metrics(State(text): State<Arc<Text>>) -> Response {
     {
         return as_metrics(text.clone());
     }
-    let Some(families) = ask(&text.scrapes).await else {
+    let Some(mut families) = ask(&text.scrapes).await else {
         return (StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or stopping\n").into_response();
     };
+    families.extend(process::families());
     match render(families) {
         Ok(text) => {
             let text = axum::body::Bytes::from(text);

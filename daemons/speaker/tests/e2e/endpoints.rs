@@ -22,6 +22,9 @@ async fn busy() -> (Cluster, Collector, Daemon) {
     collector.routes(&["192.0.2.200/32"]).await;
     let series = "metallb_speaker_announced{service=\"default/web\",protocol=\"layer2\",node=\"node1\",ip=\"192.0.2.200\"}";
     speaker.shows(series, "1.0").await;
+    let nobody_there =
+        "metallb_bgp_last_error_info{peer=\"10.0.0.3\",node=\"node1\",code=\"0\",subcode=\"0\"}";
+    speaker.shows(nobody_there, "1.0").await;
     (cluster, collector, speaker)
 }
 
@@ -57,6 +60,12 @@ fn a_real_prometheus_takes_every_series() {
             (&announced("bgp"), 1.0),
             ("metallb_bgp_session_up{peer=\"10.0.0.2\",node=\"node1\"}", 1.0),
             ("metallb_bgp_session_up{peer=\"10.0.0.3\",node=\"node1\"}", 0.0),
+            ("metallb_bgp_state{peer=\"10.0.0.2\",state=\"Established\"}", 1.0),
+            ("metallb_bgp_state{peer=\"10.0.0.3\",state=\"Established\"}", 0.0),
+            ("sum(metallb_bgp_state{peer=\"10.0.0.3\"})", 1.0),
+            ("absent(metallb_bgp_last_error_info{peer=\"10.0.0.2\"})", 1.0),
+            ("metallb_layer2_ownership_changes_total{ip=\"192.0.2.200\"}", 1.0),
+            ("metallb_config_object_accepted{kind=\"BGPPeer\",name=\"router\"}", 1.0),
             ("metallb_bgp_announced_prefixes_total{peer=\"10.0.0.2\"}", 1.0),
             ("metallb_bgp_updates_total{peer=\"10.0.0.3\"}", 0.0),
             ("metallb_bgp_opens_sent{peer=\"10.0.0.2\"}", 1.0),
