@@ -20,7 +20,7 @@ use metallb_k8s::crd::ConfigurationStateStatus;
 use metallb_k8s::facts::{ServiceRecord, SliceIndex};
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
-use metallb_k8s::write::status::{Component, ServiceStatus, configuration_state};
+use metallb_k8s::write::status::{Component, ServiceStatus, StatusKind, configuration_state};
 use metallb_k8s::write::{Write, Writer};
 
 use crate::inputs::{Inputs, Key};
@@ -58,8 +58,6 @@ pub(crate) struct Announcer {
     shortfalls: BTreeMap<PeerName, String>,
     /// Peers whose sessions somebody else still holds, and why.
     held_back: BTreeMap<PeerName, String>,
-    /// Services that this node advertises by BGP, to tell when one is new.
-    advertised: BTreeSet<ServiceKey>,
     state: Option<ConfigurationStateStatus>,
     /// Hardware addresses of the other speakers' interfaces.
     partners: Partners,
@@ -90,7 +88,6 @@ impl Announcer {
             watched: BTreeMap::new(),
             shortfalls: BTreeMap::new(),
             held_back: BTreeMap::new(),
-            advertised: BTreeSet::new(),
             state: None,
             partners: Partners::default(),
             problem_reports: ProblemReports::default(),
@@ -115,9 +112,27 @@ impl Announcer {
         }
         self.started = true;
         self.evaluate(inputs);
-        self.drivers.statuses.remove_unwanted(inputs);
         self.drivers.bgp.table_complete();
         self.report_configuration();
+    }
+
+    /// It is known who lives: what this node does not announce now is not its any more.
+    pub(crate) fn decided(&mut self, inputs: &Inputs) {
+        if self.started {
+            self.drivers.statuses.decided(inputs);
+        }
+    }
+
+    /// This node's statuses of a kind have been read.
+    pub(crate) fn statuses_listed(&mut self, inputs: &Inputs, kind: StatusKind) {
+        for status in self.drivers.statuses.listed(inputs, kind) {
+            self.began(&status.service, kind);
+        }
+    }
+
+    /// Whether this node's statuses of a kind have been read.
+    pub(crate) fn knows_statuses(&self, kind: StatusKind) -> bool {
+        self.drivers.statuses.is_listed(kind)
     }
 
     /// Takes note of something that changed; [`Announcer::evaluate`] makes it count.
@@ -440,8 +455,7 @@ impl Announcer {
             return;
         }
         if self.drivers.statuses.want(inputs, &status) {
-            self.drivers.statuses.sweep(service, &self.engine.other_claimants(service));
-            self.assigned(service, "layer2");
+            self.began(service, StatusKind::Layer2);
         }
     }
 
@@ -449,17 +463,23 @@ impl Announcer {
         let none = peers.is_empty();
         let status = ServiceStatus::bgp(service.clone(), self.node.clone(), peers);
         if none {
-            self.advertised.remove(service);
             self.drivers.statuses.unwant(inputs, &status);
             return;
         }
-        self.drivers.statuses.want(inputs, &status);
-        if self.advertised.insert(service.clone()) {
-            self.assigned(service, "bgp");
+        if self.drivers.statuses.want(inputs, &status) {
+            self.began(service, StatusKind::Bgp);
         }
     }
 
-    fn assigned(&mut self, service: &ServiceKey, protocol: &str) {
+    /// This node announces a service that it did not announce before, nor in an earlier run.
+    fn began(&mut self, service: &ServiceKey, kind: StatusKind) {
+        let protocol = match kind {
+            StatusKind::Layer2 => {
+                self.drivers.statuses.sweep(service, &self.engine.other_claimants(service));
+                "layer2"
+            }
+            StatusKind::Bgp => "bgp",
+        };
         let message = format!("announcing from node \"{}\" with protocol \"{protocol}\"", self.node);
         self.tell(service, Severity::Normal, "nodeAssigned", message);
     }

@@ -112,10 +112,27 @@ impl Inputs {
         if let Some(speakers) = &self.speakers {
             speakers.synced().await;
         }
-        self.layer2.settled().await;
-        self.bgp.settled().await;
         self.configuration.settled().await;
         self.frr.settled().await;
+    }
+
+    /// Waits until the next of this node's kinds of status has been listed; those that `known` says are not waited for.
+    /// Ends never when all of them have.
+    pub(crate) async fn status_listed(&self, known: impl Fn(StatusKind) -> bool) -> StatusKind {
+        tokio::select! {
+            () = self.layer2.settled(), if !known(StatusKind::Layer2) => StatusKind::Layer2,
+            () = self.bgp.settled(), if !known(StatusKind::Bgp) => StatusKind::Bgp,
+            else => std::future::pending().await,
+        }
+    }
+
+    /// The names of the status resources of a kind that stand in the cluster.
+    pub(crate) fn statuses(&self, kind: StatusKind) -> Vec<String> {
+        let store = match kind {
+            StatusKind::Layer2 => &self.layer2,
+            StatusKind::Bgp => &self.bgp,
+        };
+        store.all().into_iter().map(|(key, _)| key.name.to_string()).collect()
     }
 
     /// The status resource of a kind as it stands in the cluster.

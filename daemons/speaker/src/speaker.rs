@@ -123,6 +123,9 @@ impl Speaker {
                     self.send_speakers();
                     self.start_if_ready(synced);
                 }
+                kind = self.sources.inputs.status_listed(|kind| self.announcer.knows_statuses(kind)) => {
+                    self.announcer.statuses_listed(&self.sources.inputs, kind);
+                }
                 event = self.sources.drivers.next() => match event {
                     Ok(event) => {
                         self.take(event);
@@ -156,6 +159,7 @@ impl Speaker {
     fn start_if_ready(&mut self, synced: bool) {
         if synced && self.interfaces.is_some() && !self.announcer.is_started() {
             self.announcer.start(&self.sources.inputs);
+            self.conclude();
             self.endpoints.readiness.set(true);
             tracing::info!(node = self.node, "announcing");
         }
@@ -180,7 +184,15 @@ impl Speaker {
 
     fn evaluate(&mut self) {
         self.announcer.evaluate(&self.sources.inputs);
+        self.conclude();
         self.send_metadata();
+    }
+
+    /// Before membership has settled nobody counts as alive, and what is not announced means nothing.
+    fn conclude(&mut self) {
+        if self.membership.is_none() || self.view.settled {
+            self.announcer.decided(&self.sources.inputs);
+        }
     }
 
     fn layer2(&mut self, event: linux::Event) {

@@ -16,13 +16,24 @@ use metallb_k8s::write::{Write, Writer};
 
 use crate::inputs::Inputs;
 
+/// A status resource by kind and name.
+type Slot = (StatusKind, String);
+
 /// What this node's status resources should say.
+///
+/// Announcements do not wait for what stands in the cluster: it is read meanwhile, and then compared.
 pub(crate) struct Statuses {
     namespace: String,
     node: NodeName,
     client: Client,
     writer: Writer,
-    wanted: BTreeMap<(StatusKind, String), ServiceStatus>,
+    wanted: BTreeMap<Slot, ServiceStatus>,
+    /// Kinds of which is known what stands in the cluster; nothing is compared before.
+    listed: BTreeSet<StatusKind>,
+    /// What a former run of this speaker left, and nothing was decided about yet.
+    inherited: BTreeSet<Slot>,
+    /// Whether what is not wanted is not wanted indeed: nothing is while nobody counts as alive yet.
+    decided: bool,
     /// Services of which other nodes that lived were left what they said.
     left: BTreeMap<NodeName, BTreeSet<ServiceKey>>,
 }
@@ -30,23 +41,42 @@ pub(crate) struct Statuses {
 impl Statuses {
     /// Nothing is wanted yet.
     pub(crate) const fn new(namespace: String, node: NodeName, client: Client, writer: Writer) -> Self {
-        Self { namespace, node, client, writer, wanted: BTreeMap::new(), left: BTreeMap::new() }
+        Self {
+            namespace,
+            node,
+            client,
+            writer,
+            wanted: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            inherited: BTreeSet::new(),
+            decided: false,
+            left: BTreeMap::new(),
+        }
     }
 
-    /// A service's status is wanted with this content. Returns whether there was none before.
+    /// A service's status is wanted with this content. Returns whether it is a new one: none was wanted before, and a former
+    /// run left none. Before that is known, [`Statuses::listed`] tells later.
     pub(crate) fn want(&mut self, inputs: &Inputs, status: &ServiceStatus) -> bool {
         let slot = (status.content.kind(), status.object_name());
         let before = self.wanted.insert(slot.clone(), status.clone());
+        if !self.listed.contains(&slot.0) {
+            return false;
+        }
         // What was wanted before is written or being written.
         if before.as_ref() != Some(status) {
             self.settle(inputs, slot.0, &slot.1);
         }
-        before.is_none()
+        !self.inherited.remove(&slot) && before.is_none()
     }
 
     /// A service's status is not wanted any more.
     pub(crate) fn unwant(&mut self, inputs: &Inputs, status: &ServiceStatus) {
         let slot = (status.content.kind(), status.object_name());
+        if !self.listed.contains(&slot.0) {
+            self.wanted.remove(&slot);
+            return;
+        }
+        self.inherited.remove(&slot);
         if self.wanted.remove(&slot).is_some() {
             // The watch may not show yet what was written, so its word is not taken that nothing is there.
             self.writer.submit(Write::RemoveServiceStatus { kind: slot.0, name: slot.1 });
@@ -55,24 +85,56 @@ impl Statuses {
         }
     }
 
-    /// Removes what a former run of this speaker left behind. What is wanted was compared when it was first wanted.
-    pub(crate) fn remove_unwanted(&self, inputs: &Inputs) {
-        let layer2 = inputs.layer2.all().into_iter().map(|(key, _)| (StatusKind::Layer2, key));
-        let bgp = inputs.bgp.all().into_iter().map(|(key, _)| (StatusKind::Bgp, key));
-        for (kind, key) in layer2.chain(bgp) {
-            let slot = (kind, key.name.to_string());
-            if !self.wanted.contains_key(&slot) {
-                self.settle(inputs, kind, &slot.1);
+    /// All of a kind that stand in the cluster are known now: compares them with what is wanted. Returns the new ones, as
+    /// [`Statuses::want`] does later.
+    pub(crate) fn listed(&mut self, inputs: &Inputs, kind: StatusKind) -> Vec<ServiceStatus> {
+        if !self.listed.insert(kind) {
+            return Vec::new();
+        }
+        self.inherited.extend(inputs.statuses(kind).into_iter().map(|name| (kind, name)));
+        let mut new = Vec::new();
+        for (slot, status) in self.wanted.iter().filter(|(slot, _)| slot.0 == kind) {
+            self.settle(inputs, kind, &slot.1);
+            if !self.inherited.remove(slot) {
+                new.push(status.clone());
+            }
+        }
+        self.remove_inherited(inputs);
+        new
+    }
+
+    /// Whether it is known which of a kind stand in the cluster.
+    pub(crate) fn is_listed(&self, kind: StatusKind) -> bool {
+        self.listed.contains(&kind)
+    }
+
+    /// From now on what is not wanted is removed.
+    pub(crate) fn decided(&mut self, inputs: &Inputs) {
+        if !self.decided {
+            self.decided = true;
+            self.remove_inherited(inputs);
+        }
+    }
+
+    /// Removes what a former run left and nobody wants.
+    fn remove_inherited(&mut self, inputs: &Inputs) {
+        if self.decided {
+            for (kind, name) in std::mem::take(&mut self.inherited) {
+                self.settle(inputs, kind, &name);
             }
         }
     }
 
     /// A status resource has changed in the cluster: compares it with what it should say.
     pub(crate) fn changed(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
+        let is_wanted = self.wanted.contains_key(&(kind, name.to_owned()));
+        if !self.listed.contains(&kind) || !(self.decided || is_wanted) {
+            return;
+        }
         let key = ObjectKey::namespaced(self.namespace.as_str(), name);
         let is_bare = inputs.status(kind, &key).is_some_and(|found| found.is_bare());
         // One that is wanted and bare is being written.
-        if !(is_bare && self.wanted.contains_key(&(kind, name.to_owned()))) {
+        if !(is_bare && is_wanted) {
             self.settle(inputs, kind, name);
         }
     }

@@ -77,7 +77,12 @@ fn a_service_is_announced_told_and_withdrawn() {
         endpoint(&cluster, "web", false);
         eventually("no status", async || statuses(&cluster).await.is_empty().then_some(())).await;
         let text = speaker.scrape().await;
-        assert!(!text.contains("192.0.2.200"), "{text}");
+        let about: Vec<&str> = text.lines().filter(|line| line.contains("192.0.2.200")).collect();
+        assert_eq!(
+            about,
+            ["metallb_layer2_ownership_changes_total{ip=\"192.0.2.200\"} 2.0"],
+            "came and left"
+        );
         let line = speaker.says(&["withdrawing", "192.0.2.200"]).await;
         assert!(line.contains("protocol=\"layer2\""), "{line}");
     });

@@ -104,6 +104,88 @@ fn a_restart_writes_no_status_that_is_right_already() {
     });
 }
 
+/// What was written to the API server about services and their statuses, by method and path.
+fn writes(cluster: &Cluster) -> Vec<(String, String)> {
+    let about = ["/servicel2statuses", "/servicebgpstatuses", "/events", "/services/"];
+    let requests = cluster.front.requests().into_iter().filter(|request| request.method != "GET");
+    let requests = requests.filter(|request| about.iter().any(|part| request.path.contains(part)));
+    requests.map(|request| (request.method.to_string(), request.path)).collect()
+}
+
+#[test]
+fn a_restart_with_membership_writes_nothing_that_is_written() {
+    in_namespace("life::a_restart_with_membership_writes_nothing_that_is_written", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        peer(&cluster, "router", &json!({}));
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        cluster.configure("BGPAdvertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let layer2 = cluster.system::<ServiceL2Status>();
+        let bgp = cluster.system::<ServiceBGPStatus>();
+        let written = async |count: usize| {
+            let layer2 = layer2.list(&ListParams::default()).await.unwrap();
+            let bgp = bgp.list(&ListParams::default()).await.unwrap();
+            let full = layer2.iter().filter(|found| found.status.is_some()).count() == count
+                && bgp.iter().filter(|found| found.status.is_some()).count() == count;
+            full.then_some(())
+        };
+        let args = ["--ml-bindaddr=10.0.0.1", "--ml-labels=app=metallb"];
+        let mut first = speaker(&cluster, &args);
+        collector.routes(&["192.0.2.200/32"]).await;
+        eventually("both statuses", async || written(1).await).await;
+        cluster.event("web", "nodeAssigned").await;
+        first.terminate().await;
+        let before = writes(&cluster).len();
+        let second = speaker(&cluster, &args);
+        second.says(&["announcing", "192.0.2.200"]).await;
+        collector.routes(&["192.0.2.200/32"]).await;
+        // What belongs to a service that came later is written after all of the first round.
+        service(&cluster, "late", &["192.0.2.201"]).await;
+        eventually("the statuses of both", async || written(2).await).await;
+        eventually("the new one is told about", async || {
+            let late = |(_, path): &(String, String)| path.contains("/events");
+            (writes(&cluster)[before..].iter().filter(|write| late(write)).count() >= 2).then_some(())
+        })
+        .await;
+        let after = writes(&cluster).split_off(before);
+        // About the one that is new two events, and two statuses in two writes each (the object and its status); and an
+        // event about the session.
+        assert_eq!(after.len(), 7, "{after:?}");
+        assert!(after.iter().all(|(method, _)| method != "DELETE"), "{after:?}");
+        let told = cluster.events("web", "nodeAssigned").await;
+        let counts: Vec<_> = told.iter().map(|event| event.count).collect();
+        assert_eq!(counts, [Some(1); 2], "once for each protocol");
+    });
+}
+
+#[test]
+fn announcements_do_not_wait_for_statuses_that_cannot_be_read() {
+    in_namespace("life::announcements_do_not_wait_for_statuses_that_cannot_be_read", async || {
+        let cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        cluster.apply(&STALE.replace("KIND", "ServiceL2Status").replace("NODE", "node1"));
+        cluster.front.refuse(|request| request.path.contains("/servicel2statuses").then_some(503));
+        let speaker = speaker(&cluster, &[]);
+        speaker.says(&["announcing", "192.0.2.200"]).await;
+        speaker.ready().await;
+        assert_eq!(writes(&cluster), [], "nothing is known about what stands there");
+        cluster.front.relent();
+        cluster.event("web", "nodeAssigned").await;
+        eventually("its own status, and no other", async || {
+            let found = cluster.system::<ServiceL2Status>().list(&ListParams::default()).await.unwrap();
+            let named = |name: &str| {
+                found
+                    .iter()
+                    .any(|found| found.status.as_ref().is_some_and(|status| status.service_name == name))
+            };
+            (named("web") && !named("gone")).then_some(())
+        })
+        .await;
+    });
+}
+
 #[test]
 fn announcements_go_on_while_the_api_server_is_gone() {
     in_namespace("life::announcements_go_on_while_the_api_server_is_gone", async || {
