@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+pub(crate) use metallb_schema::Cause;
+
 /// Why a request is refused: everything a `Status` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -18,17 +20,6 @@ struct Details {
     name: String,
     causes: Vec<Cause>,
     retry_after: Option<u32>,
-}
-
-/// One wrong field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cause {
-    /// `FieldValueInvalid`, `FieldValueRequired`, …
-    pub(crate) reason: &'static str,
-    /// What is wrong, with the value.
-    pub(crate) message: String,
-    /// Path from the object's root: `spec.ports[0].port`.
-    pub(crate) field: String,
 }
 
 /// Group and plural name of a resource, for messages (`services`, `bgppeers.metallb.io`).
@@ -255,60 +246,6 @@ impl Details {
         }
         if let Some(seconds) = self.retry_after {
             map.insert("retryAfterSeconds".to_owned(), Value::from(seconds));
-        }
-        Value::Object(map)
-    }
-}
-
-impl Cause {
-    pub(crate) fn invalid(field: impl Into<String>, value: &Value, why: &str) -> Self {
-        let shown = match value {
-            Value::String(text) => format!("{text:?}"),
-            other => other.to_string(),
-        };
-        let message = format!("Invalid value: {shown}: {why}");
-        Self { reason: "FieldValueInvalid", message, field: field.into() }
-    }
-
-    pub(crate) fn required(field: impl Into<String>, why: &str) -> Self {
-        let message =
-            if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
-        Self { reason: "FieldValueRequired", message, field: field.into() }
-    }
-
-    pub(crate) fn duplicate(field: impl Into<String>, value: &Value) -> Self {
-        Self {
-            reason: "FieldValueDuplicate",
-            message: format!("Duplicate value: {value}"),
-            field: field.into(),
-        }
-    }
-
-    pub(crate) fn forbidden(field: impl Into<String>, why: &str) -> Self {
-        Self { reason: "FieldValueForbidden", message: format!("Forbidden: {why}"), field: field.into() }
-    }
-
-    pub(crate) fn not_supported(field: impl Into<String>, value: &Value, supported: &[String]) -> Self {
-        let listed: Vec<_> = supported.iter().map(|one| format!("{one:?}")).collect();
-        Self {
-            reason: "FieldValueNotSupported",
-            message: format!("Unsupported value: {value}: supported values: {}", listed.join(", ")),
-            field: field.into(),
-        }
-    }
-
-    pub(crate) fn type_invalid(field: impl Into<String>, value: &Value, why: &str) -> Self {
-        let mut cause = Self::invalid(field, value, why);
-        cause.reason = "FieldValueTypeInvalid";
-        cause
-    }
-
-    fn to_value(&self) -> Value {
-        let mut map = serde_json::Map::new();
-        map.insert("reason".to_owned(), Value::from(self.reason));
-        map.insert("message".to_owned(), Value::from(self.message.as_str()));
-        if !self.field.is_empty() {
-            map.insert("field".to_owned(), Value::from(self.field.as_str()));
         }
         Value::Object(map)
     }

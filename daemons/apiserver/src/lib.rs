@@ -63,7 +63,6 @@
 mod admission;
 mod api;
 mod auth;
-mod cel;
 mod discovery;
 mod error;
 mod failure;
@@ -73,7 +72,6 @@ mod load;
 mod openapi;
 mod ops;
 mod patch;
-mod schema;
 mod selector;
 mod server;
 mod state;

@@ -12,8 +12,8 @@ use crate::failure::Failure;
 use crate::kinds::Origin;
 use crate::ops::{DeleteOptions, Intent, PatchKind, Target, WriteOptions, Written, decode, schema_causes};
 use crate::patch;
-use crate::schema::apply_defaults;
 use crate::webhook::{Operation, Question, admit, convert};
+use metallb_schema::apply_defaults;
 
 impl Call<'_> {
     /// Carries out a write and answers it in the version of the request.

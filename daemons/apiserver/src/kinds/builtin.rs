@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::rows::ROWS;
 use super::{Origin, Resource, Version};
-use crate::schema::reference;
+use metallb_schema::reference;
 
 /// A kind, built up in [`ROWS`].
 pub(super) struct Row {

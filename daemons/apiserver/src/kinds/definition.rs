@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use metallb_schema::{Rules, check_rules, complete, validate_definition};
+use serde_json::{Value, json};
 
 use super::{Origin, Resource, Version};
 use crate::admission::{client_config, service_port};
-use crate::cel::{Rules, check_rules};
 use crate::failure::Cause;
-use crate::schema::{reference, validate_definition};
 
 /// What is wrong with a definition.
 pub(crate) fn check_definition(object: &Value) -> Vec<Cause> {
@@ -203,24 +202,6 @@ fn version(group: &str, kind: &str, spec: &Value) -> Version {
     }
 }
 
-/// Gives the schema what every object has, so that one walk handles all of it.
-fn complete(mut schema: Value) -> Value {
-    let string = |description: &str| json!({"type": "string", "description": description});
-    if let Value::Object(map) = &mut schema {
-        let properties = map.entry("properties").or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(properties) = properties {
-            properties.insert("apiVersion".to_owned(), string(API_VERSION));
-            properties.insert("kind".to_owned(), string(KIND));
-            properties
-                .insert("metadata".to_owned(), reference("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"));
-        }
-        if let Some(Value::Array(required)) = map.get_mut("required") {
-            required.retain(|field| field != "metadata");
-        }
-    }
-    schema
-}
-
 /// Order of versions: stable before beta before alpha, higher numbers first, others last.
 pub(crate) fn priority(name: &str) -> (u8, u32, u32) {
     let Some(rest) = name.strip_prefix('v') else { return (0, 0, 0) };
@@ -248,8 +229,3 @@ fn strings(value: &Value, pointer: &str) -> Vec<String> {
     let list = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     list.filter_map(Value::as_str).map(str::to_owned).collect()
 }
-
-const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers \
-    should convert recognized schemas to the latest internal value, and may reject unrecognized values.";
-const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may \
-    infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase.";

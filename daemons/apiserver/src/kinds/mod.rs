@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::cel::Rules;
 use crate::failure::Named;
-use crate::schema::Node;
+use metallb_schema::Node;
+use metallb_schema::Rules;
 
 mod builtin;
 mod definition;

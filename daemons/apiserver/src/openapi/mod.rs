@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::discovery::{in_version, versions};
 use crate::failure::Failure;
 use crate::kinds::{Kinds, Resource, Version};
-use crate::schema::definitions;
+use metallb_schema::definitions;
 
 /// `/openapi/v3`: where the documents of the groups are.
 pub(crate) fn index(kinds: &Kinds) -> Value {

@@ -11,9 +11,9 @@ use crate::admission::{
 };
 use crate::failure::{Cause, Failure};
 use crate::patch::{Manager, Writer, managers, record_update, set_managers};
-use crate::schema::apply_defaults;
 use crate::state::State;
 use crate::store::Key;
+use metallb_schema::apply_defaults;
 
 impl State {
     /// Creates an object.

@@ -6,7 +6,7 @@ use super::{FieldValidation, Target, WriteOptions};
 use crate::admission::{object_mut, text};
 use crate::failure::Failure;
 use crate::kinds::Origin;
-use crate::schema::{drop_defaulted_nulls, drop_nulls, prune, type_error};
+use metallb_schema::{drop_defaulted_nulls, drop_nulls, prune, type_error};
 
 /// Checks a body against the path and the schema: type, version, unknown fields.
 pub(crate) fn decode(target: &Target, object: &mut Value, options: &mut WriteOptions) -> Result<(), Failure> {

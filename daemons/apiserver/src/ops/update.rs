@@ -9,12 +9,12 @@ use super::create::{note_deprecation, refuse};
 use super::meta::{check_preconditions, decode, is_terminating, keep_system_fields, now, tidy};
 use super::{Target, WriteOptions, Written};
 use crate::admission::{list, object_mut, prepare_update, validate_kind, validate_metadata};
-use crate::cel::{blocks_rules, validate_rules};
 use crate::failure::{Cause, Failure};
 use crate::kinds::Version;
 use crate::patch::{Manager, Writer, managers, record_update, set_managers};
-use crate::schema::{apply_defaults, validate};
 use crate::state::State;
+use metallb_schema::{apply_defaults, validate};
+use metallb_schema::{blocks_rules, validate_rules};
 
 impl State {
     /// Replaces an object, or its status.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::fields::{Difference, FieldSet, element_name, parts};
 use super::managers::{Manager, Operation, Writer, owned_part};
 use crate::failure::{Cause, Failure};
-use crate::schema::{ListType, Node};
+use metallb_schema::{ListType, Node};
 
 /// What an apply makes of an object.
 #[derive(Debug)]

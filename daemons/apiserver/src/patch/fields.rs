@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::schema::{ListType, Node};
+use metallb_schema::{ListType, Node};
 
 /// A set of places in an object. Children are named as in `FieldsV1`: `f:name`, `k:{"port":80}`, `v:"x"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fields::{Difference, FieldSet};
-use crate::schema::Node;
+use metallb_schema::Node;
 
 /// How a manager writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

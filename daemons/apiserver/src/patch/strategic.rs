@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
-use crate::schema::Node;
+use metallb_schema::Node;
 
 /// Applies a patch with its directives (`$patch`, `$retainKeys`, `$setElementOrder/…`,
 /// `$deleteFromPrimitiveList/…`).
@@ -195,7 +195,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::strategic_merge;
-    use crate::schema::{Node, reference};
+    use metallb_schema::{Node, reference};
 
     fn patched(kind: &str, mut target: Value, patch: &Value) -> Value {
         let schema = reference(&format!("io.k8s.api.core.v1.{kind}"));

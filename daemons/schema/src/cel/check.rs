@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::children;
 use super::functions::is_known;
-use crate::admission::{list, text};
-use crate::failure::Cause;
+use crate::Cause;
+use crate::{list, text};
 
 /// Checks every rule below a schema: that it can be parsed, and uses nothing that this server does not know. A rule
 /// that could not be evaluated must never count as fulfilled.
-pub(crate) fn check_rules(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
+pub fn check_rules(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     for (index, rule) in list(schema, "/x-kubernetes-validations").iter().enumerate() {
         let at = format!("{path}.x-kubernetes-validations[{index}]");
         let source = text(rule, "/rule");

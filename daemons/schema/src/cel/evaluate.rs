@@ -7,18 +7,13 @@ use serde_json::Value;
 
 use super::Rules;
 use super::values::to_cel;
-use crate::admission::text;
-use crate::failure::Cause;
-use crate::schema::{ListType, Node};
+use crate::Cause;
+use crate::text;
+use crate::{ListType, Node};
 
 /// What the rules say against an object. A rule that does not compare with the old value is not held against a value
 /// that did not change.
-pub(crate) fn validate_rules(
-    rules: &Rules,
-    node: Node<'_>,
-    object: &Value,
-    old: Option<&Value>,
-) -> Vec<Cause> {
+pub fn validate_rules(rules: &Rules, node: Node<'_>, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     if !rules.is_empty() {
         walk(rules, &Place { node, value: object, old, path: String::new() }, &mut causes);
@@ -162,7 +157,7 @@ pub(super) fn with_functions<T>(run: impl FnOnce(&Context<'static>) -> T) -> T {
 }
 
 /// Whether schema errors are such that rules are not evaluated any more, as in the real server.
-pub(crate) fn blocks_rules(causes: &[Cause]) -> bool {
+pub fn blocks_rules(causes: &[Cause]) -> bool {
     let blocking = |cause: &Cause| {
         matches!(
             cause.reason,
@@ -181,8 +176,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::validate_rules;
+    use crate::Node;
     use crate::cel::{Rules, check_rules};
-    use crate::schema::Node;
 
     fn spec(rules: &Value) -> Value {
         json!({"type": "object", "properties": {"spec": {

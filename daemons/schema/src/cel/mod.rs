@@ -5,8 +5,8 @@ mod evaluate;
 mod functions;
 mod values;
 
-pub(crate) use check::check_rules;
-pub(crate) use evaluate::{blocks_rules, validate_rules};
+pub use check::check_rules;
+pub use evaluate::{blocks_rules, validate_rules};
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,19 @@ use serde_json::Value;
 
 /// The compiled rules of a version's schema, by their text.
 #[derive(Default)]
-pub(crate) struct Rules(BTreeMap<String, Program>);
+pub struct Rules(BTreeMap<String, Program>);
 
 impl Rules {
     /// Compiles every rule and message expression below a schema. What does not compile is left out here: a definition
     /// with such a rule was refused by [`check_rules`].
-    pub(crate) fn compile(schema: &Value) -> Self {
+    pub fn compile(schema: &Value) -> Self {
         let mut rules = Self::default();
         rules.collect(schema);
         rules
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -35,7 +36,7 @@ impl Rules {
     }
 
     fn collect(&mut self, schema: &Value) {
-        for rule in crate::admission::list(schema, "/x-kubernetes-validations") {
+        for rule in crate::list(schema, "/x-kubernetes-validations") {
             for field in ["rule", "messageExpression"] {
                 let Some(text) = rule.get(field).and_then(Value::as_str) else { continue };
                 if let Ok(program) = Program::compile(text) {

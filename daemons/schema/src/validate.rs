@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 use super::{ListType, Node, Type};
-use crate::failure::Cause;
+use crate::Cause;
 
 /// All that is wrong with a value.
-pub(crate) fn validate(node: Node<'_>, value: &Value, path: &str) -> Vec<Cause> {
+pub fn validate(node: Node<'_>, value: &Value, path: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     check(node, value, path, &mut causes);
     causes
 }
 
 /// Checks that a schema is one we can follow: types known, patterns compile.
-pub(crate) fn validate_definition(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
+pub fn validate_definition(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     let Value::Object(map) = schema else {
         causes.push(Cause::invalid(path, schema, "must be a schema object"));
         return;

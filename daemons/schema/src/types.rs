@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Node, Type};
 
 /// The first field whose value cannot be decoded, in the words of the real server, or `None`.
-pub(crate) fn type_error(node: Node<'_>, kind: &str, value: &Value) -> Option<String> {
+pub fn type_error(node: Node<'_>, kind: &str, value: &Value) -> Option<String> {
     walk(node, kind, value, &mut Vec::new())
 }
 

@@ -9,7 +9,7 @@ use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{Program, Value as Cel};
 use serde_json::Value;
 
-use crate::schema::{Node, Type};
+use crate::{Node, Type};
 
 /// The value of an expression variable.
 pub(super) fn to_cel(node: Option<Node<'_>>, value: &Value) -> Cel {

@@ -17,13 +17,13 @@ use super::merge_keys;
 pub(crate) const PREFIX: &str = "#/components/schemas/";
 
 /// All definitions, by their OpenAPI name (`io.k8s.api.core.v1.Service`).
-pub(crate) fn definitions() -> &'static Map<String, Value> {
+pub fn definitions() -> &'static Map<String, Value> {
     static DEFINITIONS: LazyLock<Map<String, Value>> = LazyLock::new(generate);
     &DEFINITIONS
 }
 
 /// A schema that refers to a definition.
-pub(crate) fn reference(name: &str) -> Value {
+pub fn reference(name: &str) -> Value {
     json!({"$ref": format!("{PREFIX}{name}")})
 }
 

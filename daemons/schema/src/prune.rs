@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::{Node, Type};
 
 /// Removes unknown fields and returns their paths, as the server's warnings name them.
-pub(crate) fn prune(node: Node<'_>, value: &mut Value) -> Vec<String> {
+pub fn prune(node: Node<'_>, value: &mut Value) -> Vec<String> {
     let mut unknown = Vec::new();
     walk(node, value, &mut String::new(), &mut unknown);
     unknown
 }
 
 /// Removes fields with the value `null`: to the built-in kinds they are absent.
-pub(crate) fn drop_nulls(node: Node<'_>, value: &mut Value) {
+pub fn drop_nulls(node: Node<'_>, value: &mut Value) {
     match value {
         Value::Object(map) => {
             if node.properties().is_some() {
@@ -82,7 +82,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::prune;
-    use crate::schema::Node;
+    use crate::Node;
 
     fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Node;
 
 /// Fills absent fields that have a `default`, at every depth.
-pub(crate) fn apply_defaults(node: Node<'_>, value: &mut Value) {
+pub fn apply_defaults(node: Node<'_>, value: &mut Value) {
     match value {
         Value::Object(map) => {
             for (name, schema) in node.properties().into_iter().flatten() {
@@ -33,7 +33,7 @@ pub(crate) fn apply_defaults(node: Node<'_>, value: &mut Value) {
 }
 
 /// Removes `null` from fields that are not nullable and have a default, so that the default applies.
-pub(crate) fn drop_defaulted_nulls(node: Node<'_>, value: &mut Value) {
+pub fn drop_defaulted_nulls(node: Node<'_>, value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|name, field| {
