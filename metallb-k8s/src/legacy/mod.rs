@@ -7,6 +7,13 @@ use kube::{Api, Client};
 
 use crate::retry::{Retries, Subject, describe, is_final};
 
+mod convert;
+#[cfg(test)]
+mod convert_tests;
+mod format;
+
+pub use convert::{Converted, Remark, convert};
+
 /// Names of the ConfigMaps in which MetalLB before 0.13 found its configuration: by its manifests, and by its chart.
 pub const OLD_CONFIG_MAPS: [&str; 2] = ["config", "metallb"];
 
@@ -39,7 +46,7 @@ pub async fn warn_about_old_config_maps(client: Client, namespace: String, retri
     for name in old_config_maps(&client, &namespace, &retries).await {
         let error = "a configuration in the format of MetalLB before 0.13 is not read";
         let remedy =
-            "write its pools, peers and advertisements as resources (docs/migration.md), then delete it";
+            "`metallb convert` turns it into resources (docs/migration.md); apply them, then delete it";
         tracing::warn!(config_map = format!("{namespace}/{name}"), error, remedy, "old configuration");
     }
 }
