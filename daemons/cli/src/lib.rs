@@ -3,15 +3,36 @@
 //! Each command is a module: it gathers (from the API server or from files), asks the libraries, and renders.
 //! What a command decides is a pure function of what was gathered.
 
+mod check;
+mod cluster;
+mod convert;
+mod document;
+mod exit;
+mod input;
+mod simulate;
+mod world;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub use check::{CheckArgs, Scope};
+pub use convert::ConvertArgs;
+pub use simulate::SimulateArgs;
+
 /// The commands for operators.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    Check(CheckArgs),
+    Convert(ConvertArgs),
+    Simulate(SimulateArgs),
+}
 
 /// Runs one command and tells how it went.
 pub fn run(command: &Command) -> ExitCode {
-    match *command {}
+    match command {
+        Command::Check(args) => check::run(args),
+        Command::Convert(args) => convert::run(args),
+        Command::Simulate(args) => simulate::run(args),
+    }
 }
