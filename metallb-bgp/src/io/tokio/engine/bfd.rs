@@ -23,7 +23,8 @@ use crate::types::RemoteAs;
 pub(super) struct Watchdog {
     driver: Option<Bfd>,
     seed: u64,
-    sender: UnboundedSender<Event>,
+    /// For the thread alone, so that its end is the end of the events.
+    sender: Option<UnboundedSender<Event>>,
     events: UnboundedReceiver<Event>,
     watched: BTreeMap<PeerKey, (Path, Profile)>,
     /// Peers whose path is up.
@@ -40,7 +41,7 @@ impl Watchdog {
         Self {
             driver: None,
             seed,
-            sender,
+            sender: Some(sender),
             events,
             watched: BTreeMap::new(),
             up: BTreeSet::new(),
@@ -80,9 +81,12 @@ impl Watchdog {
         if self.watched.get(key).is_some_and(|watched| *watched == (path.clone(), profile)) {
             return;
         }
-        if self.driver.is_none() {
-            match Bfd::start(self.seed, self.sender.clone()) {
-                Ok(driver) => self.driver = Some(driver),
+        if let Some(sender) = &self.sender {
+            match Bfd::start(self.seed, sender.clone()) {
+                Ok(driver) => {
+                    self.driver = Some(driver);
+                    self.sender = None;
+                }
                 Err(error) => {
                     tracing::error!(protocol = "bgp", peer = %key, %error, "BFD cannot be started");
                     return;
@@ -146,7 +150,11 @@ impl Engine {
     /// Takes what BFD says.
     pub(super) fn poll_bfd(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Poll::Ready(Some(event)) = self.bfd.events.poll_recv(cx) {
+        while let Poll::Ready(event) = self.bfd.events.poll_recv(cx) {
+            let Some(event) = event else {
+                progress |= self.bfd_ended();
+                break;
+            };
             let key = PeerKey::new(event.user.as_str());
             // One that was not watched any more when this was said has nothing to do with it.
             if !self.stopping && self.bfd.watched.contains_key(&key) {
@@ -162,6 +170,17 @@ impl Engine {
             return true;
         }
         progress
+    }
+
+    /// Without the thread nobody would notice a path that fails. Ends everything then, as if this program ended, which is
+    /// started again; peers may keep the routes.
+    fn bfd_ended(&mut self) -> bool {
+        let is_failure = self.bfd.driver.take().is_some() && !self.bfd.is_stopping() && !self.stopping;
+        if is_failure {
+            tracing::error!(protocol = "bgp", error = "the driver of BFD has ended", "ending all sessions");
+            self.begin_stop(StopReason::Restart(String::new()));
+        }
+        is_failure
     }
 
     fn path_changed(&mut self, key: &PeerKey, change: Change) {
