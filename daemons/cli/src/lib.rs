@@ -10,6 +10,7 @@ mod document;
 mod exit;
 mod input;
 mod simulate;
+mod strict_arp;
 mod world;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ use clap::Subcommand;
 pub use check::{CheckArgs, Scope};
 pub use convert::ConvertArgs;
 pub use simulate::SimulateArgs;
+pub use strict_arp::StrictArpArgs;
 
 /// The commands for operators.
 #[derive(Debug, Subcommand)]
@@ -26,6 +28,7 @@ pub enum Command {
     Check(CheckArgs),
     Convert(ConvertArgs),
     Simulate(SimulateArgs),
+    StrictArp(StrictArpArgs),
 }
 
 /// Runs one command and tells how it went.
@@ -34,5 +37,6 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::StrictArp(args) => strict_arp::run(args),
     }
 }

@@ -98,7 +98,7 @@ fn answer(args: &SimulateArgs) -> Result<ExitCode, Trouble> {
         Output::Json => format!("{:#}\n", to_json(last, differences.as_deref())),
     };
     exit::print(&text)?;
-    let is_good = |entry: &ServiceOutcome| entry.problems.is_empty() && failures(entry).next().is_none();
+    let is_good = |entry: &ServiceOutcome| problems(entry).is_empty();
     Ok(if last.services.values().all(is_good) { ExitCode::SUCCESS } else { exit::NO })
 }
 
@@ -261,6 +261,15 @@ fn failures(entry: &ServiceOutcome) -> impl Iterator<Item = String> {
     })
 }
 
+/// Everything that is wrong with a service.
+fn problems(entry: &ServiceOutcome) -> Vec<String> {
+    let mut all: Vec<_> = failures(entry).chain(entry.problems.iter().map(ToString::to_string)).collect();
+    if all.is_empty() && !entry.addresses.is_empty() && announcers(entry).is_empty() {
+        all.push("no node is left to announce it; heal or add one".to_owned());
+    }
+    all
+}
+
 fn announcers(entry: &ServiceOutcome) -> Vec<String> {
     let layer2: BTreeSet<&NodeName> = entry.owners.values().collect();
     let bgp: Vec<&str> = entry
@@ -298,14 +307,15 @@ fn table(outcome: &Outcome, differences: Option<&[Difference]>) -> String {
     });
     out.push('\n');
     lines(&mut out, &["POOL", "IPV4 USED", "IPV6 USED"], rows.collect());
-    let mut problems = String::new();
+    let mut said = String::new();
     for (key, entry) in &outcome.services {
-        let said = failures(entry).chain(entry.problems.iter().map(ToString::to_string));
-        said.for_each(|problem| line(&mut problems, &format!("{key}: {problem}")));
+        for problem in problems(entry) {
+            line(&mut said, &format!("{key}: {problem}"));
+        }
     }
-    if !problems.is_empty() {
+    if !said.is_empty() {
         out.push_str("\nPROBLEMS\n");
-        out.push_str(&problems);
+        out.push_str(&said);
     }
     if let Some(differences) = differences {
         out.push_str("\nWHAT CHANGED\n");
@@ -354,7 +364,7 @@ fn to_json(outcome: &Outcome, differences: Option<&[Difference]>) -> Value {
             "namespace": key.namespace(), "name": key.name(),
             "addresses": entry.addresses, "pools": entry.pools.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "layer2": owners.collect::<serde_json::Map<_, _>>(), "bgp": prefixes.collect::<serde_json::Map<_, _>>(),
-            "problems": failures(entry).chain(entry.problems.iter().map(ToString::to_string)).collect::<Vec<_>>(),
+            "problems": problems(entry),
         })
     });
     let usage = |usage: &Usage| {

@@ -6,11 +6,15 @@ mod lab;
 #[cfg(not(feature = "lab"))]
 #[path = "no_lab.rs"]
 mod lab;
+#[cfg(feature = "cli")]
+mod shell;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+#[cfg(feature = "cli")]
+use clap::CommandFactory;
 use clap::{Args, Parser, Subcommand};
 
 /// A load balancer for bare-metal Kubernetes.
@@ -39,6 +43,10 @@ enum Command {
     #[cfg(feature = "cli")]
     #[command(flatten)]
     Operator(metallb_cli::Command),
+    #[cfg(feature = "cli")]
+    Completion(shell::CompletionArgs),
+    #[cfg(feature = "cli")]
+    Man(shell::ManArgs),
 }
 
 /// Arguments handed on to a daemon as they are; `--help` shows the daemon's own.
@@ -85,6 +93,10 @@ fn main() -> ExitCode {
         Command::Crds(args) => deploy::crds(&args),
         #[cfg(feature = "cli")]
         Command::Operator(command) => metallb_cli::run(&command),
+        #[cfg(feature = "cli")]
+        Command::Completion(args) => shell::completion(&args, Cli::command()),
+        #[cfg(feature = "cli")]
+        Command::Man(args) => shell::man(&args, Cli::command()),
     }
 }
 
