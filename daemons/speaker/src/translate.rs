@@ -43,7 +43,7 @@ pub(crate) enum Unsupported {
     #[error("spec.password: a TCP MD5 key has 1 to 80 octets")]
     Password,
     /// The BFD profile does not fit the protocol.
-    #[error("spec.bfdProfile: its intervals are 10 to 60000 ms")]
+    #[error("spec.bfdProfile: its intervals are 10 to 60000 ms, its detectMultiplier is not 0")]
     BfdProfile,
     /// The router ID is no BGP identifier.
     #[error("spec.routerID: 0.0.0.0 is no BGP identifier")]

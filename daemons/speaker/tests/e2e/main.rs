@@ -18,6 +18,7 @@ mod harness;
 mod layer2;
 mod life;
 mod rights;
+mod secrets;
 mod shared_secret;
 mod site;
 mod takeover;
