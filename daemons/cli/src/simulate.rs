@@ -1,6 +1,6 @@
 //! `metallb simulate`: who gets which address, and who announces it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -204,8 +204,11 @@ pub(crate) fn differences(
         let group = document.api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
         (group, document.kind.clone(), place, document.name.clone())
     };
+    let mut known: BTreeMap<_, usize> =
+        all.iter().enumerate().map(|(index, object)| (id(object), index)).collect();
     for document in fresh {
-        match all.iter_mut().find(|earlier| id(earlier) == id(&document)) {
+        let index = *known.entry(id(&document)).or_insert(all.len());
+        match all.get_mut(index) {
             Some(earlier) => *earlier = over(earlier, document),
             None => all.push(document),
         }

@@ -151,6 +151,7 @@ fn exit_statuses_tell_good_bad_misused_and_unknown_apart() {
         (&["check", "-"], pool.replace("ADDRESS", "192.0.2.0/33"), 1),
         (&["check", "-"], pool.replace("ADDRESS", "192.0.2.7/24"), 0),
         (&["check", "--strict", "-"], pool.replace("ADDRESS", "192.0.2.7/24"), 1),
+        (&["check", "-"], String::new(), 3),
         (&["check"], String::new(), 2),
         (&["check", "--cluster", "a.yaml"], String::new(), 2),
         (&["check", "/nonexistent.yaml"], String::new(), 3),

@@ -106,6 +106,10 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
 fn answer(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     let sources = read(&args.files).map_err(Trouble::read)?;
     let (documents, findings) = gather(args.cluster, &sources, &args.scope)?;
+    if !args.cluster && documents.is_empty() && findings.is_empty() {
+        let message = "there is nothing to check: what was given has no object in it; see whether the program before the pipe failed";
+        return Err(Trouble::unknown(message));
+    }
     if !args.diff.is_empty() {
         return diff::run(&documents, &args.diff, &args.scope);
     }

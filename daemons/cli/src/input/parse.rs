@@ -27,6 +27,10 @@ pub(crate) fn parse(text: &str) -> (Vec<Node>, Option<ParseError>) {
                 help: text.contains('\t').then_some("YAML is indented with spaces, never with tabs"),
             }),
         };
+        let result = result.map_err(|error| ParseError {
+            help: if text.contains("{{") { Some(TEMPLATE) } else { error.help },
+            ..error
+        });
         if let Err(error) = result {
             return (builder.documents, Some(error));
         }
@@ -204,7 +208,99 @@ fn at(marker: &granit_parser::Marker, text: &str) -> Span {
     Span { line: marker.line(), column: marker.col().saturating_add(1), start, end: start }
 }
 
+const TEMPLATE: &str = "this looks like a template of Helm: pipe what `helm template` makes of it";
 /// How deep lists and maps may be nested; no object of a cluster comes near.
 const DEEPEST: usize = 100;
 /// How many values one text may have.
 const MOST_VALUES: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<serde_json::Value> {
+        let (nodes, error) = parse(text);
+        assert_eq!(error, None, "{text}");
+        nodes.iter().map(Node::to_json).collect()
+    }
+
+    fn refuse(text: &str) -> ParseError {
+        parse(text).1.unwrap()
+    }
+
+    #[test]
+    fn documents_are_read_one_after_the_other_and_empty_ones_left_out() {
+        assert_eq!(
+            read("a: 1\n---\n---\n# nothing\n---\nb: [x, 'y']\n"),
+            [json!({"a": 1}), json!({"b": ["x", "y"]})]
+        );
+        assert_eq!(read(""), Vec::<serde_json::Value>::new());
+        assert_eq!(read("{\"a\": {\"b\": null}}"), [json!({"a": {"b": null}})]);
+    }
+
+    #[test]
+    fn quotes_and_tags_make_texts() {
+        assert_eq!(
+            read("a: '1'\nb: \"yes\"\nc: !!str 1\nd: |\n  1\n"),
+            [json!({"a": "1", "b": "yes", "c": "1", "d": "1\n"})]
+        );
+    }
+
+    #[test]
+    fn anchors_are_repeated_and_merged() {
+        let text = "a: &a {x: 1, y: 2}\nb: *a\nc:\n  <<: *a\n  y: 3\nd: {y: 4, <<: [*a, {z: 5}]}\n";
+        let a = json!({"x": 1, "y": 2});
+        assert_eq!(
+            read(text),
+            [json!({"a": a, "b": a, "c": {"x": 1, "y": 3}, "d": {"x": 1, "y": 4, "z": 5}})]
+        );
+    }
+
+    #[test]
+    fn every_value_knows_where_it_stands() {
+        let (nodes, _) = parse("spec:\n  list:\n  - a\n  - k: \"\u{fc}\"\n    v: x\nempty:\n");
+        let place = |path: &str| nodes[0].find(path).span.map(|span| (span.line, span.column));
+        assert_eq!(place("spec.list[0]"), Some((3, 5)));
+        assert_eq!(place("spec.list[1]"), Some((4, 5)));
+        assert_eq!(place("spec.list[1].v"), Some((5, 8)));
+        // What is missing is missing in what is there.
+        assert_eq!(place("spec.list[7]"), Some((2, 3)));
+        assert_eq!(place("spec.none.deeper"), Some((1, 1)));
+        assert_eq!(nodes[0].find("spec.list[1].v").key_span.map(|span| span.column), Some(5));
+    }
+
+    #[test]
+    fn keys_with_dots_are_found() {
+        let (nodes, _) = parse("labels: {example.com/rack: a, example: b}\n");
+        let at = |path: &str| nodes[0].find(path).node.map(Node::to_json);
+        assert_eq!(at("labels[example.com/rack]"), Some(json!("a")));
+        assert_eq!(at("labels.example.com/rack"), Some(json!("a")));
+        assert_eq!(at("labels.example"), Some(json!("b")));
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let list = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.extend([format!("a{level}: &a{level} [{list}]\n")]);
+        }
+        assert!(refuse(&bomb).message.contains("a million values"));
+        assert!(refuse(&format!("a: {}", "{a: ".repeat(5_000))).message.contains("nested too deeply"));
+        assert!(!refuse(&"[".repeat(100_000)).message.is_empty());
+        assert!(refuse("a: &a [*a]\n").message.contains("inside the value"));
+    }
+
+    #[test]
+    fn what_comes_before_an_error_is_kept() {
+        let (nodes, error) = parse("a: 1\n---\nb: [\n");
+        assert_eq!((nodes.len(), error.map(|error| error.span.line)), (1, Some(3)));
+    }
+
+    #[test]
+    fn templates_are_recognised() {
+        assert_eq!(refuse("{{ if .Values.x }}\na: 1\n{{ end }}\n").help, Some(TEMPLATE));
+    }
+}
