@@ -50,9 +50,9 @@ pub enum ConfigError {
 
 /// Which run of a node's speaker a datagram comes from: a later run has a greater epoch.
 ///
-/// The start time in any unit that grows (nanoseconds since the Unix epoch are a good choice). When the
-/// clock of a node went back between two runs, the members that still remember the earlier run tell the new
-/// one, which then raises the counter of its epoch by itself.
+/// The start time in nanoseconds since the Unix epoch, and a counter that distinguishes runs that began at the same time
+/// (a clock that starts anew with every boot). When the clock of a node went back between two runs, the later run has the
+/// lower epoch: it takes over when the earlier one has been silent for a few intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
     started: u64,
@@ -72,7 +72,13 @@ impl Epoch {
         self.started
     }
 
-    /// How often the epoch had to be raised because members remembered a later one.
+    /// The same start with another counter; any value will do, a random one for example.
+    #[must_use]
+    pub const fn with_counter(self, counter: u32) -> Self {
+        Self { counter, ..self }
+    }
+
+    /// What distinguishes runs that began at the same time.
     #[must_use]
     pub const fn counter(self) -> u32 {
         self.counter
@@ -82,12 +88,9 @@ impl Epoch {
         Self { started, counter }
     }
 
-    /// The smallest epoch after this one; `None` after the last.
-    pub(super) fn successor(self) -> Option<Self> {
-        match self.counter.checked_add(1) {
-            Some(counter) => Some(Self { counter, ..self }),
-            None => self.started.checked_add(1).map(Self::new),
-        }
+    /// Whether this run claims to begin more than a day after `clock` (the time since the Unix epoch).
+    pub(super) fn is_ahead_of(self, clock: Duration) -> bool {
+        u128::from(self.started) > clock.saturating_add(FURTHEST_AHEAD).as_nanos()
     }
 }
 
@@ -210,7 +213,9 @@ pub enum TimingError {
 }
 
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
-pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(10);
+const MAX_INTERVAL: Duration = Duration::from_secs(10);
+/// How far the clocks of two nodes may be apart.
+const FURTHEST_AHEAD: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
 mod tests {
@@ -241,11 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_has_a_successor_until_the_last() {
-        let first = Epoch::new(7);
-        let next = first.successor().unwrap();
-        assert!(next > first);
-        assert_eq!(Epoch::from_wire(7, u32::MAX).successor(), Some(Epoch::new(8)));
-        assert_eq!(Epoch::from_wire(u64::MAX, u32::MAX).successor(), None);
+    fn an_epoch_more_than_a_day_ahead_of_the_clock_is_too_far() {
+        let clock = Duration::from_secs(1_800_000_000);
+        let epoch = |time: Duration| Epoch::new(u64::try_from(time.as_nanos()).unwrap());
+        assert!(!epoch(clock + FURTHEST_AHEAD).is_ahead_of(clock));
+        assert!(epoch(clock + FURTHEST_AHEAD + Duration::from_nanos(1)).is_ahead_of(clock));
+        assert!(Epoch::new(u64::MAX).is_ahead_of(clock));
+        assert!(
+            !Epoch::new(0).is_ahead_of(clock),
+            "a clock that was never set is no reason to refuse anybody"
+        );
     }
 }

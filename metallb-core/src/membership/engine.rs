@@ -1,6 +1,7 @@
 //! The state machine.
 
 mod judge;
+mod prove;
 mod receive;
 mod reunion;
 mod send;
@@ -13,10 +14,13 @@ use std::time::{Duration, Instant};
 use crate::keys::NodeName;
 
 use super::config::{Config, ConfigError, Epoch, Timing};
-use super::metadata::{Metadata, MetadataError};
+use super::metadata::{Metadata, MetadataError, version_of};
 use super::peer::{Peer, PeerState, PeerView, Status};
+pub use super::rejected::{DropReason, Rejected, Stats};
 use super::roster::{Bits, Roster, Rosters};
-use super::wire::{DecodeError, MAX_NAME_LEN};
+use super::token::Token;
+use super::wire::MAX_NAME_LEN;
+pub use prove::Arrival;
 
 /// One member's view of who lives. See the [module](super) for how to drive it.
 #[derive(Debug)]
@@ -54,9 +58,17 @@ struct Sending {
     order: Vec<NodeName>,
     cursor: usize,
     next: Instant,
-    outbox: VecDeque<NodeName>,
+    outbox: VecDeque<Queued>,
     /// Whom we hear, as told in the datagrams of this batch.
     bits: Option<Bits>,
+}
+
+/// A datagram to be written.
+#[derive(Clone, Debug)]
+struct Queued {
+    name: NodeName,
+    /// The run it is for; `None` for the one that is believed.
+    to: Option<Token>,
 }
 
 /// The cautious start.
@@ -102,65 +114,14 @@ pub enum Event {
     Settled,
 }
 
-/// Why a datagram was dropped.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Where a datagram goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Rejected {
-    /// It does not follow the format.
-    #[error("malformed datagram")]
-    Malformed(#[from] DecodeError),
-    /// The metadata that it completes cannot be read.
-    #[error("malformed metadata from {member}")]
-    Metadata {
-        /// The sender.
-        member: NodeName,
-        /// What is wrong.
-        #[source]
-        error: MetadataError,
-    },
-    /// Its sender is not among the peers given.
-    #[error("{name} is not a known member")]
-    UnknownMember {
-        /// The name in the datagram.
-        name: NodeName,
-    },
-    /// It carries our own name: a reflection, or a second speaker for the same node.
-    #[error("datagram with our own name")]
-    OwnName,
-    /// It comes from an earlier run of its sender.
-    #[error("{member} of epoch {epoch} was replaced by a later run")]
-    StaleEpoch {
-        /// The sender.
-        member: NodeName,
-        /// The epoch of the datagram.
-        epoch: Epoch,
-    },
-    /// It is a repetition, or arrived out of order.
-    #[error("sequence number {sequence} of {member} is not new")]
-    StaleSequence {
-        /// The sender.
-        member: NodeName,
-        /// The sequence number of the datagram.
-        sequence: u64,
-    },
-}
-
-/// What was counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Datagrams handed to the caller for sending.
-    pub sent: u64,
-    /// Datagrams that were understood.
-    pub received: u64,
-    /// Datagrams that did not follow the format, and metadata that could not be read.
-    pub malformed: u64,
-    /// Datagrams of senders that are not peers, or that carry our own name.
-    pub unknown: u64,
-    /// Datagrams of an earlier run or out of order.
-    pub stale: u64,
-    /// Times at which the caller was late by more than two intervals, so that silence proved nothing.
-    pub stalls: u64,
+pub struct Transmit {
+    /// The address of its receiver.
+    pub address: SocketAddr,
+    /// The receiver, for which it is sealed.
+    pub receiver: NodeName,
 }
 
 impl Membership {
@@ -200,22 +161,24 @@ impl Membership {
         })
     }
 
-    /// Replaces the list of all other members (this node in it is left out). Who is no longer in it is gone
-    /// at once.
+    /// Replaces the list of all other members (this node in it is left out, and who cannot be sent to, because its
+    /// address is one of a group). Who is no longer in it is gone at once.
     pub fn set_peers(&mut self, now: Instant, peers: BTreeMap<NodeName, Peer>) {
         self.advance(now);
-        let Self { peers: known, this, .. } = self;
+        let mut peers = peers;
+        peers.retain(|name, peer| *name != self.this && peer.is_reachable());
+        let detection = self.timing.detection(peers.len().saturating_add(1));
+        let (now, known) = (self.now, &mut self.peers);
         known.retain(|name, _| peers.contains_key(name));
-        for (name, peer) in peers.into_iter().filter(|(name, _)| name != this) {
+        for (name, peer) in peers {
             if let Some(state) = known.get_mut(&name) {
                 state.peer = peer;
             } else {
-                self.sending.outbox.push_back(name.clone());
-                known.insert(name, PeerState::new(peer));
+                self.sending.outbox.push_back(Queued { name: name.clone(), to: None });
+                known.insert(name, PeerState::new(peer, now, detection));
             }
         }
         self.roster_changed();
-        let detection = self.timing.detection(self.rosters.current().len());
         let from_now = |time| later(self.now, time);
         self.settling.by_peers.get_or_insert_with(|| SettlingByPeers {
             soon: from_now(detection / TOGETHER),
@@ -236,26 +199,21 @@ impl Membership {
             return Ok(());
         }
         self.metadata_octets = metadata.encode()?.into();
+        self.metadata_version = version_of(&self.metadata_octets);
         self.metadata = Arc::new(metadata);
-        self.metadata_version = self.metadata_version.saturating_add(1);
         self.pending.metadata.insert(self.this.clone());
         Ok(())
     }
 
-    /// Takes a datagram (opened, if it was sealed).
+    /// Takes a datagram (opened, if it was sealed). `arrival` says where it came from and what time it is.
     ///
     /// # Errors
     ///
-    /// [`Rejected`] says why a datagram was dropped; it is counted and changes nothing.
-    pub fn handle_datagram(&mut self, now: Instant, octets: &[u8]) -> Result<(), Rejected> {
+    /// [`Rejected`] says why a datagram was dropped; it is counted and not believed.
+    pub fn handle_datagram(&mut self, now: Instant, arrival: Arrival, octets: &[u8]) -> Result<(), Rejected> {
         self.advance(now);
-        let result = self.receive(octets);
-        match &result {
-            Ok(()) => self.stats.received += 1,
-            Err(Rejected::Malformed(_) | Rejected::Metadata { .. }) => self.stats.malformed += 1,
-            Err(Rejected::UnknownMember { .. } | Rejected::OwnName) => self.stats.unknown += 1,
-            Err(Rejected::StaleEpoch { .. } | Rejected::StaleSequence { .. }) => self.stats.stale += 1,
-        }
+        let result = self.receive(arrival, octets);
+        self.stats.count(&result);
         result
     }
 
@@ -292,12 +250,12 @@ impl Membership {
     }
 
     /// Writes the next datagram into `out` (replacing its content) and says where it goes.
-    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<SocketAddr> {
-        while let Some(name) = self.sending.outbox.pop_front() {
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        while let Some(queued) = self.sending.outbox.pop_front() {
             out.clear();
-            if let Some(address) = self.write(&name, out) {
+            if let Some(address) = self.write(&queued, out) {
                 self.stats.sent += 1;
-                return Some(address);
+                return Some(Transmit { address, receiver: queued.name });
             }
         }
         None
@@ -351,7 +309,7 @@ impl Membership {
         self.settling.settled
     }
 
-    /// The epoch in use, which grows when members remember a later one than was given.
+    /// The epoch of this run.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+use sha2::{Digest, Sha256};
 
 use crate::facts::Interface;
 use crate::keys::InterfaceName;
@@ -56,6 +57,9 @@ pub enum MetadataError {
     /// Octets received do not follow the format.
     #[error("metadata cannot be read")]
     Octets(#[source] DecodeError),
+    /// What was received is not what the sender announced.
+    #[error("the metadata does not match its digest")]
+    Digest,
     /// A text received is not UTF-8 or empty where it must not be.
     #[error("a text in the metadata is empty or not utf-8")]
     Text,
@@ -66,6 +70,16 @@ pub enum MetadataError {
 
 /// Longest encoded metadata: room for about 200 000 IPv4 or 60 000 IPv6 claims.
 pub const MAX_METADATA_LEN: usize = 1 << 20;
+
+/// The version of encoded metadata: a digest, so that nobody can pass off anything else as it, and no version is higher
+/// than another. Never zero.
+pub(super) fn version_of(octets: &[u8]) -> u64 {
+    let mut head = [0; 8];
+    for (to, from) in head.iter_mut().zip(Sha256::digest(octets)) {
+        *to = from;
+    }
+    u64::from_be_bytes(head).max(1)
+}
 
 impl Metadata {
     /// The interfaces as the election needs them.

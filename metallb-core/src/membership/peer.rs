@@ -1,14 +1,16 @@
 //! What is known of one other member.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::keys::NodeName;
 
-use super::config::{Epoch, MAX_INTERVAL, Timing};
+use super::config::{Epoch, Timing};
 use super::metadata::Metadata;
 use super::roster::Bits;
+use super::token::{Candidates, Challenge, Token};
 use super::transfer::{Incoming, Outgoing};
 
 /// Another member, as discovered: where to send, and whether it is known to be up.
@@ -17,16 +19,32 @@ use super::transfer::{Incoming, Outgoing};
 pub struct Peer {
     /// Where its heartbeats go.
     pub address: SocketAddr,
+    /// From where its heartbeats may come.
+    pub sources: BTreeSet<IpAddr>,
     /// Whether the discovery says that it is ready. A member that starts waits for those that are (for two detection
     /// times at most), and for the others only a quarter of the detection time: they may be starting with it.
     pub ready: bool,
 }
 
 impl Peer {
-    /// A member at `address`.
+    /// A member at `address`, and at no other.
     #[must_use]
-    pub const fn new(address: SocketAddr, ready: bool) -> Self {
-        Self { address, ready }
+    pub fn new(address: SocketAddr, ready: bool) -> Self {
+        Self { address, sources: BTreeSet::from([address.ip()]), ready }
+    }
+
+    /// The same member with further addresses from which its heartbeats may come.
+    #[must_use]
+    pub fn with_sources(mut self, sources: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.sources.extend(sources);
+        self
+    }
+
+    /// Whether heartbeats can be sent there: to one node, not to a group or to everybody.
+    pub(super) const fn is_reachable(&self) -> bool {
+        let ip = self.address.ip();
+        let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+        !(ip.is_multicast() || ip.is_unspecified() || broadcast)
     }
 }
 
@@ -104,12 +122,24 @@ pub(super) struct PeerState {
     /// What it holds of our metadata.
     pub(super) acknowledged: u64,
     pub(super) outgoing: Option<Outgoing>,
+    /// What it has to tell back before it is believed.
+    pub(super) challenge: Challenge,
+    /// Runs that want to be believed.
+    pub(super) candidates: Candidates,
+    /// Not before this is an introduction answered at once.
+    pub(super) next_answer: Option<Instant>,
 }
 
-/// What one run of a member has told.
+/// What one run of a member has told, since it was believed.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) epoch: Epoch,
+    /// What it wants to be told back, in its last datagram.
+    pub(super) challenge: u32,
+    /// It has to prove itself anew.
+    pub(super) retired: bool,
+    /// Its start was seen: it has not lived on somewhere else.
+    pub(super) started_here: bool,
     pub(super) sequence: u64,
     pub(super) last_heard: Instant,
     pub(super) interval: Duration,
@@ -124,7 +154,7 @@ pub(super) struct Run {
 }
 
 impl PeerState {
-    pub(super) const fn new(peer: Peer) -> Self {
+    pub(super) fn new(peer: Peer, now: Instant, detection: Duration) -> Self {
         Self {
             peer,
             status: Status::Unknown,
@@ -135,7 +165,22 @@ impl PeerState {
             metadata: None,
             acknowledged: 0,
             outgoing: None,
+            challenge: Challenge::new(now, detection),
+            candidates: Candidates::default(),
+            next_answer: None,
         }
+    }
+
+    /// What our datagrams name: the run that is, or was last, believed.
+    pub(super) fn token(&self) -> Token {
+        self.run.as_ref().map_or(Token::NONE, Run::token)
+    }
+
+    /// Stops believing the run at hand: it, or another one, has to prove itself anew.
+    pub(super) fn retire(&mut self, now: Instant, detection: Duration) {
+        let Some(run) = self.run.as_mut().filter(|run| !run.retired) else { return };
+        run.retired = true;
+        self.challenge.renew(now, detection);
     }
 
     /// When its silence will have lasted too long.
@@ -194,20 +239,44 @@ impl PeerState {
             status: self.status,
             last_heard: self.run.as_ref().map(|run| run.last_heard),
             epoch: self.run.as_ref().map(|run| run.epoch),
-            acknowledged: self.acknowledged >= metadata_version,
+            acknowledged: self.acknowledged == metadata_version,
         }
     }
 }
 
 impl Run {
+    pub(super) const fn token(&self) -> Token {
+        Token { epoch: self.epoch, challenge: self.challenge }
+    }
+
+    /// How long it has been silent.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_heard)
+    }
+
+    /// Whether a run of `epoch` that proves itself replaces this one. A later run does at once. An earlier one, after a
+    /// clock was set back or somebody lied, does when this one misses some intervals; the same one, and any after a
+    /// farewell, when a whole detection time has passed.
+    pub(super) fn gives_way(
+        &self,
+        epoch: Epoch,
+        now: Instant,
+        timing: Timing,
+        own_interval: Duration,
+    ) -> bool {
+        let misses = if self.left || epoch == self.epoch { timing.misses() } else { timing.recent() };
+        epoch > self.epoch || self.silence(now) >= own_interval.saturating_mul(misses)
+    }
+
     /// When it has dropped us, going by what it says: it says that it does not hear us some intervals before.
     pub(super) fn drops_us_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
         let rest = timing.misses().saturating_sub(timing.recent());
         self.deaf_since?.checked_add(self.patience(own_interval).saturating_mul(rest))
     }
 
-    /// The longer of both members' intervals: a slower sender is given the time it needs, within limits.
+    /// The longer of both members' intervals: a slower sender is given the time it needs, but no more than twice ours;
+    /// more would be believed for long after its last datagram.
     pub(super) fn patience(&self, own_interval: Duration) -> Duration {
-        self.interval.min(MAX_INTERVAL).max(own_interval)
+        self.interval.min(own_interval.saturating_mul(2)).max(own_interval)
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// Takes a chunk into `slot`; the whole when it is complete. A chunk of another version or length
-    /// begins anew; one that does not fit the rules is left out.
+    /// begins anew; one that does not fit the rules is left out. The caller compares the whole with its digest.
     pub(super) fn accept(slot: &mut Option<Self>, chunk: &Chunk<'_>) -> Option<Vec<u8>> {
         let total = usize::try_from(chunk.total).ok()?;
         let offset = usize::try_from(chunk.offset).ok()?;

@@ -5,22 +5,26 @@
 //! | octets | field |
 //! |---|---|
 //! | 1 | format, [`FORMAT`] |
-//! | 1 | flags: 1 leaving, 2 settled, 4 acknowledgement follows, 8 bitmap follows, 16 chunk follows |
-//! | 4 | the sender's interval in microseconds |
 //! | 8 + 4 | the sender's epoch: start, counter |
-//! | 8 | sequence number within the epoch |
-//! | 8 | version of the sender's metadata |
-//! | 1 + n | node name, 1 to [`MAX_NAME_LEN`] octets of UTF-8 |
-//! | 8 + 4 + 8 | acknowledgement: epoch and metadata version of the receiver that the sender holds |
+//! | 8 + 4 + 4 | the receiver's token: epoch (start, counter), challenge; zeros in an introduction |
+//! | 1 + n | node name of the sender, 1 to [`MAX_NAME_LEN`] octets of UTF-8 |
+//! | | *here the header ends, which a seal leaves readable, and the body begins, which it hides* |
+//! | 1 | flags: 1 leaving, 2 settled, 8 bitmap follows, 16 chunk follows |
+//! | 4 | the sender's interval in microseconds |
+//! | 8 | sequence number within the epoch, at most [`MAX_SEQUENCE`] |
+//! | 4 | the challenge that the sender wants to be told back |
+//! | 8 | version of the sender's metadata, a digest of it; 0 = none |
+//! | 8 | version of the receiver's metadata that the sender holds; 0 = none |
 //! | 8 + 2 + n | bitmap: digest of the sender's roster, number of bits, ⌈bits / 8⌉ octets |
 //! | 8 + 4 + 4 + 2 + n | chunk: metadata version, length of the whole, offset, length, octets |
 
 use std::time::Duration;
 
 use super::config::Epoch;
+use super::token::Token;
 
 /// The format this code writes and reads.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 /// Longest node name, as in Kubernetes (RFC 1123 subdomain).
 pub const MAX_NAME_LEN: usize = 253;
 /// Most members that a bitmap covers. Larger clusters go without: a member is then down for a node as soon
@@ -29,14 +33,17 @@ pub const MAX_ROSTER: usize = 16_384;
 /// Octets of metadata that one datagram carries at most.
 pub const CHUNK_LEN: usize = 1_000;
 /// Longest datagram that can be valid.
-pub const MAX_DATAGRAM_LEN: usize = 35 + MAX_NAME_LEN + 20 + 10 + MAX_ROSTER / 8 + 18 + CHUNK_LEN;
+pub const MAX_DATAGRAM_LEN: usize = MAX_HEADER_LEN + 33 + 10 + MAX_ROSTER / 8 + 18 + CHUNK_LEN;
+/// Longest header that can be valid.
+pub const MAX_HEADER_LEN: usize = 30 + MAX_NAME_LEN;
+/// Highest sequence number that can be valid; at 2 500 datagrams a second it lasts for 3 500 years.
+pub const MAX_SEQUENCE: u64 = 1 << 48;
 
 const LEAVING: u8 = 1;
 const SETTLED: u8 = 1 << 1;
-const ACKNOWLEDGEMENT: u8 = 1 << 2;
 const BITMAP: u8 = 1 << 3;
 const CHUNK: u8 = 1 << 4;
-const KNOWN_FLAGS: u8 = LEAVING | SETTLED | ACKNOWLEDGEMENT | BITMAP | CHUNK;
+const KNOWN_FLAGS: u8 = LEAVING | SETTLED | BITMAP | CHUNK;
 
 /// One datagram, borrowed from the octets it was parsed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +52,10 @@ pub struct Datagram<'a> {
     pub name: &'a str,
     /// The run of the sender.
     pub epoch: Epoch,
+    /// What the sender knows of the receiver, and proves by it that it sends now.
+    pub to: Token,
+    /// What the sender wants to be told back, together with its epoch.
+    pub challenge: u32,
     /// Grows with every datagram of an epoch, whoever receives it.
     pub sequence: u64,
     /// The interval at which the sender sends to each member.
@@ -55,21 +66,62 @@ pub struct Datagram<'a> {
     pub settled: bool,
     /// Version of the sender's metadata; 0 = it has none.
     pub metadata_version: u64,
-    /// What the sender holds of the receiver.
-    pub acknowledgement: Option<Acknowledgement>,
+    /// Version of the receiver's metadata that the sender holds completely; 0 = none.
+    pub held: u64,
     /// Whom the sender hears.
     pub bitmap: Option<Bitmap<'a>>,
     /// A part of the sender's metadata.
     pub chunk: Option<Chunk<'a>>,
 }
 
-/// What a sender holds of the member it sends to.
+/// The part of a datagram that a seal leaves readable: which key opens it, and whether to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acknowledgement {
-    /// The epoch last heard.
+pub struct Header<'a> {
+    /// The node name of the sender.
+    pub name: &'a str,
+    /// The run of the sender.
     pub epoch: Epoch,
-    /// The version of the metadata of that epoch held completely; 0 = none.
-    pub metadata_version: u64,
+    /// What the sender knows of the receiver.
+    pub to: Token,
+}
+
+impl<'a> Header<'a> {
+    /// Reads the header of a datagram; also says how many octets it has.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] says which rule of the format is broken.
+    pub fn parse(octets: &'a [u8]) -> Result<(Self, usize), DecodeError> {
+        let mut reader = Reader::new(octets);
+        let header = Self::read(&mut reader)?;
+        Ok((header, reader.offset))
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let format = reader.u8()?;
+        if format != FORMAT {
+            return Err(DecodeError::Format { format });
+        }
+        let epoch = reader.epoch()?;
+        let to = Token { epoch: reader.epoch()?, challenge: reader.u32()? };
+        let length = usize::from(reader.u8()?);
+        if length == 0 || length > MAX_NAME_LEN {
+            return Err(DecodeError::Name);
+        }
+        let name = std::str::from_utf8(reader.take(length)?).map_err(|_| DecodeError::Name)?;
+        Ok(Self { name, epoch, to })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let length = u8::try_from(self.name.len()).map_err(|_| EncodeError::Name)?;
+        out.push(FORMAT);
+        put_epoch(out, self.epoch);
+        put_epoch(out, self.to.epoch);
+        out.extend_from_slice(&self.to.challenge.to_be_bytes());
+        out.push(length);
+        out.extend_from_slice(self.name.as_bytes());
+        Ok(())
+    }
 }
 
 /// Whom a sender hears: one bit per name of its roster, in order.
@@ -104,36 +156,27 @@ impl<'a> Datagram<'a> {
     /// [`DecodeError`] says which rule of the format is broken.
     pub fn parse(octets: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(octets);
-        let format = reader.u8()?;
-        if format != FORMAT {
-            return Err(DecodeError::Format { format });
-        }
+        let Header { name, epoch, to } = Header::read(&mut reader)?;
         let flags = reader.u8()?;
         if flags & !KNOWN_FLAGS != 0 {
             return Err(DecodeError::Flags { flags });
         }
         let interval = Duration::from_micros(u64::from(reader.u32()?));
-        let epoch = reader.epoch()?;
         let sequence = reader.u64()?;
-        let metadata_version = reader.u64()?;
-        let length = usize::from(reader.u8()?);
-        if length == 0 || length > MAX_NAME_LEN {
-            return Err(DecodeError::Name);
+        if sequence > MAX_SEQUENCE {
+            return Err(DecodeError::Sequence { sequence });
         }
-        let name = std::str::from_utf8(reader.take(length)?).map_err(|_| DecodeError::Name)?;
         let datagram = Self {
             name,
             epoch,
+            to,
             sequence,
             interval,
             leaving: flags & LEAVING != 0,
             settled: flags & SETTLED != 0,
-            metadata_version,
-            acknowledgement: if flags & ACKNOWLEDGEMENT == 0 {
-                None
-            } else {
-                Some(Acknowledgement { epoch: reader.epoch()?, metadata_version: reader.u64()? })
-            },
+            challenge: reader.u32()?,
+            metadata_version: reader.u64()?,
+            held: reader.u64()?,
             bitmap: if flags & BITMAP == 0 { None } else { Some(Bitmap::read(&mut reader)?) },
             chunk: if flags & CHUNK == 0 { None } else { Some(Chunk::read(&mut reader)?) },
         };
@@ -148,24 +191,18 @@ impl<'a> Datagram<'a> {
     /// [`EncodeError`] when a part is longer than the format allows; `out` is then as before.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.check()?;
-        let name_len = u8::try_from(self.name.len()).map_err(|_| EncodeError::Name)?;
         let flags = flag(self.leaving, LEAVING)
             | flag(self.settled, SETTLED)
-            | flag(self.acknowledgement.is_some(), ACKNOWLEDGEMENT)
             | flag(self.bitmap.is_some(), BITMAP)
             | flag(self.chunk.is_some(), CHUNK);
         let interval = u32::try_from(self.interval.as_micros()).unwrap_or(u32::MAX);
-        out.extend_from_slice(&[FORMAT, flags]);
+        self.header().write(out)?;
+        out.push(flags);
         out.extend_from_slice(&interval.to_be_bytes());
-        put_epoch(out, self.epoch);
         out.extend_from_slice(&self.sequence.to_be_bytes());
+        out.extend_from_slice(&self.challenge.to_be_bytes());
         out.extend_from_slice(&self.metadata_version.to_be_bytes());
-        out.push(name_len);
-        out.extend_from_slice(self.name.as_bytes());
-        if let Some(acknowledgement) = &self.acknowledgement {
-            put_epoch(out, acknowledgement.epoch);
-            out.extend_from_slice(&acknowledgement.metadata_version.to_be_bytes());
-        }
+        out.extend_from_slice(&self.held.to_be_bytes());
         if let Some(bitmap) = &self.bitmap {
             out.extend_from_slice(&bitmap.digest.to_be_bytes());
             out.extend_from_slice(&bitmap.members.to_be_bytes());
@@ -177,7 +214,21 @@ impl<'a> Datagram<'a> {
         Ok(())
     }
 
+    /// The part that a seal leaves readable.
+    #[must_use]
+    pub const fn header(&self) -> Header<'a> {
+        Header { name: self.name, epoch: self.epoch, to: self.to }
+    }
+
+    /// What the sender wants to be told back.
+    pub(super) const fn asks(&self) -> Token {
+        Token { epoch: self.epoch, challenge: self.challenge }
+    }
+
     fn check(&self) -> Result<(), EncodeError> {
+        if self.sequence > MAX_SEQUENCE {
+            return Err(EncodeError::Sequence);
+        }
         if self.name.is_empty() || self.name.len() > MAX_NAME_LEN {
             return Err(EncodeError::Name);
         }
@@ -268,6 +319,12 @@ pub enum DecodeError {
         /// The flags found.
         flags: u8,
     },
+    /// The sequence number is higher than any run can count.
+    #[error("sequence number {sequence} is out of range")]
+    Sequence {
+        /// The number found.
+        sequence: u64,
+    },
     /// The node name is empty, too long or not UTF-8.
     #[error("the node name is empty, too long or not utf-8")]
     Name,
@@ -292,6 +349,9 @@ pub enum EncodeError {
     /// The node name is empty or too long.
     #[error("the node name is empty or longer than {MAX_NAME_LEN} octets")]
     Name,
+    /// The run has counted further than the format allows.
+    #[error("the sequence number is out of range")]
+    Sequence,
     /// The bitmap is too long, or its octets do not fit its number of bits.
     #[error("the bitmap covers more than {MAX_ROSTER} members or has the wrong length")]
     Bitmap,

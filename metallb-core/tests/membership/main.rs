@@ -9,6 +9,7 @@
 
 mod behaviour;
 mod figures;
+mod hostile;
 mod measure;
 mod robustness;
 mod simulation;

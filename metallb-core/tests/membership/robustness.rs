@@ -4,32 +4,32 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use metallb_core::keys::NodeName;
-use metallb_core::membership::wire::{Acknowledgement, Bitmap, Chunk, Datagram, MAX_DATAGRAM_LEN};
-use metallb_core::membership::{Config, Epoch, Membership, Metadata, Peer};
+use metallb_core::membership::wire::{Bitmap, Chunk, Datagram, Header, MAX_DATAGRAM_LEN};
+use metallb_core::membership::{Arrival, Config, Epoch, Membership, Metadata, Peer, Token};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn datagram() -> impl Strategy<Value = Vec<u8>> {
     let head = ("[a-c]", 0..3_u64, 0..20_u64, 0..100_000_u64, any::<bool>(), any::<bool>(), 0..4_u64);
     let parts = (
-        prop::option::of((0..4_u64, 0..5_u64)),
+        (0..3_u64, 0..9_u32, 0..4_u32),
         prop::option::of((any::<u64>(), vec(any::<u8>(), 0..3))),
         prop::option::of((0..4_u64, 0..3_000_u32, 0..3_u32, vec(any::<u8>(), 0..40))),
     );
     (head, parts).prop_map(
-        |((name, epoch, sequence, interval, leaving, settled, version), (held, bits, chunk))| {
+        |((name, epoch, sequence, interval, leaving, settled, version), (proof, bits, chunk))| {
+            let (receiver, named, challenge) = proof;
             let datagram = Datagram {
                 name: &name,
                 epoch: Epoch::new(epoch),
+                to: Token { epoch: Epoch::new(receiver), challenge: named },
+                challenge,
                 sequence,
                 interval: Duration::from_micros(interval),
                 leaving,
                 settled,
                 metadata_version: version,
-                acknowledgement: held.map(|(epoch, version)| Acknowledgement {
-                    epoch: Epoch::new(epoch),
-                    metadata_version: version,
-                }),
+                held: version,
                 bitmap: bits.as_ref().map(|(digest, bits)| Bitmap {
                     digest: *digest,
                     members: u16::try_from(bits.len() * 8).unwrap(),
@@ -80,6 +80,9 @@ proptest! {
         parsed.encode(&mut again).unwrap();
         prop_assert_eq!(&again, &octets);
         prop_assert!(octets.len() <= MAX_DATAGRAM_LEN);
+        let (header, length) = Header::parse(&octets).unwrap();
+        prop_assert_eq!(header, parsed.header());
+        prop_assert!(Header::parse(&octets[..length]).is_ok() && Header::parse(&octets[..length - 1]).is_err());
         for end in 0..octets.len() {
             prop_assert!(Datagram::parse(&octets[..end]).is_err(), "cut at {}", end);
         }
@@ -111,7 +114,10 @@ proptest! {
             let step_by = Duration::from_micros(step.unsigned_abs());
             now = if step < 0 { now - step_by } else { now + step_by };
             match call {
-                Call::Datagram(octets) | Call::Octets(octets) => drop(machine.handle_datagram(now, &octets)),
+                Call::Datagram(octets) | Call::Octets(octets) => {
+                    let arrival = Arrival::new([192, 0, 2, 1].into(), Duration::from_secs(1));
+                    drop(machine.handle_datagram(now, arrival, &octets));
+                }
                 Call::Timeout => machine.handle_timeout(now),
                 Call::Peers(peers) => {
                     let address = "192.0.2.1:7946".parse().unwrap();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use metallb_core::keys::NodeName;
-use metallb_core::membership::{Config, Epoch, Event, Membership, Peer, Timing};
+use metallb_core::membership::{Arrival, Config, Epoch, Event, Membership, Peer, Timing};
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -51,8 +51,17 @@ pub(crate) enum Seen {
     Reunited,
 }
 
-/// Arrival, order of sending, receiver, octets.
-type InFlight = (Duration, u64, usize, Vec<u8>);
+/// Arrival, order of sending, sender, receiver, octets.
+type InFlight = (Duration, u64, usize, usize, Vec<u8>);
+
+/// A datagram that somebody on the path has written down.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) at: Duration,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) octets: Vec<u8>,
+}
 
 struct Member {
     machine: Membership,
@@ -77,6 +86,8 @@ pub(crate) struct Simulation {
     cut: BTreeSet<(usize, usize)>,
     pub(crate) log: Vec<(Duration, usize, Seen)>,
     pub(crate) datagrams: u64,
+    /// What was sent, also what did not arrive, while somebody writes it down.
+    pub(crate) recorded: Option<Vec<Recorded>>,
     epochs: u64,
     base: Instant,
 }
@@ -85,9 +96,14 @@ pub(crate) fn name(index: usize) -> NodeName {
     NodeName::new(format!("node-{index:04}"))
 }
 
-fn address(index: usize) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 0], u16::try_from(index).unwrap()))
+pub(crate) fn address(index: usize) -> SocketAddr {
+    let port = u16::try_from(index).unwrap();
+    let [high, low] = port.to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], port))
 }
+
+/// What the clocks of all members say.
+pub(crate) const CLOCK: Duration = Duration::from_secs(1_800_000_000);
 
 impl Simulation {
     pub(crate) fn new(size: usize, net: Net, seed: u64) -> Self {
@@ -105,6 +121,7 @@ impl Simulation {
             cut: BTreeSet::new(),
             log: Vec::new(),
             datagrams: 0,
+            recorded: None,
             epochs: 1,
             base: base(),
         }
@@ -198,10 +215,8 @@ impl Simulation {
             };
             self.now = next;
             if datagram == Some(next) {
-                let Reverse((_, _, to, octets)) = self.queue.pop().unwrap();
-                if self.is_running(to) {
-                    self.with(to, |machine, now| machine.handle_datagram(now, &octets).is_ok());
-                }
+                let Reverse((_, _, from, to, octets)) = self.queue.pop().unwrap();
+                self.deliver(from, to, &octets);
                 self.spare.push(octets);
             } else {
                 let (_, index) = self.wake.pop_first().unwrap();
@@ -210,6 +225,13 @@ impl Simulation {
             }
         }
         self.now = end;
+    }
+
+    /// Lets a datagram arrive now that seems to come from a member's address; whether it is not dropped.
+    pub(crate) fn deliver(&mut self, from: usize, to: usize, octets: &[u8]) -> bool {
+        let arrival = Arrival::new(address(from).ip(), CLOCK + self.now);
+        self.is_running(to)
+            && self.with(to, |machine, now| machine.handle_datagram(now, arrival, octets).is_ok())
     }
 
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) {
@@ -254,8 +276,11 @@ impl Simulation {
         let member = self.members[index].as_mut().unwrap();
         let mut octets = self.spare.pop().unwrap_or_default();
         while let Some(to) = member.machine.poll_transmit(&mut octets) {
-            let to = usize::from(to.port());
+            let to = usize::from(to.address.port());
             self.datagrams += 1;
+            if let Some(recorded) = &mut self.recorded {
+                recorded.push(Recorded { at: self.now, from: index, to, octets: octets.clone() });
+            }
             if self.cut.contains(&(index, to)) || self.random.chance(self.net.loss) {
                 continue;
             }
@@ -263,7 +288,7 @@ impl Simulation {
             let delay = Duration::from_micros(least + self.random.below(most - least + 1));
             self.order += 1;
             let sent = std::mem::replace(&mut octets, self.spare.pop().unwrap_or_default());
-            self.queue.push(Reverse((self.now + delay, self.order, to, sent)));
+            self.queue.push(Reverse((self.now + delay, self.order, index, to, sent)));
         }
         self.spare.push(octets);
         while let Some(event) = member.machine.poll_event() {

@@ -25,6 +25,7 @@ impl Membership {
         let Some(state) = self.peers.get_mut(name.as_str()) else { return };
         if silent {
             state.vouched_until = word;
+            state.retire(self.now, self.interval.saturating_mul(self.timing.misses()));
         }
         let before = state.status;
         let status = state.judge(self.now, self.timing, self.interval);
@@ -33,7 +34,7 @@ impl Membership {
         self.next_check = self.next_check.into_iter().chain(next).min();
         if before != status {
             self.note_status(name, status);
-            self.note_return(before, status);
+            self.note_return(name, before, status);
             self.judge_self();
         }
     }

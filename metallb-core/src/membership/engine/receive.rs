@@ -1,28 +1,26 @@
 //! What a datagram changes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::keys::NodeName;
 
-use super::super::metadata::{Metadata, MetadataError};
+use super::super::metadata::{Metadata, MetadataError, version_of};
 use super::super::peer::{PeerState, Run};
+use super::super::rejected::Rejected;
 use super::super::roster::Bits;
 use super::super::transfer::Incoming;
-use super::super::wire::{Acknowledgement, Datagram};
-use super::{Membership, Rejected, later};
+use super::super::wire::Datagram;
+use super::{Arrival, Membership, later};
 
 impl Membership {
-    pub(super) fn receive(&mut self, octets: &[u8]) -> Result<(), Rejected> {
+    pub(super) fn receive(&mut self, arrival: Arrival, octets: &[u8]) -> Result<(), Rejected> {
         let datagram = Datagram::parse(octets)?;
-        if datagram.name == self.this.as_str() {
-            return Err(Rejected::OwnName);
+        let name = self.sender(arrival, &datagram.header())?;
+        if !self.prove(&name, &datagram)? {
+            return Ok(());
         }
-        let Some((name, _)) = self.peers.get_key_value(datagram.name) else {
-            return Err(Rejected::UnknownMember { name: NodeName::new(datagram.name) });
-        };
-        let name = name.clone();
-        self.note_run(&name, &datagram)?;
-        self.note_acknowledgement(&name, datagram.acknowledgement);
+        self.note_run(&name, &datagram);
         let metadata = self.note_chunk(&name, &datagram);
         self.judge(&name);
         self.note_hearing(&name, &datagram);
@@ -31,59 +29,26 @@ impl Membership {
         metadata.map_err(|error| Rejected::Metadata { member: name, error })
     }
 
-    /// Checks epoch and sequence, then takes over what the header says.
-    fn note_run(&mut self, name: &NodeName, datagram: &Datagram<'_>) -> Result<(), Rejected> {
-        let now = self.now;
-        let silence_after_leaving = self.detection().saturating_mul(2);
-        let Some(state) = self.peers.get_mut(name.as_str()) else { return Ok(()) };
-        let run = match &mut state.run {
-            Some(run) if datagram.epoch < run.epoch => {
-                return Err(Rejected::StaleEpoch { member: name.clone(), epoch: datagram.epoch });
-            }
-            Some(run) if datagram.epoch == run.epoch => {
-                if datagram.sequence <= run.sequence || run.left {
-                    return Err(Rejected::StaleSequence {
-                        member: name.clone(),
-                        sequence: datagram.sequence,
-                    });
-                }
-                run
-            }
-            slot => {
-                state.acknowledged = 0;
-                state.outgoing = None;
-                state.left_until = None;
-                state.vouched_until = None;
-                state.started_together = false;
-                slot.insert(new_run(datagram, now))
-            }
-        };
+    /// Takes over what the header says.
+    fn note_run(&mut self, name: &NodeName, datagram: &Datagram<'_>) {
+        let (now, detection) = (self.now, self.detection());
+        let Some(state) = self.peers.get_mut(name.as_str()) else { return };
+        let Some(run) = state.run.as_mut() else { return };
         run.sequence = datagram.sequence;
+        run.challenge = datagram.challenge;
         run.last_heard = now;
         run.interval = datagram.interval;
         run.settled |= datagram.settled;
         Bits::store(&mut run.bits, datagram.bitmap);
+        state.acknowledged = datagram.held;
+        state.outgoing.take_if(|outgoing| outgoing.version() == datagram.held);
         if datagram.leaving {
             run.left = true;
             state.vouched_until = None;
-            state.left_until = Some(later(now, silence_after_leaving));
+            state.left_until = Some(later(now, detection.saturating_mul(2)));
+            // Should it not be true, the member proves the contrary after a detection time.
+            state.retire(now, detection);
         }
-        Ok(())
-    }
-
-    /// What the sender holds of us: our metadata, and perhaps a later epoch than ours.
-    fn note_acknowledgement(&mut self, name: &NodeName, held: Option<Acknowledgement>) {
-        let Some(state) = self.peers.get_mut(name.as_str()) else { return };
-        let held = held.unwrap_or(Acknowledgement { epoch: self.epoch, metadata_version: 0 });
-        let remembers_more = held.epoch > self.epoch
-            || (held.epoch == self.epoch && held.metadata_version > self.metadata_version);
-        if remembers_more {
-            // Another run of ours had this epoch or a later one: only a greater one will be listened to.
-            self.epoch = held.epoch.successor().unwrap_or(self.epoch);
-        }
-        state.acknowledged = if held.epoch == self.epoch { held.metadata_version } else { 0 };
-        let acknowledged = state.acknowledged;
-        state.outgoing.take_if(|outgoing| outgoing.version() <= acknowledged);
     }
 
     fn note_chunk(&mut self, name: &NodeName, datagram: &Datagram<'_>) -> Result<(), MetadataError> {
@@ -91,10 +56,13 @@ impl Membership {
         let Some(PeerState { run: Some(run), metadata, .. }) = self.peers.get_mut(name.as_str()) else {
             return Ok(());
         };
-        if chunk.version <= run.metadata_version {
+        if chunk.version == run.metadata_version {
             return Ok(());
         }
         let Some(whole) = Incoming::accept(&mut run.incoming, chunk) else { return Ok(()) };
+        if version_of(&whole) != chunk.version {
+            return Err(MetadataError::Digest);
+        }
         let told = Metadata::decode(&whole)?;
         run.metadata_version = chunk.version;
         if metadata.as_deref() != Some(&told) {
@@ -124,17 +92,23 @@ impl Membership {
     }
 }
 
-fn new_run(datagram: &Datagram<'_>, now: std::time::Instant) -> Run {
-    Run {
-        epoch: datagram.epoch,
-        sequence: datagram.sequence,
-        last_heard: now,
-        interval: datagram.interval,
-        settled: datagram.settled,
-        left: false,
-        metadata_version: 0,
-        incoming: None,
-        bits: None,
-        deaf_since: None,
+impl Run {
+    /// What the first datagram that is believed says.
+    pub(super) fn new(datagram: &Datagram<'_>, now: Instant) -> Self {
+        Self {
+            epoch: datagram.epoch,
+            challenge: datagram.challenge,
+            retired: false,
+            started_here: !datagram.settled,
+            sequence: datagram.sequence,
+            last_heard: now,
+            interval: datagram.interval,
+            settled: datagram.settled,
+            left: false,
+            metadata_version: 0,
+            incoming: None,
+            bits: None,
+            deaf_since: None,
+        }
     }
 }

@@ -32,9 +32,14 @@ impl Membership {
     }
 
     /// A member that comes back without a start of its own has lived on, and may have owned what we own.
-    pub(super) fn note_return(&mut self, before: Status, now: Status) {
+    pub(super) fn note_return(&mut self, name: &NodeName, before: Status, now: Status) {
         let was_missing = matches!(before, Status::Unknown | Status::Down);
-        self.pending.reunited |= self.settling.settled && was_missing && now.is_member();
+        let Some(state) = self.peers.get(name.as_str()) else { return };
+        let started_here = match now {
+            Status::Heard => state.run.as_ref().is_some_and(|run| run.started_here),
+            _ => state.candidates.saw_start_after(state.run.as_ref().map(|run| run.epoch)),
+        };
+        self.pending.reunited |= self.settling.settled && was_missing && now.is_member() && !started_here;
     }
 
     /// Whether this node takes part.

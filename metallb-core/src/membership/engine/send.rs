@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use crate::keys::NodeName;
 
 use super::super::transfer::Outgoing;
-use super::super::wire::{Acknowledgement, Datagram};
-use super::{Membership, later};
+use super::super::wire::Datagram;
+use super::{Membership, Queued, later};
 
 impl Membership {
     /// Puts the next batch into the outbox. A round over all peers takes one interval and is spread over it
@@ -17,16 +17,22 @@ impl Membership {
         if let Some(rounds) = self.leaving {
             if rounds > 0 {
                 self.leaving = Some(rounds - 1);
-                self.sending.outbox.extend(self.sending.order.iter().cloned());
+                let everybody = self.sending.order.iter().map(|name| Queued { name: name.clone(), to: None });
+                self.sending.outbox.extend(everybody);
             }
             self.sending.next = later(self.now, self.interval);
             return;
         }
         let batches = (peers / PEERS_PER_BATCH).clamp(1, MAX_BATCHES);
         let batch = self.sending.order.iter().skip(self.sending.cursor).take(peers.div_ceil(batches));
-        let before = self.sending.outbox.len();
-        self.sending.outbox.extend(batch.cloned());
-        self.sending.cursor += self.sending.outbox.len() - before;
+        self.sending.cursor += batch.len();
+        let (now, detection) = (self.now, self.detection());
+        for name in batch {
+            let queued = |to| Queued { name: name.clone(), to };
+            self.sending.outbox.push_back(queued(None));
+            let waiting = self.peers.get(name.as_str()).map(|state| state.candidates.waiting(now, detection));
+            self.sending.outbox.extend(waiting.into_iter().flatten().map(|token| queued(Some(token))));
+        }
         if self.sending.cursor >= peers {
             self.sending.cursor = 0;
         }
@@ -38,32 +44,34 @@ impl Membership {
     pub(super) fn renew_order(&mut self) {
         self.sending.order = self.peers.keys().cloned().collect();
         self.sending.cursor = 0;
-        self.sending.outbox.retain(|name| self.peers.contains_key(name.as_str()));
+        self.sending.outbox.retain(|queued| self.peers.contains_key(queued.name.as_str()));
         self.renew_bits();
     }
 
-    /// Writes the datagram for `name`; `None` when it is no peer any more.
-    pub(super) fn write(&mut self, name: &NodeName, out: &mut Vec<u8>) -> Option<SocketAddr> {
-        let state = self.peers.get_mut(name.as_str())?;
-        let leaving = self.leaving.is_some();
-        if state.outgoing.is_none() && state.acknowledged < self.metadata_version {
+    /// Writes a datagram; `None` when its receiver is no peer any more.
+    pub(super) fn write(&mut self, queued: &Queued, out: &mut Vec<u8>) -> Option<SocketAddr> {
+        let state = self.peers.get_mut(queued.name.as_str())?;
+        let to = queued.to.unwrap_or_else(|| state.token());
+        // Metadata goes to who is believed to read it.
+        let told = self.leaving.is_none() && to == state.token();
+        let outdated = self.metadata_version != 0 && state.acknowledged != self.metadata_version;
+        if told && outdated && state.outgoing.is_none() {
             state.outgoing = Some(Outgoing::new(self.metadata_version, self.metadata_octets.clone()));
         }
         self.sequence = self.sequence.saturating_add(1);
         let datagram = Datagram {
             name: self.this.as_str(),
             epoch: self.epoch,
+            to,
             sequence: self.sequence,
             interval: self.interval,
-            leaving,
+            leaving: self.leaving.is_some(),
             settled: self.settling.settled,
+            challenge: state.challenge.current(self.now),
             metadata_version: self.metadata_version,
-            acknowledgement: state
-                .run
-                .as_ref()
-                .map(|run| Acknowledgement { epoch: run.epoch, metadata_version: run.metadata_version }),
+            held: state.run.as_ref().map_or(0, |run| run.metadata_version),
             bitmap: self.sending.bits.as_ref().map(super::Bits::as_wire),
-            chunk: state.outgoing.as_mut().filter(|_| !leaving).and_then(Outgoing::next_chunk),
+            chunk: state.outgoing.as_mut().filter(|_| told).and_then(Outgoing::next_chunk),
         };
         // The parts are within the limits by construction: the name is checked in `new`, the bitmap by the
         // roster, the chunk by the transfer.
