@@ -7,6 +7,7 @@
 
 mod announcer;
 mod args;
+mod complaints;
 mod debug;
 mod exclude;
 mod inputs;

@@ -23,8 +23,8 @@ fn mk_metadata(interface: &str) -> Metadata {
     Metadata { interfaces, ..Metadata::default() }
 }
 
-async fn mk_speaker(name: &str) -> Started {
-    start(NodeName::new(name), &mk_args(), Seal::Plain).await.unwrap()
+fn mk_speaker(name: &str) -> Started {
+    start(NodeName::new(name), &mk_args(), None).unwrap()
 }
 
 async fn view_with(view: &mut watch::Receiver<View>, condition: impl Fn(&View) -> bool) -> View {
@@ -35,12 +35,12 @@ async fn view_with(view: &mut watch::Receiver<View>, condition: impl Fn(&View) -
 #[tokio::test]
 async fn an_owner_that_is_busy_while_everybody_says_something_stops_nobody() {
     let us = NodeName::new("us");
-    let Started { handle, mut view, address } = mk_speaker("us").await;
+    let Started { handle, mut view, address } = mk_speaker("us");
     let mut others = Vec::new();
     let mut peers = BTreeMap::new();
     for number in 0..PEERS {
         let name = format!("node-{number}");
-        let other = mk_speaker(&name).await;
+        let other = mk_speaker(&name);
         other.handle.set_metadata(mk_metadata(&name));
         other.handle.set_peers(BTreeMap::from([(us.clone(), Peer::new(address, true))]));
         peers.insert(NodeName::new(name), Peer::new(other.address, true));
@@ -70,8 +70,8 @@ async fn an_owner_that_is_busy_while_everybody_says_something_stops_nobody() {
 
 #[tokio::test]
 async fn a_peer_that_is_no_peer_any_more_is_forgotten() {
-    let Started { handle, mut view, address } = mk_speaker("us").await;
-    let other = mk_speaker("other").await;
+    let Started { handle, mut view, address } = mk_speaker("us");
+    let other = mk_speaker("other");
     other.handle.set_peers(BTreeMap::from([(NodeName::new("us"), Peer::new(address, true))]));
     other.handle.set_metadata(mk_metadata("eth0"));
     let name = NodeName::new("other");
@@ -84,7 +84,7 @@ async fn a_peer_that_is_no_peer_any_more_is_forgotten() {
 
 #[tokio::test]
 async fn the_view_ends_with_the_task() {
-    let Started { handle, mut view, .. } = mk_speaker("us").await;
+    let Started { handle, mut view, .. } = mk_speaker("us");
     drop(handle);
     tokio::time::timeout(PATIENCE, async { while view.changed().await.is_ok() {} }).await.unwrap();
 }

@@ -128,15 +128,13 @@ type AddressNumber = fn(&metallb_arp::responder::Counters) -> u64;
 
 fn members(numbers: membership::Numbers) -> [Family; 2] {
     let members = u64::try_from(numbers.members).unwrap_or(u64::MAX);
-    let stats = numbers.stats;
-    let dropped = [stats.malformed, stats.unknown, stats.stale, numbers.unsealed].into_iter();
+    let mut dropped =
+        Family::new("metallb_membership_dropped_total", Kind::Counter, "Heartbeats that were dropped");
+    for (reason, count) in numbers.dropped {
+        dropped.push(vec![("reason", reason.as_str().to_owned())], number(count));
+    }
     [
         Family::single("metallb_membership_members", Kind::Gauge, "Speakers that live", number(members)),
-        Family::single(
-            "metallb_membership_dropped_total",
-            Kind::Counter,
-            "Heartbeats that were dropped",
-            number(dropped.fold(0, u64::saturating_add)),
-        ),
+        dropped,
     ]
 }

@@ -52,9 +52,9 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let (layer2, layer2_events) = layer2(args)?;
     let (bgp, bgp_events) = bgp(args, &node)?;
     let started = if let Some(membership) = &membership {
-        let seal = shared_secret::seal(&client, &retries, &namespace, membership);
-        let Some(seal) = endpoints.waiting_for(seal, &stats, stop).await else { return Ok(None) };
-        Some(membership::start(NodeName::new(node.as_str()), membership, seal?).await?)
+        let secret = shared_secret::wait(&client, &retries, &namespace, membership);
+        let Some(secret) = endpoints.waiting_for(secret, &stats, stop).await else { return Ok(None) };
+        Some(membership::start(NodeName::new(node.as_str()), membership, secret?)?)
     } else {
         tracing::info!("membership is off (no --ml-bindaddr or --ml-labels): every node counts as alive");
         None

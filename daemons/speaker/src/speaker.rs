@@ -226,6 +226,9 @@ impl Speaker {
         for (node, metadata) in self.view.changed_metadata(&before) {
             self.announcer.hear(node, metadata);
         }
+        for complaint in self.view.new_complaints(&before) {
+            self.announcer.tell_node(Severity::Warning, "MembershipDropped", complaint.to_owned());
+        }
         if self.view.settled {
             self.announcer.set_members(self.view.members.clone());
         }
@@ -294,7 +297,9 @@ impl Speaker {
             return;
         };
         let pods = pods.all().into_iter().map(|(_, pod)| pod);
-        membership.set_peers(translate::speakers(pods, *bind));
+        let engine = self.announcer.engine();
+        membership
+            .set_peers(translate::speakers(pods, *bind, |address| engine.layer2_owner(address).is_some()));
     }
 
     /// Tells the other speakers what this node can do and what it has.

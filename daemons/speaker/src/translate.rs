@@ -241,17 +241,20 @@ pub(crate) fn metadata(interfaces: &[Interface], claims: BTreeSet<IpAddr>) -> Me
     }
 }
 
-/// The other speakers, reached in the family of our own address.
+/// The other speakers, reached in the family of our own address. A service's address is none of a speaker: whoever owns
+/// it would answer.
 #[must_use]
 pub(crate) fn speakers(
     pods: impl IntoIterator<Item = Arc<SpeakerPod>>,
     bind: SocketAddr,
+    is_service: impl Fn(IpAddr) -> bool,
 ) -> BTreeMap<NodeName, metallb_core::membership::Peer> {
     pods.into_iter()
         .filter_map(|pod| {
-            let address = pod.addresses.iter().find(|address| address.is_ipv4() == bind.is_ipv4())?;
-            let address = SocketAddr::new(*address, bind.port());
-            Some((pod.node.clone(), metallb_core::membership::Peer::new(address, pod.ready)))
+            let usable = |address: &&IpAddr| address.is_ipv4() == bind.is_ipv4() && !is_service(**address);
+            let address = SocketAddr::new(*pod.addresses.iter().find(usable)?, bind.port());
+            let peer = metallb_core::membership::Peer::new(address, pod.ready);
+            Some((pod.node.clone(), peer.with_sources(pod.addresses.iter().copied())))
         })
         .collect()
 }

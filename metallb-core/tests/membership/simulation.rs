@@ -57,7 +57,6 @@ type InFlight = (Duration, u64, usize, usize, Vec<u8>);
 /// A datagram that somebody on the path has written down.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
-    pub(crate) at: Duration,
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) octets: Vec<u8>,
@@ -279,7 +278,7 @@ impl Simulation {
             let to = usize::from(to.address.port());
             self.datagrams += 1;
             if let Some(recorded) = &mut self.recorded {
-                recorded.push(Recorded { at: self.now, from: index, to, octets: octets.clone() });
+                recorded.push(Recorded { from: index, to, octets: octets.clone() });
             }
             if self.cut.contains(&(index, to)) || self.random.chance(self.net.loss) {
                 continue;

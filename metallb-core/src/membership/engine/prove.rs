@@ -29,16 +29,13 @@ impl Arrival {
 }
 
 impl Membership {
-    /// Whether a datagram with this header is worth opening: [`Membership::handle_datagram`] would drop it otherwise.
+    /// The sender of a datagram with this header, when the datagram is worth opening: [`Membership::handle_datagram`]
+    /// would drop it otherwise.
     ///
     /// # Errors
     ///
     /// [`Rejected`] says why it would be dropped.
-    pub fn admit(&self, arrival: Arrival, header: &Header<'_>) -> Result<(), Rejected> {
-        self.sender(arrival, header).map(drop)
-    }
-
-    pub(super) fn sender(&self, arrival: Arrival, header: &Header<'_>) -> Result<NodeName, Rejected> {
+    pub fn admit(&self, arrival: Arrival, header: &Header<'_>) -> Result<NodeName, Rejected> {
         if header.name == self.this.as_str() {
             return Err(Rejected::OwnName);
         }

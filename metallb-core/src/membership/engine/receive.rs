@@ -16,7 +16,7 @@ use super::{Arrival, Membership, later};
 impl Membership {
     pub(super) fn receive(&mut self, arrival: Arrival, octets: &[u8]) -> Result<(), Rejected> {
         let datagram = Datagram::parse(octets)?;
-        let name = self.sender(arrival, &datagram.header())?;
+        let name = self.admit(arrival, &datagram.header())?;
         if !self.prove(&name, &datagram)? {
             return Ok(());
         }
