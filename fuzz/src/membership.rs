@@ -6,18 +6,23 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use metallb_core::keys::NodeName;
-use metallb_core::membership::wire::{Chunk, Datagram, MAX_DATAGRAM_LEN};
-use metallb_core::membership::{Config, Epoch, Membership, Metadata, Peer};
+use metallb_core::membership::wire::{Chunk, Datagram, Header, MAX_DATAGRAM_LEN};
+use metallb_core::membership::{Arrival, Config, Epoch, Membership, Metadata, Peer, Token};
 
-/// Any octets are refused, or are a datagram that is written back as the same octets.
+/// Any octets are refused, or are a datagram that is written back as the same octets. Its header can be read alone.
 ///
 /// # Panics
 /// When it is written back as something else.
 pub fn datagram(data: &[u8]) {
+    let header = Header::parse(data);
+    if let Ok((_, length)) = header {
+        assert!(length <= data.len());
+    }
     let Ok(datagram) = Datagram::parse(data) else { return };
     let mut again = Vec::new();
     datagram.encode(&mut again).expect("what was read can be written");
     assert_eq!(again, data);
+    assert_eq!(header.map(|(header, _)| header), Ok(datagram.header()));
     assert!(data.len() <= MAX_DATAGRAM_LEN);
 }
 
@@ -41,7 +46,8 @@ pub fn calls(data: &[u8]) {
     let mut source = Source(data);
     let mut now = start() + Duration::from_secs(60);
     let this = NodeName::new(NAMES[0]);
-    let config = Config::new(this.clone(), Epoch::new(source.octet().into()), source.octet().into());
+    let epoch = Epoch::new(u64::from(source.octet() % 4));
+    let config = Config::new(this.clone(), epoch, source.octet().into());
     let mut machine = Membership::new(now, config).expect("the name fits");
     let mut known: BTreeMap<NodeName, Peer> = BTreeMap::new();
     let mut left = false;
@@ -63,10 +69,10 @@ pub fn calls(data: &[u8]) {
                 left = true;
                 machine.leave(now);
             }
-            3 => drop(machine.handle_datagram(now, source.take(40))),
+            3 => drop(machine.handle_datagram(now, source.arrival(), source.take(60))),
             _ => {
-                let octets = source.datagram();
-                drop(machine.handle_datagram(now, &octets));
+                let (arrival, octets) = (source.arrival(), source.datagram());
+                drop(machine.handle_datagram(now, arrival, &octets));
             }
         }
         drain(&mut machine);
@@ -78,7 +84,7 @@ pub fn calls(data: &[u8]) {
 fn drain(machine: &mut Membership) {
     let mut octets = Vec::new();
     for sent in 0.. {
-        assert!(sent <= 2 * NAMES.len(), "a call sends at most twice to each");
+        assert!(sent <= 4 * NAMES.len(), "a call sends a few times to each, at most");
         if machine.poll_transmit(&mut octets).is_none() {
             break;
         }
@@ -118,11 +124,19 @@ impl<'a> Source<'a> {
             .collect()
     }
 
-    /// A datagram that follows the format.
+    /// Mostly from the address of the peers, at a clock that some epochs are ahead of.
+    fn arrival(&mut self) -> Arrival {
+        let octet = self.octet();
+        let address = if octet < 240 { Ipv4Addr::LOCALHOST } else { Ipv4Addr::BROADCAST };
+        Arrival::new(address.into(), Duration::from_nanos(u64::from(octet % 4)))
+    }
+
+    /// A datagram that follows the format. Small numbers make it likely that it proves itself.
     fn datagram(&mut self) -> Vec<u8> {
         let (name, flags) = (self.name(), self.octet());
         let (version, offset) = (self.octet(), self.octet());
         let (epoch, sequence, interval) = (self.octet(), self.octet(), self.octet());
+        let (receiver, named, challenge) = (self.octet(), self.octet(), self.octet());
         let length = usize::from(self.octet() % 32);
         let part = self.take(length);
         let chunk = Chunk {
@@ -134,13 +148,15 @@ impl<'a> Source<'a> {
         let mut octets = Vec::new();
         let datagram = Datagram {
             name,
-            epoch: Epoch::new(u64::from(epoch % 4)),
+            epoch: if epoch == 255 { Epoch::new(u64::MAX) } else { Epoch::new(u64::from(epoch % 4)) },
+            to: Token { epoch: Epoch::new(u64::from(receiver % 4)), challenge: u32::from(named % 8) },
+            challenge: u32::from(challenge % 8),
             sequence: sequence.into(),
             interval: Duration::from_millis(interval.into()),
             leaving: flags & 0xf0 == 0xf0,
             settled: flags & 1 != 0,
             metadata_version: version.into(),
-            acknowledgement: None,
+            held: version.into(),
             bitmap: None,
             chunk: (flags & 2 != 0).then_some(chunk),
         };

@@ -102,7 +102,7 @@ fn text(suspect: &Suspect, reason: DropReason) -> String {
     }
 }
 
-const HOUR: Duration = Duration::from_hours(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Senders and reasons that are kept apart; of more than these nothing is said, but they are counted.
 const MOST: usize = 256;
 

@@ -150,12 +150,13 @@ pub(crate) fn start(
     args: &MembershipArgs,
     secret: Option<Secret>,
 ) -> anyhow::Result<Started> {
-    match &secret {
-        Some(secret) => secret.warn_if_short(),
-        None => tracing::warn!(
+    if let Some(secret) = &secret {
+        secret.warn_if_short();
+    } else {
+        tracing::warn!(
             error = "anybody who reaches the port can pose as a speaker",
             "membership is not sealed: set --ml-secret-key-path to the speakers' shared secret"
-        ),
+        );
     }
     let (socket, sender) = sockets(args.bind)
         .with_context(|| format!("cannot hear other speakers on {} (--ml-bindaddr)", args.bind))?;

@@ -7,6 +7,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PEERS: u8 = 200;
+const NODES: [&str; 2] = ["us", "other"];
 
 fn mk_args() -> MembershipArgs {
     MembershipArgs {
@@ -87,4 +88,82 @@ async fn the_view_ends_with_the_task() {
     let Started { handle, mut view, .. } = mk_speaker("us");
     drop(handle);
     tokio::time::timeout(PATIENCE, async { while view.changed().await.is_ok() {} }).await.unwrap();
+}
+
+fn mk_sealed(name: &str, file: &std::path::Path) -> Started {
+    let secret = Secret::new(std::fs::read(file).unwrap());
+    let args = MembershipArgs { secret: Some(file.to_owned()), ..mk_args() };
+    start(NodeName::new(name), &args, Some(secret)).unwrap()
+}
+
+async fn numbers(handle: &Handle) -> BTreeMap<&'static str, u64> {
+    let numbers = tokio::time::timeout(PATIENCE, handle.numbers()).await.unwrap().unwrap();
+    numbers.dropped.into_iter().map(|(reason, count)| (reason.as_str(), count)).collect()
+}
+
+#[tokio::test]
+async fn speakers_whose_secret_changes_on_one_node_after_the_other_never_lose_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = NODES.map(|name| dir.path().join(name));
+    for file in &files {
+        std::fs::write(file, "the first secret of all").unwrap();
+    }
+    let (mut us, mut other) = (mk_sealed("us", &files[0]), mk_sealed("other", &files[1]));
+    us.handle.set_peers(BTreeMap::from([(NodeName::new("other"), Peer::new(other.address, true))]));
+    other.handle.set_peers(BTreeMap::from([(NodeName::new("us"), Peer::new(us.address, true))]));
+    view_with(&mut us.view, |view| view.members.len() == 2).await;
+    view_with(&mut other.view, |view| view.members.len() == 2).await;
+    for (step, file) in files.iter().enumerate() {
+        std::fs::write(file, "the second secret of all").unwrap();
+        let (node, peer) = if step == 0 { (&us, &other) } else { (&other, &us) };
+        // One that has nothing but the new secret is heard once this node follows.
+        let late = mk_sealed("late", file);
+        late.handle.set_peers(BTreeMap::from([(NodeName::new(NODES[step]), Peer::new(node.address, true))]));
+        let late_peer = (NodeName::new("late"), Peer::new(late.address, false));
+        let known_peer = (NodeName::new(NODES[1 - step]), Peer::new(peer.address, true));
+        node.handle.set_peers(BTreeMap::from([late_peer, known_peer]));
+        view_with(&mut node.view.clone(), |view| view.members.len() == 3).await;
+        // What is said now arrives, whichever secret seals it.
+        for (from, to) in [(&us.handle, &mut other.view.clone()), (&other.handle, &mut us.view.clone())] {
+            let interface = format!("step-{step}");
+            from.set_metadata(mk_metadata(&interface));
+            view_with(to, |view| view.metadata.values().any(|told| **told == mk_metadata(&interface))).await;
+        }
+    }
+    for (view, name) in [(&us.view, "other"), (&other.view, "us")] {
+        assert!(view.borrow().members.contains(&NodeName::new(name)));
+    }
+    for handle in [&us.handle, &other.handle] {
+        assert_eq!(numbers(handle).await["forged"], 0);
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_datagrams_keeps_neither_commands_nor_heartbeats_waiting() {
+    let (us, mut other) = (mk_speaker("us"), mk_speaker("other"));
+    us.handle.set_peers(BTreeMap::from([(NodeName::new("other"), Peer::new(other.address, true))]));
+    other.handle.set_peers(BTreeMap::from([(NodeName::new("us"), Peer::new(us.address, true))]));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (stopped, address) = (Arc::clone(&stop), us.address);
+    let flood = std::thread::spawn(move || {
+        let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            // A full queue of the kernel is what this wants.
+            drop(socket.send_to(&[2; 64], address));
+        }
+    });
+    for change in 0..20 {
+        let interface = format!("change-{change}");
+        us.handle.set_metadata(mk_metadata(&interface));
+        let told = |view: &View| view.metadata.values().any(|told| **told == mk_metadata(&interface));
+        view_with(&mut other.view, told).await;
+        assert!(numbers(&us.handle).await["stranger"] > 0 || change == 0);
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    flood.join().unwrap();
+    let mut view = us.view.clone();
+    let seen = view_with(&mut view, |view| !view.complaints.is_empty()).await;
+    let said: Vec<&str> = seen.new_complaints(&View::default()).collect();
+    assert_eq!(said.len(), 1, "one word for a flood: {said:?}");
+    assert_eq!(seen.new_complaints(&seen).count(), 0);
 }

@@ -215,7 +215,7 @@ pub enum TimingError {
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
 /// How far the clocks of two nodes may be apart.
-const FURTHEST_AHEAD: Duration = Duration::from_hours(24);
+const FURTHEST_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -136,21 +136,30 @@ pub(super) struct Run {
     pub(super) epoch: Epoch,
     /// What it wants to be told back, in its last datagram.
     pub(super) challenge: u32,
-    /// It has to prove itself anew.
-    pub(super) retired: bool,
+    pub(super) standing: Standing,
     /// Its start was seen: it has not lived on somewhere else.
     pub(super) started_here: bool,
     pub(super) sequence: u64,
     pub(super) last_heard: Instant,
     pub(super) interval: Duration,
     pub(super) settled: bool,
-    pub(super) left: bool,
     /// Version of its metadata held completely.
     pub(super) metadata_version: u64,
     pub(super) incoming: Option<Incoming>,
     pub(super) bits: Option<Bits>,
     /// Since when it says that it does not hear us.
     pub(super) deaf_since: Option<Instant>,
+}
+
+/// Whether what a run says counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does.
+    Believed,
+    /// It has been silent for too long, and has to prove itself anew.
+    Retired,
+    /// It has said that it leaves; that it does not, it would have to prove anew.
+    Left,
 }
 
 impl PeerState {
@@ -178,14 +187,14 @@ impl PeerState {
 
     /// Stops believing the run at hand: it, or another one, has to prove itself anew.
     pub(super) fn retire(&mut self, now: Instant, detection: Duration) {
-        let Some(run) = self.run.as_mut().filter(|run| !run.retired) else { return };
-        run.retired = true;
+        let Some(run) = self.run.as_mut().filter(|run| run.is_believed()) else { return };
+        run.standing = Standing::Retired;
         self.challenge.renew(now, detection);
     }
 
     /// When its silence will have lasted too long.
     pub(super) fn silent_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
-        let run = self.run.as_ref().filter(|run| !run.left)?;
+        let run = self.run.as_ref().filter(|run| !run.has_left())?;
         let patience = run.patience(own_interval).saturating_mul(timing.misses());
         run.last_heard.checked_add(patience)
     }
@@ -217,7 +226,7 @@ impl PeerState {
         }
         match &self.run {
             None => Status::Unknown,
-            Some(run) if run.left => Status::Left,
+            Some(run) if run.has_left() => Status::Left,
             Some(_) => Status::Down,
         }
     }
@@ -249,6 +258,14 @@ impl Run {
         Token { epoch: self.epoch, challenge: self.challenge }
     }
 
+    pub(super) fn is_believed(&self) -> bool {
+        self.standing == Standing::Believed
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.standing == Standing::Left
+    }
+
     /// How long it has been silent.
     pub(super) fn silence(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.last_heard)
@@ -264,7 +281,7 @@ impl Run {
         timing: Timing,
         own_interval: Duration,
     ) -> bool {
-        let misses = if self.left || epoch == self.epoch { timing.misses() } else { timing.recent() };
+        let misses = if self.has_left() || epoch == self.epoch { timing.misses() } else { timing.recent() };
         epoch > self.epoch || self.silence(now) >= own_interval.saturating_mul(misses)
     }
 

@@ -100,7 +100,7 @@ impl Rotation {
 
 /// How long a new key waits for members that do not show it, and how long the one before is taken after that. A kubelet
 /// takes a minute or two until a changed Secret is in all files.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -57,7 +57,7 @@ impl Membership {
     fn word_of_others(&self, name: &NodeName) -> Option<Instant> {
         let others = self.peers.iter().filter(|(other, _)| *other != name);
         others
-            .filter_map(|(_, state)| state.run.as_ref().filter(|run| !run.left))
+            .filter_map(|(_, state)| state.run.as_ref().filter(|run| !run.has_left()))
             .filter(|run| {
                 run.bits.as_ref().is_some_and(|bits| self.rosters.says(&bits.as_wire(), name) == Some(true))
             })

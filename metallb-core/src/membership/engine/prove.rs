@@ -72,7 +72,7 @@ impl Membership {
         if datagram.to.epoch != self.epoch {
             return Err(unproven());
         }
-        if let Some(run) = state.run.as_ref().filter(|run| run.epoch == datagram.epoch && !run.retired) {
+        if let Some(run) = state.run.as_ref().filter(|run| run.epoch == datagram.epoch && run.is_believed()) {
             if datagram.sequence > run.sequence {
                 return Ok(true);
             }
@@ -107,8 +107,9 @@ impl Membership {
         let token = datagram.asks();
         let (now, timing, interval, detection) = (self.now, self.timing, self.interval, self.detection());
         let Some(state) = self.peers.get_mut(name.as_str()) else { return };
-        let alive =
-            |run: &Run| !run.retired && run.silence(now) < interval.saturating_mul(timing.recent().min(2));
+        let alive = |run: &Run| {
+            run.is_believed() && run.silence(now) < interval.saturating_mul(timing.recent().min(2))
+        };
         if state.run.as_ref().is_some_and(|run| alive(run) && token.epoch <= run.epoch)
             || state.token() == token
         {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::keys::NodeName;
 
 use super::super::metadata::{Metadata, MetadataError, version_of};
-use super::super::peer::{PeerState, Run};
+use super::super::peer::{PeerState, Run, Standing};
 use super::super::rejected::Rejected;
 use super::super::roster::Bits;
 use super::super::transfer::Incoming;
@@ -43,11 +43,11 @@ impl Membership {
         state.acknowledged = datagram.held;
         state.outgoing.take_if(|outgoing| outgoing.version() == datagram.held);
         if datagram.leaving {
-            run.left = true;
+            run.standing = Standing::Left;
             state.vouched_until = None;
             state.left_until = Some(later(now, detection.saturating_mul(2)));
             // Should it not be true, the member proves the contrary after a detection time.
-            state.retire(now, detection);
+            state.challenge.renew(now, detection);
         }
     }
 
@@ -98,13 +98,12 @@ impl Run {
         Self {
             epoch: datagram.epoch,
             challenge: datagram.challenge,
-            retired: false,
+            standing: Standing::Believed,
             started_here: !datagram.settled,
             sequence: datagram.sequence,
             last_heard: now,
             interval: datagram.interval,
             settled: datagram.settled,
-            left: false,
             metadata_version: 0,
             incoming: None,
             bits: None,
