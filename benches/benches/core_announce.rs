@@ -14,7 +14,8 @@ use metallb_benches::announce::{
     CHANGING, NODES, Way, endpoints, evaluated, node, relabelled, service, told,
 };
 use metallb_core::keys::NodeName;
-use metallb_core::membership::{self, Epoch, Membership, Peer};
+use metallb_core::membership::wire::Header;
+use metallb_core::membership::{self, Arrival, Epoch, Membership, Peer};
 
 const SERVICES: u32 = 10_000;
 const WAYS: [(&str, Way); 2] = [("layer2", Way::Layer2), ("bgp", Way::Bgp)];
@@ -126,8 +127,8 @@ fn growth(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A member among `size`, and what the others send to it in one interval.
-fn member(size: u32) -> (Membership, Vec<Vec<u8>>, Instant) {
+/// A member among `size` whom all know, and what each of the others sends to it in one interval.
+fn member(size: u32) -> (Membership, Vec<(Arrival, Vec<u8>)>, Instant) {
     let start = Instant::now();
     let address = |number: u32| SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 + number), 7946));
     let peers: BTreeMap<NodeName, Peer> =
@@ -138,37 +139,58 @@ fn member(size: u32) -> (Membership, Vec<Vec<u8>>, Instant) {
         machine.set_peers(start, peers.clone());
         machine
     };
-    let to = address(0);
-    let mut round = Vec::new();
-    let mut octets = Vec::new();
-    for number in 1..size {
-        let mut other = new(number);
-        while let Some(receiver) = other.poll_transmit(&mut octets) {
-            if receiver == to {
-                round.push(octets.clone());
+    let arrival = |number| Arrival::new(address(number).ip(), CLOCK);
+    let (mut us, mut octets) = (new(0), Vec::new());
+    let mut others: Vec<Membership> = (1..size).map(new).collect();
+    // Introductions, answers, and answers to those.
+    for _ in 0..3 {
+        while let Some(to) = us.poll_transmit(&mut octets) {
+            if let Some((other, _)) =
+                others.iter_mut().zip(1..).find(|(_, number)| node(*number) == to.receiver)
+            {
+                other.handle_datagram(start, arrival(0), &octets).unwrap();
+            }
+        }
+        for (other, number) in others.iter_mut().zip(1..) {
+            while let Some(to) = other.poll_transmit(&mut octets) {
+                if to.receiver == node(0) {
+                    us.handle_datagram(start, arrival(number), &octets).unwrap();
+                }
             }
         }
     }
-    (new(0), round, start)
+    let mut round = Vec::new();
+    for (other, number) in others.iter_mut().zip(1..) {
+        // A round is spread over an interval.
+        for part in 1..=60 {
+            other.handle_timeout(start + Duration::from_millis(part));
+            while let Some(to) = other.poll_transmit(&mut octets) {
+                if to.receiver == node(0) && round.len() < number as usize {
+                    round.push((arrival(number), octets.clone()));
+                }
+            }
+        }
+    }
+    (us, round, start)
 }
 
+/// What the clocks say.
+const CLOCK: Duration = Duration::from_secs(1_800_000_000);
+
 fn heartbeats(criterion: &mut Criterion) {
-    let (mut machine, round, start) = member(100);
+    let (mut machine, mut round, start) = member(100);
     let mut octets = Vec::new();
-    for datagram in &round {
-        machine.handle_datagram(start, datagram).unwrap();
-    }
-    // The sequence number is at a fixed place: every round is a later one.
+    // The sequence number is at a fixed place behind the header, the flags and the interval: every round is a later one.
     let mut sequence = 1_000_u64;
     let mut now = start;
+    let place = Header::parse(&round.first().unwrap().1).unwrap().1 + 5;
     criterion.bench_function("100 members: one interval, everything received and sent", |bencher| {
-        let mut round = round.clone();
         bencher.iter(|| {
             now += Duration::from_millis(50);
             sequence += 1;
-            for datagram in &mut round {
-                datagram.get_mut(18..26).unwrap().copy_from_slice(&sequence.to_be_bytes());
-                machine.handle_datagram(now, datagram).unwrap();
+            for (arrival, datagram) in &mut round {
+                datagram.get_mut(place..place + 8).unwrap().copy_from_slice(&sequence.to_be_bytes());
+                machine.handle_datagram(now, *arrival, datagram).unwrap();
             }
             let end = now + Duration::from_millis(50);
             while let Some(at) = machine.next_timeout().filter(|at| *at < end) {
