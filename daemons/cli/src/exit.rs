@@ -9,6 +9,11 @@ pub(crate) const NO: ExitCode = ExitCode::FAILURE;
 const USAGE: u8 = 2;
 const UNKNOWN: u8 = 3;
 
+/// What was seen says nothing against it, but not everything could be seen.
+pub(crate) fn cannot_say() -> ExitCode {
+    ExitCode::from(UNKNOWN)
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) struct Trouble {

@@ -5,11 +5,14 @@
 
 mod check;
 mod cluster;
+mod connect;
 mod convert;
 mod document;
 mod exit;
+mod explain;
 mod input;
 mod simulate;
+mod snapshot;
 mod strict_arp;
 mod world;
 
@@ -18,7 +21,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub use check::{CheckArgs, Scope};
+pub use connect::ConnectArgs;
 pub use convert::ConvertArgs;
+pub use explain::ExplainArgs;
 pub use simulate::SimulateArgs;
 pub use strict_arp::StrictArpArgs;
 
@@ -27,6 +32,7 @@ pub use strict_arp::StrictArpArgs;
 pub enum Command {
     Check(CheckArgs),
     Convert(ConvertArgs),
+    Explain(ExplainArgs),
     Simulate(SimulateArgs),
     StrictArp(StrictArpArgs),
 }
@@ -36,6 +42,7 @@ pub fn run(command: &Command) -> ExitCode {
     match command {
         Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::StrictArp(args) => strict_arp::run(args),
     }

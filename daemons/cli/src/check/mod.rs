@@ -17,7 +17,7 @@ use metallb_k8s::convert::{configure, warnings};
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::legacy::is_old_format;
 
-pub(crate) use finding::{Finding, Severity, split_remedy};
+pub(crate) use finding::{Finding, Severity, nearest, split_remedy};
 use schema::Definitions;
 
 use crate::document::{Document, documents, skipped};

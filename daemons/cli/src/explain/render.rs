@@ -1,0 +1,98 @@
+//! For people.
+
+use std::fmt::Write as _;
+
+use super::chain::{Chain, State, Step};
+use crate::snapshot::Snapshot;
+
+/// The chain, its first break first of all.
+pub(super) fn table(chain: &Chain, snapshot: &Snapshot, width: usize, colours: bool) -> String {
+    let mut out = String::new();
+    let paint = |code: &str, text: &str| {
+        if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    };
+    // Writing to a text does not fail.
+    let headline = headline(chain);
+    let colour = if chain.first_break().is_some() { "1;31" } else { "1;32" };
+    _ = writeln!(out, "{}", paint(colour, &headline));
+    if let Some(remedy) = chain.first_break().and_then(|step| step.remedy.as_ref()) {
+        _ = writeln!(out, "  try: {}", paint("1", remedy));
+    }
+    out.push('\n');
+    let first = chain.steps.iter().position(|step| step.state == State::Broken);
+    for (index, step) in chain.steps.iter().enumerate() {
+        let code = if first == Some(index) { "1;31" } else { colour_of(step.state) };
+        let mark = paint(code, mark(step.state));
+        for (line, text) in wrap(&step.text, width.saturating_sub(INDENT)).into_iter().enumerate() {
+            if line == 0 {
+                let text = if first == Some(index) { paint("1", &text) } else { text };
+                _ = writeln!(out, "{mark} {:<15} {text}", step.topic);
+            } else {
+                _ = writeln!(out, "{:INDENT$}{text}", "");
+            }
+        }
+        rest(&mut out, step, width, first == Some(index));
+    }
+    for (kind, words) in &snapshot.refused {
+        _ = writeln!(out, "? not seen: {kind}: {words}");
+    }
+    out
+}
+
+fn rest(out: &mut String, step: &Step, width: usize, is_first: bool) {
+    for detail in &step.details {
+        for (line, text) in wrap(detail, width.saturating_sub(INDENT + 2)).into_iter().enumerate() {
+            _ = writeln!(out, "{:INDENT$}{} {text}", "", if line == 0 { "-" } else { " " });
+        }
+    }
+    // A command is never wrapped: it is there to be pasted.
+    if let Some(remedy) = step.remedy.as_ref().filter(|_| !is_first) {
+        _ = writeln!(out, "{:INDENT$}try: {remedy}", "");
+    }
+}
+
+/// The answer in one line.
+pub(super) fn headline(chain: &Chain) -> String {
+    match chain.first_break() {
+        Some(step) => format!("{} is not reachable: {}: {}", chain.service, step.topic, step.text),
+        None if chain.is_uncertain() => format!("{}: nothing is wrong with what can be seen", chain.service),
+        None => format!("{} is reachable as configured", chain.service),
+    }
+}
+
+const fn mark(state: State) -> &'static str {
+    match state {
+        State::Good => "✓",
+        State::Note => "!",
+        State::Unknown => "?",
+        State::Broken => "✗",
+    }
+}
+
+const fn colour_of(state: State) -> &'static str {
+    match state {
+        State::Good => "32",
+        State::Note | State::Unknown => "33",
+        State::Broken => "31",
+    }
+}
+
+/// Lines of at most that many characters, broken between words.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { continue };
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// Where texts begin.
+const INDENT: usize = 18;

@@ -1,0 +1,182 @@
+//! What was seen of a cluster at one moment, as a value.
+
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::TypeMeta;
+use kube::{Api, Client};
+use metallb_k8s::crd::GROUP;
+use metallb_k8s::facts::ClassFilter;
+use metallb_k8s::retry::describe;
+use serde_json::Value;
+
+use crate::connect::ConnectArgs;
+use crate::document::Document;
+use crate::exit::Trouble;
+use crate::world::World;
+
+/// Objects of a cluster, and what could not be seen of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Where MetalLB is.
+    pub(crate) namespace: String,
+    /// The class that is served, when the asker named one.
+    pub(crate) class: Option<String>,
+    pub(crate) objects: Vec<Value>,
+    /// Kinds that the asker may not list, with the server's words.
+    pub(crate) refused: Vec<(String, String)>,
+    /// Kinds that the cluster does not know.
+    pub(crate) undefined: Vec<String>,
+}
+
+/// Group, version, kind, plural, and whether only MetalLB's namespace is of interest.
+const KINDS: [(&str, &str, &str, &str, bool); 14] = [
+    (GROUP, "v1beta1", "IPAddressPool", "ipaddresspools", false),
+    (GROUP, "v1beta1", "L2Advertisement", "l2advertisements", false),
+    (GROUP, "v1beta1", "BGPAdvertisement", "bgpadvertisements", false),
+    (GROUP, "v1beta2", "BGPPeer", "bgppeers", false),
+    (GROUP, "v1beta1", "Community", "communities", true),
+    (GROUP, "v1beta1", "BFDProfile", "bfdprofiles", true),
+    (GROUP, "v1beta1", "ServiceL2Status", "servicel2statuses", true),
+    (GROUP, "v1beta1", "ServiceBGPStatus", "servicebgpstatuses", true),
+    (GROUP, "v1beta1", "ConfigurationState", "configurationstates", true),
+    ("", "v1", "Service", "services", false),
+    ("", "v1", "Node", "nodes", false),
+    ("", "v1", "Namespace", "namespaces", false),
+    ("", "v1", "Pod", "pods", true),
+    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", false),
+];
+
+impl Snapshot {
+    /// Lists everything that decides, page by page. What the asker may not see is noted, and no error.
+    pub(crate) async fn gather(client: &Client, args: &ConnectArgs) -> Result<Self, Trouble> {
+        let mut snapshot = Self {
+            namespace: args.metallb_namespace.clone(),
+            class: args.lb_class.clone(),
+            ..Self::default()
+        };
+        for kind in KINDS {
+            snapshot.list(client, kind).await?;
+        }
+        Ok(snapshot)
+    }
+
+    async fn list(
+        &mut self,
+        client: &Client,
+        (group, version, kind, plural, ours): (&str, &str, &str, &str, bool),
+    ) -> Result<(), Trouble> {
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: api_version.clone(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        };
+        let api: Api<DynamicObject> = if ours {
+            Api::namespaced_with(client.clone(), &self.namespace, &resource)
+        } else {
+            Api::all_with(client.clone(), &resource)
+        };
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let listed = match api.list(&page).await {
+                Ok(listed) => listed,
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    self.refused.push((kind.to_owned(), status.message));
+                    return Ok(());
+                }
+                Err(kube::Error::Api(status)) if status.code == 404 && group == GROUP => {
+                    self.undefined.push(kind.to_owned());
+                    return Ok(());
+                }
+                Err(error) => return Err(failure(&error, plural)),
+            };
+            for mut object in listed.items {
+                object.types = Some(TypeMeta { api_version: api_version.clone(), kind: kind.to_owned() });
+                object.metadata.managed_fields = None;
+                let object = serde_json::to_value(object);
+                self.objects.push(object.map_err(|error| Trouble::unknown(error.to_string()))?);
+            }
+            match listed.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => page = page.continue_token(&next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The objects of a kind.
+    pub(crate) fn of(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.objects.iter().filter(move |object| object["kind"] == kind)
+    }
+
+    /// One object of a namespace.
+    pub(crate) fn find(&self, kind: &str, namespace: &str, name: &str) -> Option<&Value> {
+        self.of(kind).find(|object| {
+            text(object, "/metadata/namespace") == namespace && text(object, "/metadata/name") == name
+        })
+    }
+
+    /// Whether the objects of a kind could be listed.
+    pub(crate) fn sees(&self, kind: &str) -> bool {
+        !self.refused.iter().any(|(refused, _)| refused == kind)
+    }
+
+    /// The pods of a component of MetalLB.
+    pub(crate) fn pods(&self, component: &str) -> impl Iterator<Item = &Value> {
+        self.of("Pod").filter(move |pod| {
+            let labels = &pod["metadata"]["labels"];
+            labels["component"] == component || labels["app.kubernetes.io/component"] == component
+        })
+    }
+
+    /// The class that is served: as the asker says, or as the controller was started.
+    pub(crate) fn served_class(&self) -> String {
+        let from_pods = || {
+            let containers =
+                self.pods("controller").filter_map(|pod| pod.pointer("/spec/containers")?.as_array());
+            let args = containers.flatten().filter_map(|container| container["args"].as_array()).flatten();
+            let mut classes = args.filter_map(|arg| arg.as_str()?.strip_prefix("--lb-class="));
+            classes.next().map(str::to_owned)
+        };
+        self.class.clone().or_else(from_pods).unwrap_or_default()
+    }
+
+    /// The facts that the daemons decide on. What stands in other namespaces than MetalLB's is not read, as by them.
+    pub(crate) fn world(&self) -> World {
+        let documents: Vec<Document> = self
+            .objects
+            .iter()
+            .filter(|object| !is_deleted(object))
+            .map(|object| Document::of_cluster(object.clone()))
+            .collect();
+        World::new(&documents, &self.namespace, &ClassFilter::new(self.served_class()))
+    }
+}
+
+fn is_deleted(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
+}
+
+/// A text in an object; empty when there is none.
+pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+    object.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn failure(error: &kube::Error, plural: &str) -> Trouble {
+    Trouble::unknown(match error {
+        kube::Error::Api(status) if status.code == 401 => format!(
+            "the API server does not know who asks: {}; log in again, or name another --context",
+            status.message
+        ),
+        kube::Error::Api(status) => {
+            format!("cannot list {plural}: {}; see whether `kubectl get {plural} -A` works", status.message)
+        }
+        error => format!(
+            "the API server cannot be reached: {}; see whether `kubectl cluster-info` works",
+            describe(error)
+        ),
+    })
+}
+
+/// How many objects are asked for at once.
+const PAGE: u32 = 500;
