@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use metallb_core::config::{Built, Config, Kind};
 use metallb_core::facts::Service;
-use metallb_core::ipam::{Assigner, Explanation, Options, Outcome};
+use metallb_core::ipam::{AllocationError, Assigner, Explanation, Options, Outcome};
 use serde_json::Value;
 
 use super::chain::{Chain, Step};
@@ -105,7 +105,16 @@ pub(super) fn pools(chain: &mut Chain, subject: Subject<'_>, fact: &Service, exp
         let verdicts: Vec<String> = verdicts.collect();
         match &explanation.outcome {
             Outcome::Failed(error) => {
-                let (message, help) = split_remedy(&error.to_string());
+                let (mut message, help) = split_remedy(&error.to_string());
+                let strayed = subject.snapshot.of("IPAddressPool").next();
+                if let (AllocationError::NoPool, Some(pool)) = (error, strayed) {
+                    let (name, namespace) = (text(pool, "/metadata/name"), text(pool, "/metadata/namespace"));
+                    if namespace != subject.snapshot.namespace {
+                        message = format!(
+                            "the only pool {name:?} is in namespace {namespace:?}, where nobody reads it"
+                        );
+                    }
+                }
                 let verdicts = help.into_iter().chain(verdicts);
                 let step = Step::broken("pools", error.reason(), message).details(verdicts);
                 chain.push(step.remedy(subject.of_allocation(error)));

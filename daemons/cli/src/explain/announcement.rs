@@ -49,15 +49,14 @@ pub(super) fn announcement(
     let Some(explanation) = engine.explain(&fact.key) else { return };
     let advertised = world.nodes.iter().filter_map(|node| {
         let routes = engine.advertised_from(&node.name).services.remove(&fact.key)?;
-        let peers = config.peers_on(&node.labels).peers.len();
-        Some((node.name.clone(), routes.iter().map(ToString::to_string).collect::<Vec<_>>(), peers))
+        Some((node.name.clone(), routes.iter().map(ToString::to_string).collect::<Vec<_>>()))
     });
     let advertised: Vec<_> = advertised.collect();
     for address in &explanation.addresses {
         advertisements(chain, subject, address);
         layer2(chain, subject, address, !advertised.is_empty());
     }
-    for (node, routes, _) in advertised.iter().take(NODES_SHOWN) {
+    for (node, routes) in advertised.iter().take(NODES_SHOWN) {
         chain.push(Step::good("prefixes", format!("{node} advertises {} by BGP", routes.join(", "))));
     }
     verdict(chain, subject, &engine, &explanation, &advertised);
@@ -206,7 +205,7 @@ fn verdict(
     subject: Subject<'_>,
     engine: &Engine,
     explanation: &Explanation,
-    advertised: &[(NodeName, Vec<String>, usize)],
+    advertised: &[(NodeName, Vec<String>)],
 ) {
     if let Some(problem @ AnnounceProblem::LocalPrefConflict { .. }) = engine.problem(&explanation.service) {
         chain.push(Step::note("prefixes", problem.to_string()).remedy(subject.check()));
@@ -223,10 +222,6 @@ fn verdict(
         let peers =
             format!("kubectl get bgppeers,bgpadvertisements -n {} -o yaml", subject.snapshot.namespace);
         chain.push(Step::broken("prefixes", "not_advertised", message).remedy(peers));
-    } else if advertised.iter().all(|(_, _, peers)| *peers == 0) {
-        let message = "no BGPPeer is for any of these nodes";
-        let peers = format!("kubectl get bgppeers -n {} -o yaml", subject.snapshot.namespace);
-        chain.push(Step::broken("sessions", "no_peer", message).remedy(peers));
     }
 }
 

@@ -6,6 +6,8 @@ mod chain;
 mod remedy;
 mod render;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Commands that can be pasted.
 
 use metallb_core::announce::Rejection;
+use metallb_core::facts::RequestError;
 use metallb_core::ipam::AllocationError;
 use serde_json::{Value, json};
 
@@ -46,6 +47,16 @@ impl Subject<'_> {
             self.without(LOAD_BALANCER_IPS)
         } else {
             self.patch(&json!({ "spec": { "loadBalancerIP": null } }))
+        }
+    }
+
+    /// What makes a wish sensible.
+    pub(super) fn of_request(&self, error: &RequestError) -> String {
+        let policy = |policy: &str| self.patch(&json!({ "spec": { "ipFamilyPolicy": policy } }));
+        match error {
+            RequestError::DualStackWithoutSecondFamily { .. } => policy("PreferDualStack"),
+            RequestError::WantedFamilyMissing { .. } => policy("SingleStack"),
+            _ => self.without_addresses(),
         }
     }
 

@@ -136,7 +136,7 @@ pub(super) fn request(chain: &mut Chain, subject: Subject<'_>, fact: &Service) -
         Demand::Invalid(error) => {
             let (message, help) = split_remedy(&error.to_string());
             let step = Step::broken("request", error.reason(), message).details(help);
-            chain.push(step.remedy(subject.without_addresses()));
+            chain.push(step.remedy(subject.of_request(error)));
             false
         }
         Demand::Addresses(request) => {

@@ -1,1 +1,352 @@
+//! The broken situations of `docs/cli.md`: each is made, explained, and mended by the command that is printed.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::chain::Chain;
+use super::{explain, render};
+use crate::snapshot::{Snapshot, text};
+
+mod shell;
+
+/// A cluster in which `default/web` is reachable by Layer 2.
+fn mk_good() -> Snapshot {
+    let mut snapshot = Snapshot { namespace: "metallb-system".to_owned(), ..Snapshot::default() };
+    let pod = |name: &str, component: &str, node: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": name, "namespace": "metallb-system", "labels": { "app": "metallb", "component": component } },
+            "spec": { "nodeName": node, "containers": [{ "name": component, "args": ["--port=7472"] }] },
+            "status": { "phase": "Running", "podIP": "198.51.100.1", "conditions": [{ "type": "Ready", "status": "True" }] },
+        })
+    };
+    let node = |name: &str| json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": { "name": name } } });
+    let ours = |kind: &str, name: &str, spec: Value| {
+        json!({
+            "apiVersion": "metallb.io/v1beta1", "kind": kind, "spec": spec,
+            "metadata": { "name": name, "namespace": "metallb-system" },
+        })
+    };
+    snapshot.objects = vec![
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } }),
+        node("node-a"),
+        node("node-b"),
+        pod("controller-1", "controller", "node-a"),
+        pod("speaker-a", "speaker", "node-a"),
+        pod("speaker-b", "speaker", "node-b"),
+        ours("IPAddressPool", "web", json!({ "addresses": ["192.0.2.0/30"] })),
+        ours("L2Advertisement", "web", json!({ "ipAddressPools": ["web"] })),
+        mk_service("web", "192.0.2.0"),
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": { "name": "web-1", "namespace": "default", "labels": { "kubernetes.io/service-name": "web" } },
+            "endpoints": [{ "addresses": ["10.1.0.1"], "conditions": { "ready": true }, "nodeName": "node-a" }],
+        }),
+    ];
+    settle(&mut snapshot);
+    snapshot
+}
+
+fn mk_service(name: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": name, "namespace": "default", "labels": { "app": name }, "annotations": {} },
+        "spec": {
+            "type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "selector": { "app": name }, "ports": [{ "port": 80, "protocol": "TCP" }],
+        },
+        "status": { "loadBalancer": { "ingress": [{ "ip": address }] } },
+    })
+}
+
+/// What controller and speakers would do by now: assign what was decided, and say who announces.
+fn settle(snapshot: &mut Snapshot) -> Chain {
+    for _ in 0..3 {
+        let chain = web(snapshot);
+        let Some(found) = chain.first_break().cloned() else { return chain };
+        match found.reason {
+            Some("not_assigned") => {
+                let address = found.text.split(' ').nth(5).unwrap().trim_end_matches(',').to_owned();
+                object(snapshot, "Service", "web")["status"] =
+                    json!({ "loadBalancer": { "ingress": [{ "ip": address }] } });
+            }
+            Some("not_announced") => {
+                let owner = found.text.rsplit(' ').nth(1).unwrap().to_owned();
+                snapshot.objects.push(json!({
+                    "apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status",
+                    "metadata": { "name": "l2-web", "namespace": "metallb-system" },
+                    "status": { "node": owner, "serviceName": "web", "serviceNamespace": "default" },
+                }));
+            }
+            _ => return chain,
+        }
+    }
+    web(snapshot)
+}
+
+fn web(snapshot: &Snapshot) -> Chain {
+    explain(Instant::now(), snapshot, "default", "web")
+}
+
+fn object<'a>(snapshot: &'a mut Snapshot, kind: &str, name: &str) -> &'a mut Value {
+    let matches = |found: &&mut Value| found["kind"] == kind && text(found, "/metadata/name") == name;
+    snapshot.objects.iter_mut().find(matches).unwrap()
+}
+
+fn remove(snapshot: &mut Snapshot, kind: &str) {
+    snapshot.objects.retain(|object| object["kind"] != kind);
+}
+
+/// The service as it was created, without an address.
+fn pending(snapshot: &mut Snapshot) -> &mut Value {
+    remove(snapshot, "ServiceL2Status");
+    let service = object(snapshot, "Service", "web");
+    service["status"] = json!({});
+    service
+}
+
+fn annotate(snapshot: &mut Snapshot, name: &str, value: &str) {
+    pending(snapshot)["metadata"]["annotations"][name] = json!(value);
+}
+
+/// Another service that has the pool's first address.
+fn rival(snapshot: &mut Snapshot, key: Option<&str>) {
+    let mut rival = mk_service("rival", "192.0.2.0");
+    if let Some(key) = key {
+        rival["metadata"]["annotations"]["metallb.io/allow-shared-ip"] = json!(key);
+    }
+    rival["spec"]["ports"][0]["port"] = json!(if key == Some("b") { 81 } else { 80 });
+    snapshot.objects.push(rival);
+    annotate(snapshot, "metallb.io/loadBalancerIPs", "192.0.2.0");
+    if key.is_some() {
+        annotate(snapshot, "metallb.io/allow-shared-ip", "a");
+    }
+}
+
+fn each_node(snapshot: &mut Snapshot, change: impl Fn(&mut Value)) {
+    snapshot.objects.iter_mut().filter(|object| object["kind"] == "Node").for_each(change);
+}
+
+type Break = fn(&mut Snapshot);
+
+/// Each situation of the table, in its order.
+fn situations() -> Vec<(&'static str, Break)> {
+    let mut all: Vec<(&'static str, Break)> = of_service();
+    all.extend(of_pools());
+    all.extend(of_announcement());
+    all
+}
+
+fn of_service() -> Vec<(&'static str, Break)> {
+    vec![
+        ("misspelt name", |s| object(s, "Service", "web")["metadata"]["name"] = json!("webb")),
+        ("in another namespace", |s| object(s, "Service", "web")["metadata"]["namespace"] = json!("shop")),
+        ("no such service", |s| remove(s, "Service")),
+        ("definitions are missing", |s| s.undefined = vec!["IPAddressPool".to_owned()]),
+        ("type ClusterIP", |s| pending(s)["spec"]["type"] = json!("ClusterIP")),
+        ("class that nobody serves", |s| pending(s)["spec"]["loadBalancerClass"] = json!("example.com/lb")),
+        ("MetalLB serves a class", |s| {
+            object(s, "Pod", "controller-1")["spec"]["containers"][0]["args"] = json!(["--lb-class=metallb"]);
+            pending(s);
+        }),
+        ("being deleted", |s| pending(s)["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")),
+        ("headless", |s| {
+            pending(s)["spec"]["clusterIP"] = json!("None");
+            pending(s)["spec"]["clusterIPs"] = json!(["None"]);
+        }),
+        ("wanted address is none", |s| annotate(s, "metallb.io/loadBalancerIPs", "192.0.2.300")),
+        ("wanted twice", |s| {
+            annotate(s, "metallb.io/loadBalancerIPs", "192.0.2.1");
+            pending(s)["spec"]["loadBalancerIP"] = json!("192.0.2.1");
+        }),
+        ("wanted address of the other family", |s| annotate(s, "metallb.io/loadBalancerIPs", "2001:db8::1")),
+        ("dual stack without a second family", |s| {
+            pending(s)["spec"]["ipFamilyPolicy"] = json!("RequireDualStack");
+        }),
+    ]
+}
+
+fn of_pools() -> Vec<(&'static str, Break)> {
+    vec![
+        ("no controller", |s| {
+            pending(s);
+            s.objects.retain(|object| text(object, "/metadata/name") != "controller-1");
+        }),
+        ("controller not ready", |s| {
+            pending(s);
+            object(s, "Pod", "controller-1")["status"]["conditions"] = json!([]);
+        }),
+        ("controller is behind", |s| _ = pending(s)),
+        ("no pool", |s| {
+            pending(s);
+            remove(s, "IPAddressPool");
+        }),
+        ("pool in another namespace", |s| {
+            pending(s);
+            object(s, "IPAddressPool", "web")["metadata"]["namespace"] = json!("default");
+        }),
+        ("pool is not valid", |s| {
+            pending(s);
+            object(s, "IPAddressPool", "web")["spec"]["addresses"] = json!(["192.0.2.9-192.0.2.1"]);
+            annotate(s, "metallb.io/address-pool", "web");
+        }),
+        ("pool is full", |s| {
+            pending(s);
+            object(s, "IPAddressPool", "web")["spec"]["addresses"] = json!(["192.0.2.0/32"]);
+            s.objects.push(mk_service("rival", "192.0.2.0"));
+        }),
+        ("pool only on request", |s| {
+            pending(s);
+            object(s, "IPAddressPool", "web")["spec"]["autoAssign"] = json!(false);
+        }),
+        ("pool for other namespaces", |s| {
+            pending(s);
+            object(s, "IPAddressPool", "web")["spec"]["serviceAllocation"] =
+                json!({ "namespaces": ["shop"] });
+        }),
+        ("wanted pool does not admit", |s| {
+            annotate(s, "metallb.io/address-pool", "web");
+            object(s, "IPAddressPool", "web")["spec"]["serviceAllocation"] =
+                json!({ "serviceSelectors": [{ "matchLabels": { "tier": "front" } }] });
+        }),
+        ("wanted pool is misspelt", |s| annotate(s, "metallb.io/address-pool", "wep")),
+        ("pool has no IPv6", |s| {
+            pending(s)["spec"]["clusterIP"] = json!("fd00::1");
+            pending(s)["spec"]["clusterIPs"] = json!(["fd00::1"]);
+        }),
+        ("wanted address is in no pool", |s| annotate(s, "metallb.io/loadBalancerIPs", "203.0.113.1")),
+        ("wanted address is taken", |s| rival(s, None)),
+        ("another sharing key", |s| rival(s, Some("b"))),
+        ("the same port on a shared address", |s| rival(s, Some("a"))),
+    ]
+}
+
+fn of_announcement() -> Vec<(&'static str, Break)> {
+    vec![
+        ("no speaker is ready", |s| {
+            for name in ["speaker-a", "speaker-b"] {
+                object(s, "Pod", name)["status"]["conditions"] = json!([]);
+            }
+        }),
+        ("no endpoint is ready", |s| remove(s, "EndpointSlice")),
+        ("no advertisement", |s| remove(s, "L2Advertisement")),
+        ("advertisement for other services", |s| {
+            object(s, "L2Advertisement", "web")["spec"]["serviceSelectors"] =
+                json!([{ "matchLabels": { "tier": "front" } }]);
+        }),
+        ("advertisement for other nodes", |s| {
+            object(s, "L2Advertisement", "web")["spec"]["nodeSelectors"] =
+                json!([{ "matchLabels": { "rack": "7" } }]);
+        }),
+        ("nodes are excluded", |s| {
+            each_node(s, |node| {
+                node["metadata"]["labels"]["node.kubernetes.io/exclude-from-external-load-balancers"] =
+                    json!("");
+            });
+        }),
+        ("nodes are out of service", |s| {
+            each_node(s, |node| {
+                node["spec"]["taints"] =
+                    json!([{ "key": "node.kubernetes.io/out-of-service", "effect": "NoExecute" }]);
+            });
+        }),
+        ("network unavailable", |s| {
+            each_node(s, |node| {
+                node["status"]["conditions"] = json!([{ "type": "NetworkUnavailable", "status": "True" }]);
+            });
+        }),
+        ("endpoints where nobody announces", |s| {
+            object(s, "Service", "web")["spec"]["externalTrafficPolicy"] = json!("Local");
+            object(s, "L2Advertisement", "web")["spec"]["nodeSelectors"] =
+                json!([{ "matchLabels": { "name": "node-b" } }]);
+        }),
+        ("no speaker says so", |s| remove(s, "ServiceL2Status")),
+        ("BGP without a peer", |s| {
+            object(s, "L2Advertisement", "web")["kind"] = json!("BGPAdvertisement");
+        }),
+    ]
+}
+
+/// The rows of `docs/cli.md`, by situation: the first line, and whether the command alone mends it.
+fn rows() -> Vec<(String, String, bool)> {
+    let rows = include_str!("../../../../docs/cli.md").lines().filter(|line| line.starts_with("| ")).skip(1);
+    let cells = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
+    let row =
+        |cells: Vec<&str>| (cells[0].to_owned(), cells[1].trim_matches('`').to_owned(), cells[2] == "yes");
+    cells.filter(|cells| cells.len() == 3).map(row).collect()
+}
+
+#[test]
+fn the_good_cluster_is_reachable() {
+    let chain = web(&mk_good());
+    assert_eq!(render::headline(&chain), "default/web is reachable as configured", "{chain:#?}");
+}
+
+#[test]
+fn every_broken_situation_is_named_in_the_first_line_and_mended_by_the_command() {
+    let rows = rows();
+    let mut found = Vec::new();
+    for (name, make) in situations() {
+        let mut snapshot = mk_good();
+        make(&mut snapshot);
+        let chain = web(&snapshot);
+        let remedy = chain.first_break().unwrap_or_else(|| panic!("{name}: {chain:#?}")).remedy.clone();
+        let line = render::headline(&chain);
+        let remedy = remedy.unwrap_or_else(|| panic!("{name} has no remedy: {line}"));
+        let mended = shell::run(&mut snapshot, &remedy) && settle(&mut snapshot).first_break().is_none();
+        found.push((name.to_owned(), line, mended));
+    }
+    let table: Vec<String> = found
+        .iter()
+        .map(|(name, line, mended)| format!("| {name} | `{line}` | {} |", if *mended { "yes" } else { "no" }))
+        .collect();
+    assert_eq!(found, rows, "docs/cli.md should have:\n{}", table.join("\n"));
+}
+
+#[test]
+fn a_table_fits_its_width_and_commands_stay_whole() {
+    let mut snapshot = mk_good();
+    annotate(&mut snapshot, "metallb.io/address-pool", "wep");
+    let chain = web(&snapshot);
+    for width in [80, 200] {
+        let text = render::table(&chain, &snapshot, width, false);
+        let rest = text.lines().skip(1).filter(|line| !line.contains("try: "));
+        for line in rest {
+            assert!(line.chars().count() <= width, "{line}");
+        }
+        assert!(text.contains(
+            "  try: kubectl annotate service web -n default --overwrite metallb.io/address-pool=web\n"
+        ));
+        assert!(!text.contains('\x1b'));
+    }
+    assert!(render::table(&chain, &snapshot, 80, true).starts_with("\x1b[1;31m"));
+}
+
+#[test]
+fn a_viewer_who_sees_no_pools_gets_no_verdict_about_them() {
+    let mut snapshot = mk_good();
+    remove(&mut snapshot, "IPAddressPool");
+    snapshot.refused.push(("IPAddressPool".to_owned(), "forbidden".to_owned()));
+    let chain = web(&snapshot);
+    assert!(chain.first_break().is_none() && chain.is_uncertain(), "{chain:#?}");
+    assert!(render::table(&chain, &snapshot, 80, false).contains("not seen: IPAddressPool"));
+}
+
+#[test]
+fn a_misspelt_annotation_is_noted_with_what_was_meant() {
+    let mut snapshot = mk_good();
+    annotate(&mut snapshot, "metallb.io/adress-pool", "web");
+    let chain = web(&snapshot);
+    let noted = chain.steps.iter().find(|step| step.topic == "annotations").unwrap();
+    assert_eq!(
+        noted.text,
+        r#""metallb.io/adress-pool" means nothing; did you mean "metallb.io/address-pool"?"#
+    );
+    assert!(shell::run(&mut snapshot, &noted.remedy.clone().unwrap()));
+    let annotations: BTreeMap<String, String> =
+        serde_json::from_value(object(&mut snapshot, "Service", "web")["metadata"]["annotations"].clone())
+            .unwrap();
+    assert_eq!(annotations, BTreeMap::from([("metallb.io/address-pool".to_owned(), "web".to_owned())]));
+}
