@@ -3,6 +3,7 @@
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::TypeMeta;
 use kube::{Api, Client};
+use metallb_core::config::Secret;
 use metallb_k8s::crd::GROUP;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::retry::describe;
@@ -28,7 +29,7 @@ pub(crate) struct Snapshot {
 }
 
 /// Group, version, kind, plural, and whether only MetalLB's namespace is of interest.
-const KINDS: [(&str, &str, &str, &str, bool); 14] = [
+const KINDS: [(&str, &str, &str, &str, bool); 15] = [
     (GROUP, "v1beta1", "IPAddressPool", "ipaddresspools", false),
     (GROUP, "v1beta1", "L2Advertisement", "l2advertisements", false),
     (GROUP, "v1beta1", "BGPAdvertisement", "bgpadvertisements", false),
@@ -38,6 +39,7 @@ const KINDS: [(&str, &str, &str, &str, bool); 14] = [
     (GROUP, "v1beta1", "ServiceL2Status", "servicel2statuses", true),
     (GROUP, "v1beta1", "ServiceBGPStatus", "servicebgpstatuses", true),
     (GROUP, "v1beta1", "ConfigurationState", "configurationstates", true),
+    ("", "v1", "Secret", "secrets", true),
     ("", "v1", "Service", "services", false),
     ("", "v1", "Node", "nodes", false),
     ("", "v1", "Namespace", "namespaces", false),
@@ -95,7 +97,12 @@ impl Snapshot {
                 object.types = Some(TypeMeta { api_version: api_version.clone(), kind: kind.to_owned() });
                 object.metadata.managed_fields = None;
                 let object = serde_json::to_value(object);
-                self.objects.push(object.map_err(|error| Trouble::unknown(error.to_string()))?);
+                let mut object = object.map_err(|error| Trouble::unknown(error.to_string()))?;
+                if let Some(Value::Object(data)) = object.get_mut("data") {
+                    // Of Secrets, what peers may refer to; nobody asks for the rest.
+                    data.retain(|name, _| name == "password");
+                }
+                self.objects.push(object);
             }
             match listed.metadata.continue_.filter(|next| !next.is_empty()) {
                 Some(next) => page = page.continue_token(&next),
@@ -124,8 +131,8 @@ impl Snapshot {
     /// The pods of a component of MetalLB.
     pub(crate) fn pods(&self, component: &str) -> impl Iterator<Item = &Value> {
         self.of("Pod").filter(move |pod| {
-            let labels = &pod["metadata"]["labels"];
-            labels["component"] == component || labels["app.kubernetes.io/component"] == component
+            let label = |name: &str| pod.pointer("/metadata/labels")?.get(name)?.as_str();
+            [label("component"), label("app.kubernetes.io/component")].contains(&Some(component))
         })
     }
 
@@ -149,7 +156,17 @@ impl Snapshot {
             .filter(|object| !is_deleted(object))
             .map(|object| Document::of_cluster(object.clone()))
             .collect();
-        World::new(&documents, &self.namespace, &ClassFilter::new(self.served_class()))
+        let mut world = World::new(&documents, &self.namespace, &ClassFilter::new(self.served_class()));
+        if !self.sees("Secret") {
+            // A password that may not be seen is no fault of the peer.
+            for peer in self.of("BGPPeer") {
+                let name = text(peer, "/spec/passwordSecret/name");
+                if !name.is_empty() {
+                    world.resources.passwords.insert(name.to_owned(), Ok(Secret::new(UNSEEN)));
+                }
+            }
+        }
+        world
     }
 }
 
@@ -171,12 +188,16 @@ fn failure(error: &kube::Error, plural: &str) -> Trouble {
         kube::Error::Api(status) => {
             format!("cannot list {plural}: {}; see whether `kubectl get {plural} -A` works", status.message)
         }
-        error => format!(
-            "the API server cannot be reached: {}; see whether `kubectl cluster-info` works",
-            describe(error)
-        ),
+        error => {
+            // The words of the client's own layer say nothing.
+            let reason = std::error::Error::source(error).map_or_else(|| describe(error), describe);
+            format!("the API server cannot be reached: {reason}; see whether `kubectl cluster-info` works")
+        }
     })
 }
+
+/// In place of a password that may not be seen. It is shown to nobody.
+const UNSEEN: &str = "not seen";
 
 /// How many objects are asked for at once.
 const PAGE: u32 = 500;

@@ -103,27 +103,24 @@ pub(super) fn pools(chain: &mut Chain, subject: Subject<'_>, fact: &Service, exp
     } else {
         let verdicts = explanation.pools.iter().map(|(pool, verdict)| format!("pool {pool} {verdict}"));
         let verdicts: Vec<String> = verdicts.collect();
-        match &explanation.outcome {
-            Outcome::Failed(error) => {
-                let (mut message, help) = split_remedy(&error.to_string());
-                let strayed = subject.snapshot.of("IPAddressPool").next();
-                if let (AllocationError::NoPool, Some(pool)) = (error, strayed) {
-                    let (name, namespace) = (text(pool, "/metadata/name"), text(pool, "/metadata/namespace"));
-                    if namespace != subject.snapshot.namespace {
-                        message = format!(
-                            "the only pool {name:?} is in namespace {namespace:?}, where nobody reads it"
-                        );
-                    }
+        if let Outcome::Failed(error) = &explanation.outcome {
+            let (mut message, help) = split_remedy(&error.to_string());
+            let strayed = subject.snapshot.of("IPAddressPool").next();
+            if let (AllocationError::NoPool, Some(pool)) = (error, strayed) {
+                let (name, namespace) = (text(pool, "/metadata/name"), text(pool, "/metadata/namespace"));
+                if namespace != subject.snapshot.namespace {
+                    message = format!(
+                        "the only pool {name:?} is in namespace {namespace:?}, where nobody reads it"
+                    );
                 }
-                let verdicts = help.into_iter().chain(verdicts);
-                let step = Step::broken("pools", error.reason(), message).details(verdicts);
-                chain.push(step.remedy(subject.of_allocation(error)));
             }
-            _ => {
-                let held = explanation.allocation.iter().flat_map(|allocation| &allocation.pools);
-                let held: Vec<&str> = held.map(metallb_core::keys::PoolName::as_str).collect();
-                chain.push(Step::good("pools", held.join(", ")).details(verdicts));
-            }
+            let verdicts = help.into_iter().chain(verdicts);
+            let step = Step::broken("pools", error.reason(), message).details(verdicts);
+            chain.push(step.remedy(subject.of_allocation(error)));
+        } else {
+            let held = explanation.allocation.iter().flat_map(|allocation| &allocation.pools);
+            let held: Vec<&str> = held.map(metallb_core::keys::PoolName::as_str).collect();
+            chain.push(Step::good("pools", held.join(", ")).details(verdicts));
         }
         let missing = explanation.allocation.as_ref().and_then(|allocation| allocation.missing.as_ref());
         if let Some(error) = missing {

@@ -96,13 +96,14 @@ impl Subject<'_> {
             allocation.and_then(|allocation| allocation.get(name)?.as_array()).cloned().unwrap_or_default()
         };
         let (mut namespaces, selectors) = (list("namespaces"), list("namespaceSelectors"));
-        let mut change = json!({});
-        if !(namespaces.is_empty() && selectors.is_empty()) && !namespaces.contains(&json!(namespace)) {
+        let mut change = serde_json::Map::new();
+        let is_for_some = !namespaces.is_empty() || !selectors.is_empty();
+        if is_for_some && !namespaces.contains(&json!(namespace)) {
             namespaces.push(json!(namespace));
-            change["namespaces"] = json!(namespaces);
+            change.insert("namespaces".to_owned(), json!(namespaces));
         }
         if !list("serviceSelectors").is_empty() {
-            change["serviceSelectors"] = json!([]);
+            change.insert("serviceSelectors".to_owned(), json!([]));
         }
         self.patch_ours("ipaddresspool", pool, &json!({ "spec": { "serviceAllocation": change } }))
     }
@@ -128,8 +129,8 @@ impl Subject<'_> {
             AllocationError::NothingToShare { exhausted, .. } => self.of_allocation(exhausted),
             AllocationError::SharingKeyMismatch { holder, .. } => {
                 let holder = self.snapshot.find("Service", holder.namespace(), holder.name());
-                let key = holder
-                    .map(|object| text(&object["metadata"]["annotations"], "/metallb.io~1allow-shared-ip"));
+                let key =
+                    holder.map(|object| text(object, "/metadata/annotations/metallb.io~1allow-shared-ip"));
                 match key.filter(|key| !key.is_empty()) {
                     Some(key) => self.annotate(&format!("{ALLOW_SHARED_IP}='{key}'")),
                     None => self.without_addresses(),
