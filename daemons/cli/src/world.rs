@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use k8s_openapi::ByteString;
 use metallb_core::config::{Kind, Meta};
 use metallb_core::facts::{Demand, Endpoints, Namespace, Node, Service};
-use metallb_core::keys::Created;
+use metallb_core::keys::{Created, ServiceKey};
 use metallb_k8s::convert::{Object, PasswordRecord, Resources, versions};
 use metallb_k8s::crd::{self, DecodeError};
 use metallb_k8s::facts::{self, ClassFilter, SliceRecord, annotations, objects};
@@ -51,12 +51,18 @@ impl World {
 
     /// The endpoints of the services that have slices.
     pub(crate) fn endpoints(&self) -> Vec<Endpoints> {
-        let none = |service: &Service| Endpoints::none(service.key.clone());
-        let all = self
-            .services
-            .iter()
-            .map(|service| facts::endpoints(&service.key, &self.slices).unwrap_or_else(|| none(service)));
-        if self.slices.is_empty() { Vec::new() } else { all.collect() }
+        if self.slices.is_empty() {
+            return Vec::new();
+        }
+        let mut slices: BTreeMap<&ServiceKey, Vec<&SliceRecord>> = BTreeMap::new();
+        for slice in &self.slices {
+            slices.entry(&slice.service).or_default().push(slice);
+        }
+        let of = |service: &Service| {
+            let slices = slices.get(&service.key).into_iter().flatten().copied();
+            facts::endpoints(&service.key, slices).unwrap_or_else(|| Endpoints::none(service.key.clone()))
+        };
+        self.services.iter().map(of).collect()
     }
 
     fn resource(&mut self, index: usize, document: &Document, version: &str, namespace: &str) {

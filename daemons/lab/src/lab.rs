@@ -150,6 +150,7 @@ impl Lab {
         let ready = self.ready(&self.segment, &child, "controller").await;
         *self.controller.lock().await = Some(child);
         ready?;
+        api::put(&self.server, &objects::controller_pod())?;
         self.mount_secret().await
     }
 

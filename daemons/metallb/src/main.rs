@@ -67,6 +67,8 @@ const EXAMPLES: &str = "\
 Examples:
   metallb lab up                           see it work, then play
   metallb lab up --tour-only               see it work, exit 0 if every step held
+  metallb explain web                      why is this service not reachable?
+  metallb check pools.yaml                 what is wrong with this configuration?
   metallb manifests | kubectl apply -f -   install it into a cluster
   metallb controller --help                the controller's flags
   metallb speaker --node-name worker-1     announce from this node";

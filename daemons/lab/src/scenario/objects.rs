@@ -71,6 +71,25 @@ fn workload(kind: &str, name: &str, component: &str) -> Value {
     })
 }
 
+/// The controller's pod, which is ready: it runs beside the nodes, on none of them.
+pub(crate) fn controller_pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "controller", "namespace": SYSTEM_NAMESPACE,
+            "labels": {"app": "metallb", "component": "controller"},
+        },
+        "spec": {"containers": [{"name": "controller", "image": "metallb"}]},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{
+                "name": "controller", "ready": true, "started": true, "restartCount": 0, "image": "metallb", "imageID": "",
+            }],
+        },
+    })
+}
+
 /// The name of a node's speaker pod.
 pub(crate) fn speaker_pod_name(node: &str) -> String {
     format!("speaker-{node}")

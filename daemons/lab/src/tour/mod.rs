@@ -125,6 +125,7 @@ pub(crate) fn invite(lab: &Lab, reporter: &Reporter) {
         format!("export KUBECONFIG={config}    # the API server is {api}"),
         "kubectl get services,servicel2statuses,servicebgpstatuses -A".to_owned(),
         "kubectl create service loadbalancer mine --tcp=80 && kubectl get service mine -w".to_owned(),
+        format!("{program} explain mine    # why it is reachable, or why not"),
         format!("{program} lab status{name}"),
         format!("{program} lab exec{name} client -- ip neighbour"),
         format!("{program} lab exec{name} router -- ip route"),
