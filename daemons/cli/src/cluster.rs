@@ -1,14 +1,19 @@
 //! Objects of a cluster.
 
 use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::TypeMeta;
 use kube::{Api, Client};
 use metallb_k8s::crd::GROUP;
+use serde_json::Value;
 
 use crate::document::Document;
 use crate::exit::Trouble;
 
-/// What is asked for: group, version, kind, plural, and whether it is only read where MetalLB is.
-const KINDS: [(&str, &str, &str, &str, bool); 11] = [
+/// Group, version, kind, plural, and whether it is only read where MetalLB is.
+pub(crate) type Wanted = (&'static str, &'static str, &'static str, &'static str, bool);
+
+/// What is asked for.
+const KINDS: [Wanted; 11] = [
     (GROUP, "v1beta1", "IPAddressPool", "ipaddresspools", true),
     (GROUP, "v1beta1", "L2Advertisement", "l2advertisements", true),
     (GROUP, "v1beta1", "BGPAdvertisement", "bgpadvertisements", true),
@@ -54,9 +59,29 @@ pub(crate) async fn client() -> Result<Client, Trouble> {
 async fn list(
     client: &Client,
     namespace: &str,
-    (group, version, kind, plural, ours): (&str, &str, &str, &str, bool),
+    wanted: Wanted,
     documents: &mut Vec<Document>,
 ) -> Result<(), Trouble> {
+    let take = |object| documents.push(Document::of_cluster(object));
+    match every(client, namespace, wanted, take).await {
+        Err(kube::Error::Api(status)) if status.code == 403 && wanted.2 == "Secret" => {
+            eprintln!(
+                "note: Secrets cannot be seen, so passwords of peers are not checked: {}",
+                status.message
+            );
+            Ok(())
+        }
+        result => result.map_err(|error| Trouble::unknown(failure(&error, wanted.3, namespace))),
+    }
+}
+
+/// Takes every object of a kind, page by page.
+pub(crate) async fn every(
+    client: &Client,
+    namespace: &str,
+    (group, version, kind, plural, ours): Wanted,
+    mut take: impl FnMut(Value),
+) -> kube::Result<()> {
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let resource = ApiResource {
         group: group.to_owned(),
@@ -72,24 +97,12 @@ async fn list(
     };
     let mut page = ListParams::default().limit(PAGE);
     loop {
-        let listed = match api.list(&page).await {
-            Ok(listed) => listed,
-            Err(kube::Error::Api(status)) if status.code == 403 && kind == "Secret" => {
-                eprintln!(
-                    "note: Secrets cannot be seen, so passwords of peers are not checked: {}",
-                    status.message
-                );
-                return Ok(());
-            }
-            Err(error) => return Err(Trouble::unknown(failure(&error, plural, namespace))),
-        };
+        let listed = api.list(&page).await?;
         let next = listed.metadata.continue_.clone().filter(|next| !next.is_empty());
         for mut object in listed.items {
-            object.types =
-                Some(kube::core::TypeMeta { api_version: api_version.clone(), kind: kind.to_owned() });
+            object.types = Some(TypeMeta { api_version: api_version.clone(), kind: kind.to_owned() });
             object.metadata.managed_fields = None;
-            let object = serde_json::to_value(object).map_err(|error| Trouble::unknown(error.to_string()))?;
-            documents.push(Document::of_cluster(object));
+            take(serde_json::to_value(object).map_err(kube::Error::SerdeError)?);
         }
         let Some(next) = next else { return Ok(()) };
         page = page.continue_token(&next);

@@ -1,14 +1,13 @@
 //! What was seen of a cluster at one moment, as a value.
 
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::TypeMeta;
-use kube::{Api, Client};
+use kube::Client;
 use metallb_core::config::Secret;
 use metallb_k8s::crd::GROUP;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::retry::describe;
 use serde_json::Value;
 
+use crate::cluster::{Wanted, every};
 use crate::connect::ConnectArgs;
 use crate::document::Document;
 use crate::exit::Trouble;
@@ -28,8 +27,8 @@ pub(crate) struct Snapshot {
     pub(crate) undefined: Vec<String>,
 }
 
-/// Group, version, kind, plural, and whether only MetalLB's namespace is of interest.
-const KINDS: [(&str, &str, &str, &str, bool); 15] = [
+/// What is asked for.
+const KINDS: [Wanted; 15] = [
     (GROUP, "v1beta1", "IPAddressPool", "ipaddresspools", false),
     (GROUP, "v1beta1", "L2Advertisement", "l2advertisements", false),
     (GROUP, "v1beta1", "BGPAdvertisement", "bgpadvertisements", false),
@@ -61,53 +60,26 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    async fn list(
-        &mut self,
-        client: &Client,
-        (group, version, kind, plural, ours): (&str, &str, &str, &str, bool),
-    ) -> Result<(), Trouble> {
-        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let resource = ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: api_version.clone(),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        };
-        let api: Api<DynamicObject> = if ours {
-            Api::namespaced_with(client.clone(), &self.namespace, &resource)
-        } else {
-            Api::all_with(client.clone(), &resource)
-        };
-        let mut page = ListParams::default().limit(PAGE);
-        loop {
-            let listed = match api.list(&page).await {
-                Ok(listed) => listed,
-                Err(kube::Error::Api(status)) if status.code == 403 => {
-                    self.refused.push((kind.to_owned(), status.message));
-                    return Ok(());
-                }
-                Err(kube::Error::Api(status)) if status.code == 404 && group == GROUP => {
-                    self.undefined.push(kind.to_owned());
-                    return Ok(());
-                }
-                Err(error) => return Err(failure(&error, plural)),
-            };
-            for mut object in listed.items {
-                object.types = Some(TypeMeta { api_version: api_version.clone(), kind: kind.to_owned() });
-                object.metadata.managed_fields = None;
-                let object = serde_json::to_value(object);
-                let mut object = object.map_err(|error| Trouble::unknown(error.to_string()))?;
-                if let Some(Value::Object(data)) = object.get_mut("data") {
-                    // Of Secrets, what peers may refer to; nobody asks for the rest.
-                    data.retain(|name, _| name == "password");
-                }
-                self.objects.push(object);
+    async fn list(&mut self, client: &Client, wanted: Wanted) -> Result<(), Trouble> {
+        let (group, _, kind, plural, _) = wanted;
+        let objects = &mut self.objects;
+        let take = |mut object: Value| {
+            if let Some(Value::Object(data)) = object.get_mut("data") {
+                // Of Secrets, what peers may refer to; nobody asks for the rest.
+                data.retain(|name, _| name == "password");
             }
-            match listed.metadata.continue_.filter(|next| !next.is_empty()) {
-                Some(next) => page = page.continue_token(&next),
-                None => return Ok(()),
+            objects.push(object);
+        };
+        match every(client, &self.namespace, wanted, take).await {
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                self.refused.push((kind.to_owned(), status.message));
+                Ok(())
             }
+            Err(kube::Error::Api(status)) if status.code == 404 && group == GROUP => {
+                self.undefined.push(kind.to_owned());
+                Ok(())
+            }
+            result => result.map_err(|error| failure(&error, plural)),
         }
     }
 
@@ -198,6 +170,3 @@ fn failure(error: &kube::Error, plural: &str) -> Trouble {
 
 /// In place of a password that may not be seen. It is shown to nobody.
 const UNSEEN: &str = "not seen";
-
-/// How many objects are asked for at once.
-const PAGE: u32 = 500;
