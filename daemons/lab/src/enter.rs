@@ -29,11 +29,11 @@ use crate::state::{Process, Role, StateDir};
 pub fn up(options: &Options, inside: &[OsString]) -> Result<u8, Error> {
     options.check()?;
     let mut options = options.clone();
-    files::load(&options.files)?;
+    files::load(&options)?;
     for file in &mut options.files {
         *file = std::path::absolute(&*file).map_err(Error::io(format!("resolving {}", file.display())))?;
     }
-    router::check(options.router)?;
+    router::check(&options)?;
     let program = std::env::current_exe().map_err(Error::io("finding this program"))?;
     let dir = StateDir::create(&options.name)?;
     let result = enter(&options, &dir, &program, inside);

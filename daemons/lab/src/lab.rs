@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::api;
-use crate::control::SpeakerSession;
+use crate::control::{SpeakerPath, SpeakerSession};
 use crate::error::Error;
 use crate::files::{self, Loaded};
 use crate::http;
@@ -74,7 +74,7 @@ pub(crate) struct Lab {
 impl Lab {
     /// Makes all places and the API server and starts the router; no daemon yet.
     pub(crate) async fn build(options: Options, dir: StateDir, host: TcpListener) -> Result<Self, Error> {
-        let loaded = files::load(&options.files)?;
+        let loaded = files::load(&options)?;
         let server = api::server()?;
         let api = Client::new(server.service(), "default");
         let segment = Arc::new(Room::own("segment").await?);
@@ -102,7 +102,7 @@ impl Lab {
         let inner = server.kubeconfig(&format!("http://127.0.0.1:{API_PORT}"));
         StateDir::write(&dir.inner_kubeconfig(), inner.as_bytes())?;
         StateDir::write(&dir.kubeconfig(), server.kubeconfig(&api_url).as_bytes())?;
-        let router = Router::start(options.router, &router_room, &dir).await?;
+        let router = Router::start(&options, &router_room, &dir).await?;
         let program = std::env::current_exe().map_err(Error::io("finding this program"))?;
         let controller = Mutex::new(None);
         Ok(Self {
@@ -258,8 +258,13 @@ impl Lab {
         let asked = node.host.room.run(http::get(at, "/debug/state", Duration::from_secs(2))).await?;
         let Ok(answer) = asked else { return Ok(Vec::new()) };
         let state: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        let sessions = state.get("sessions").cloned().unwrap_or_default();
-        Ok(serde_json::from_value(sessions).unwrap_or_default())
+        let part = |pointer: &str| state.pointer(pointer).cloned().unwrap_or_default();
+        let mut sessions: Vec<SpeakerSession> = serde_json::from_value(part("/sessions")).unwrap_or_default();
+        let paths: Vec<SpeakerPath> = serde_json::from_value(part("/bfd/sessions")).unwrap_or_default();
+        for session in &mut sessions {
+            session.bfd = paths.iter().find(|path| path.peer == session.peer).cloned();
+        }
+        Ok(sessions)
     }
 
     /// The last lines of the daemons' logs, each with the name of the file.

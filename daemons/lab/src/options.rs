@@ -87,6 +87,7 @@ impl fmt::Display for RouterKind {
 }
 
 /// How to bring a lab up.
+#[expect(clippy::struct_excessive_bools, reason = "the switches of a command line, each by itself")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// Name of the lab.
@@ -97,6 +98,8 @@ pub struct Options {
     pub router: RouterKind,
     /// YAML files to use instead of the built-in configuration; empty: built-in.
     pub files: Vec<PathBuf>,
+    /// The router answers BFD, and the built-in configuration has its peers watched by it.
+    pub bfd: bool,
     /// End when the tour has ended, instead of staying up.
     pub tour_only: bool,
     /// Leave the lab's directory (logs, kubeconfigs) behind at the end.
@@ -114,6 +117,7 @@ impl Default for Options {
             nodes: 3,
             router: RouterKind::BuiltIn,
             files: Vec::new(),
+            bfd: false,
             tour_only: false,
             keep: false,
             color: false,

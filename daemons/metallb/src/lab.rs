@@ -13,6 +13,7 @@ use metallb_lab::{Error, LabName, Options, Request, Response, RouterKind, Status
 #[command(after_help = "Examples:
   metallb lab up                          the tour, then a lab to play with
   metallb lab up --tour-only              exit status 0 only if every step held
+  metallb lab up --bfd --router frr       a cut link noticed by BFD, with FRR on the other side
   metallb lab up -f my.yaml --nodes 5     your own pools, peers, advertisements and services
   metallb lab exec client -- curl -s http://192.0.2.100
   metallb lab kill node1                  as if its power failed; heal brings it back
@@ -69,6 +70,7 @@ enum LabCommand {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "the switches of a command line, each by itself")]
 struct UpArgs {
     /// Name of the lab; several labs with different names can be up.
     #[arg(long, value_name = "NAME", default_value = "lab")]
@@ -83,6 +85,10 @@ struct UpArgs {
     /// service of type LoadBalancer in it, services to show are added.
     #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
     file: Vec<PathBuf>,
+    /// Have BFD watch the paths to the router; the tour then cuts a link with it and without. With -f, the router
+    /// answers BFD, and your BGPPeers say whether they want it.
+    #[arg(long)]
+    bfd: bool,
     /// End after the tour; exit status 0 only if every step held.
     #[arg(long)]
     tour_only: bool,
@@ -184,6 +190,7 @@ fn options(args: UpArgs) -> Result<Options, Error> {
             RouterArg::Frr => RouterKind::Frr,
         },
         files: args.file,
+        bfd: args.bfd,
         tour_only: args.tour_only,
         keep: args.keep,
         color: !plain && std::io::stdout().is_terminal(),

@@ -108,6 +108,21 @@ fn the_tour_holds_with_frr() {
 }
 
 #[test]
+fn the_tour_holds_with_bfd() {
+    let bench = Bench::new(false);
+    let output = bench.lab(&["up", "--tour-only", "--bfd"]);
+    if no_namespaces(&output) {
+        return;
+    }
+    assert!(output.status.success(), "{}", text(&output));
+    // None of the steps was left out for want of something to show.
+    for step in ["BFD: the paths of a cut link go", "the same cut without BFD", "BFD comes back, sessions go on"] {
+        let line = text(&output).lines().rfind(|line| line.contains(step)).unwrap_or_default().to_owned();
+        assert!(line.contains("  yes "), "{step}: {line:?} in\n{}", text(&output));
+    }
+}
+
+#[test]
 fn a_peer_with_the_wrong_as_number_fails_the_tour() {
     let bench = Bench::new(false);
     let file = bench.file(

@@ -38,7 +38,7 @@ pub enum Request {
 }
 
 /// What a lab answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Response {
@@ -54,7 +54,7 @@ pub enum Response {
 }
 
 /// How everything in a lab is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
     /// Name of the lab.
@@ -76,7 +76,7 @@ pub struct Status {
 }
 
 /// A node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeStatus {
     /// Its addresses on the segment.
@@ -90,7 +90,7 @@ pub struct NodeStatus {
 }
 
 /// A BGP session as the speaker sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
 #[non_exhaustive]
 pub struct SpeakerSession {
@@ -105,11 +105,40 @@ pub struct SpeakerSession {
     pub last_error: Option<String>,
     /// How many prefixes are announced.
     pub advertised: u64,
+    /// Sessions so far, this one included.
+    #[serde(default)]
+    pub established: u64,
+    /// BFD on the way to the peer, when it is watched.
+    #[serde(default)]
+    pub bfd: Option<SpeakerPath>,
+}
+
+/// A path watched by BFD, as the speaker sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
+#[non_exhaustive]
+pub struct SpeakerPath {
+    /// Name of the BGPPeer.
+    pub peer: String,
+    /// State, in the words of RFC 5880.
+    pub state: String,
+    /// For how long, in whole seconds.
+    #[serde(alias = "for_seconds")]
+    pub for_seconds: u64,
+    /// Silence after which the path is down, in milliseconds, once both sides agreed.
+    #[serde(alias = "detection_time_millis")]
+    pub detection_time_millis: Option<f64>,
 }
 
 impl fmt::Display for SpeakerSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}) {}", self.peer, self.remote, self.state)?;
+        if let Some(path) = &self.bfd {
+            write!(f, ", BFD {}", path.state)?;
+            if let Some(millis) = path.detection_time_millis {
+                write!(f, " ({millis} ms)")?;
+            }
+        }
         match &self.last_error {
             Some(error) if self.state != "Established" => write!(f, ": {error}"),
             _ => Ok(()),

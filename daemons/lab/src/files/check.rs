@@ -184,13 +184,14 @@ mod tests {
 
     use super::super::{load, parse};
     use super::*;
-    use crate::scenario::DEFAULT_CONFIGURATION;
+    use crate::options::Options;
+    use crate::scenario::{DEFAULT_CONFIGURATION, watched_configuration};
 
     fn faults(text: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let file: PathBuf = dir.path().join("a.yaml");
         std::fs::write(&file, text).unwrap();
-        match load(&[file]) {
+        match load(&Options { files: vec![file], ..Options::default() }) {
             Err(Error::Files(faults)) => {
                 let prefix = format!("{}/", dir.path().display());
                 faults.iter().map(|fault| fault.to_string().replace(&prefix, "")).collect()
@@ -204,6 +205,15 @@ mod tests {
     fn the_built_in_configuration_is_good() {
         assert_eq!(faults(DEFAULT_CONFIGURATION), Vec::<String>::new());
         assert!(!parse::documents("a".as_ref(), DEFAULT_CONFIGURATION).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_built_in_configuration_with_bfd_is_good_and_watches_every_peer() {
+        let loaded = load(&Options { bfd: true, ..Options::default() }).unwrap();
+        assert_eq!(faults(&watched_configuration()), Vec::<String>::new());
+        assert_eq!(loaded.config.peers().len(), 2);
+        assert!(loaded.config.peers().values().all(|peer| peer.bfd.is_some()));
+        assert_eq!(loaded.config.bfd_profiles().len(), 1);
     }
 
     #[test]

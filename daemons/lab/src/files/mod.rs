@@ -10,7 +10,8 @@ use metallb_core::config::Config;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::scenario::DEFAULT_CONFIGURATION;
+use crate::options::Options;
+use crate::scenario::{self, DEFAULT_CONFIGURATION};
 
 /// One error in a file given with `-f`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,15 +105,16 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
 }
 
-/// Reads and checks files; without any, the built-in configuration.
+/// Reads and checks the files of a lab; without any, the built-in configuration.
 ///
 /// # Errors
 /// [`Error::Files`] with every error found.
-pub(crate) fn load(files: &[PathBuf]) -> Result<Loaded, Error> {
+pub(crate) fn load(options: &Options) -> Result<Loaded, Error> {
+    let files = &options.files;
     let mut faults = Vec::new();
     let mut documents = Vec::new();
     let texts = if files.is_empty() {
-        vec![(Path::new("built-in"), Ok(DEFAULT_CONFIGURATION.to_owned()))]
+        vec![(Path::new("built-in"), Ok(built_in(options)))]
     } else {
         files.iter().map(|file| (file.as_path(), std::fs::read_to_string(file))).collect()
     };
@@ -140,6 +142,10 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Loaded, Error> {
         Err(found) => faults.extend(found.into_iter().filter(|fault| !fault.is_about_a_reference())),
     }
     Err(Error::Files(faults))
+}
+
+fn built_in(options: &Options) -> String {
+    if options.bfd { scenario::watched_configuration() } else { DEFAULT_CONFIGURATION.to_owned() }
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> FileFault {

@@ -13,7 +13,7 @@ use super::{RouterRoute, RouterSession, find};
 use crate::error::Error;
 use crate::net::Room;
 use crate::process::{Child, Program};
-use crate::scenario::{Place, ROUTER_ASN, segment};
+use crate::scenario::{BFD_INTERVAL, BFD_MULTIPLIER, Place, ROUTER_ASN, segment};
 use crate::state::StateDir;
 use crate::wait;
 
@@ -39,9 +39,9 @@ pub(crate) fn program() -> Result<PathBuf, Error> {
 }
 
 impl Bird {
-    pub(crate) async fn start(room: &Arc<Room>, dir: &StateDir) -> Result<Self, Error> {
+    pub(crate) async fn start(room: &Arc<Room>, dir: &StateDir, bfd: bool) -> Result<Self, Error> {
         let (config, socket) = (dir.path().join("bird.conf"), dir.path().join("bird.ctl"));
-        StateDir::write(&config, configuration().as_bytes())?;
+        StateDir::write(&config, configuration(bfd).as_bytes())?;
         let start = Program::new("bird", &program()?, dir.log("router"))
             .arg("-f")
             .args([&"-c".into(), &config, &"-s".into(), &socket])
@@ -97,7 +97,8 @@ async fn exchange(socket: &PathBuf, command: &str) -> std::io::Result<Vec<String
 }
 
 /// Takes sessions from the whole segment, several paths per prefix into the kernel.
-fn configuration() -> String {
+fn configuration(bfd: bool) -> String {
+    let (watch, watched) = if bfd { (watch(), " bfd on;") } else { (String::new(), "") };
     let begin =
         format!("router id {};\nlog stderr all;\nprotocol device {{ scan time 1; }}\n", Place::router().v4);
     let kernels = ["ipv4", "ipv6"].map(|family| {
@@ -110,12 +111,21 @@ fn configuration() -> String {
         let family = if net.is_ipv4() { 4 } else { 6 };
         format!(
             "protocol bgp segment{family} {{ local {local} as {ROUTER_ASN}; neighbor range {net} external; \
-             dynamic name \"node{family}_\"; passive; direct; error wait time 1, 2;\n  \
+             dynamic name \"node{family}_\"; passive; direct;{watched} error wait time 1, 2;\n  \
              ipv4 {{ import all; export none; extended next hop on; }};\n  \
              ipv6 {{ import all; export none; }};\n}}\n"
         )
     });
-    std::iter::once(begin).chain(kernels).chain(sessions).collect()
+    [begin, watch].into_iter().chain(kernels).chain(sessions).collect()
+}
+
+/// BFD on the segment.
+fn watch() -> String {
+    let interval = BFD_INTERVAL.as_millis();
+    format!(
+        "protocol bfd {{ interface \"eth0\" {{ min rx interval {interval} ms; min tx interval {interval} ms; \
+         multiplier {BFD_MULTIPLIER}; }}; }}\n"
+    )
 }
 
 fn parse_sessions(lines: &[String]) -> Vec<RouterSession> {

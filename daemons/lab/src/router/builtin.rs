@@ -5,16 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+use metallb_bgp::bfd::Profile;
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::{EventReceiver, ListenRange, Speaker, SpeakerConfig};
-use metallb_bgp::session::{Event, OfferedFamilies, PeerConfig, PeerKey, ReceivedUpdate};
+use metallb_bgp::session::{Event, OfferedFamilies, PeerBfd, PeerConfig, PeerKey, ReceivedUpdate};
 use metallb_bgp::types::{Asn, Attributes, RemoteAs, RouterId};
 use tokio::sync::Mutex;
 
 use super::{RouterRoute, RouterSession};
 use crate::error::Error;
 use crate::net::{Room, links, routes};
-use crate::scenario::{Place, ROUTER_ASN, segment};
+use crate::scenario::{BFD_INTERVAL, BFD_MULTIPLIER, Place, ROUTER_ASN, segment};
 
 /// BGP's port (RFC 4271 §4).
 const PORT: u16 = 179;
@@ -35,7 +36,7 @@ struct Table {
 }
 
 impl BuiltIn {
-    pub(crate) async fn start(room: &Arc<Room>) -> Result<Self, Error> {
+    pub(crate) async fn start(room: &Arc<Room>, bfd: bool) -> Result<Self, Error> {
         let here = Place::router();
         let identifier = RouterId::new(here.v4).map_err(|error| fail(&error))?;
         let mut config = SpeakerConfig::new(identifier);
@@ -43,6 +44,7 @@ impl BuiltIn {
         let link = links::index(room, "eth0").await?;
         let started = room.run(async move { Speaker::start(config) }).await?;
         let (speaker, events) = started.map_err(|error| fail(&error))?;
+        let watched = bfd.then(watched).transpose()?;
         for prefix in segment() {
             // The port is the peer's own; the address is that of whoever connects.
             let mut template = PeerConfig::new(
@@ -56,6 +58,7 @@ impl BuiltIn {
             template.families = OfferedFamilies::Both;
             template.router_id = Some(identifier);
             template.max_prefixes = Some(MAX_PREFIXES);
+            template.bfd.clone_from(&watched);
             let name = if prefix.is_ipv4() { "segment-v4" } else { "segment-v6" };
             speaker.set_listen_range(PeerKey::new(name), ListenRange::new(prefix, template));
         }
@@ -144,6 +147,11 @@ impl Table {
         let paths = self.paths.get(&prefix).into_iter().flat_map(BTreeMap::values);
         paths.map(|attributes| attributes.next_hop.address()).collect()
     }
+}
+
+/// How the paths to the nodes are watched.
+fn watched() -> Result<PeerBfd, Error> {
+    Profile::new(BFD_INTERVAL, BFD_INTERVAL, BFD_MULTIPLIER).map(PeerBfd::new).map_err(|error| fail(&error))
 }
 
 /// Puts what arrives into the kernel's table.

@@ -15,14 +15,19 @@ use super::{RouterRoute, RouterSession, find};
 use crate::error::Error;
 use crate::net::Room;
 use crate::process::{Child, Program};
-use crate::scenario::{Place, ROUTER_ASN, segment};
+use crate::scenario::{BFD_INTERVAL, BFD_MULTIPLIER, Place, ROUTER_ASN, segment};
 use crate::state::StateDir;
 use crate::wait;
 
 /// The daemons in the order they are started.
-pub(crate) const DAEMONS: [&str; 2] = ["zebra", "bgpd"];
+pub(crate) fn daemons(bfd: bool) -> &'static [&'static str] {
+    if bfd { &["zebra", "bfdd", "bgpd"] } else { &["zebra", "bgpd"] }
+}
+
 /// The user they change to.
 const USER: &str = "frr";
+/// The profile of BFD.
+const PROFILE: &str = "nodes";
 /// How long a daemon may take to open its socket.
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// How long a daemon may take to answer.
@@ -45,21 +50,24 @@ pub(crate) fn program(daemon: &str) -> Result<PathBuf, Error> {
 }
 
 impl Frr {
-    pub(crate) async fn start(room: &Arc<Room>, dir: &StateDir) -> Result<Self, Error> {
+    pub(crate) async fn start(room: &Arc<Room>, dir: &StateDir, bfd: bool) -> Result<Self, Error> {
         let own = own_directory(dir)?;
-        let config = own.join("bgpd.conf");
-        hand_over(&config, &configuration())?;
-        let empty = own.join("zebra.conf");
-        hand_over(&empty, "")?;
         let zebra_socket = own.join("zserv.api");
         let mut children = Vec::new();
-        for (daemon, file) in DAEMONS.into_iter().zip([&empty, &config]) {
+        for daemon in daemons(bfd) {
+            let file = own.join(format!("{daemon}.conf"));
+            hand_over(&file, &configuration(daemon, bfd))?;
             let start = Program::new(daemon, &program(daemon)?, dir.log("router"))
                 .args(["-P", "0", "--log", "stdout"])
-                .args([&PathBuf::from("-f"), file])
+                .args([&PathBuf::from("-f"), &file])
                 .args([&"-i".into(), &own.join(format!("{daemon}.pid"))])
                 .args([&"-z".into(), &zebra_socket])
                 .args([&"--vty_socket".into(), &own]);
+            // Beside the others, and not where a bfdd of the machine would have its own.
+            let start = match *daemon {
+                "bfdd" => start.args([&"--bfdctl".into(), &own.join("bfdd.sock")]),
+                _ => start,
+            };
             children.push(Child::start(room, start).await?);
             let sockets = [own.join(format!("{daemon}.vty")), zebra_socket.clone()];
             let hint = format!("see {}", dir.log("router").display());
@@ -156,8 +164,27 @@ fn give(path: &Path) -> Result<(), Error> {
         .map_err(Error::sys(format!("giving {} to FRR", path.display())))
 }
 
+/// The configuration of a daemon; zebra needs none.
+fn configuration(daemon: &str, bfd: bool) -> String {
+    match daemon {
+        "bgpd" => sessions(bfd),
+        "bfdd" => profile(),
+        _ => String::new(),
+    }
+}
+
+/// BFD's side of it.
+fn profile() -> String {
+    let interval = BFD_INTERVAL.as_millis();
+    format!(
+        "bfd\n profile {PROFILE}\n  transmit-interval {interval}\n  receive-interval {interval}\n  \
+         detect-multiplier {BFD_MULTIPLIER}\n exit\nexit\n"
+    )
+}
+
 /// Takes sessions from the whole segment, several paths per prefix.
-fn configuration() -> String {
+fn sessions(bfd: bool) -> String {
+    let watched = if bfd { format!(" neighbor NODES bfd\n neighbor NODES bfd profile {PROFILE}\n") } else { String::new() };
     let begin = format!(
         "router bgp {ROUTER_ASN}\n bgp router-id {}\n no bgp ebgp-requires-policy\n \
          no bgp default ipv4-unicast\n bgp bestpath as-path multipath-relax\n \
@@ -170,7 +197,7 @@ fn configuration() -> String {
             " address-family {family} unicast\n  neighbor NODES activate\n  maximum-paths 64\n exit-address-family\n"
         )
     });
-    std::iter::once(begin).chain(ranges).chain(families).collect()
+    [begin, watched].into_iter().chain(ranges).chain(families).collect()
 }
 
 fn session(peer: &str, found: &Value) -> Option<RouterSession> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::net::{Room, routes};
-use crate::options::RouterKind;
+use crate::options::{Options, RouterKind};
 use crate::state::StateDir;
 
 /// A BGP session as the router sees it.
@@ -53,11 +53,12 @@ pub(crate) enum Router {
 
 impl Router {
     /// Starts the router in its namespace.
-    pub(crate) async fn start(kind: RouterKind, room: &Arc<Room>, dir: &StateDir) -> Result<Self, Error> {
-        match kind {
-            RouterKind::BuiltIn => builtin::BuiltIn::start(room).await.map(Self::BuiltIn),
-            RouterKind::Bird => bird::Bird::start(room, dir).await.map(Self::Bird),
-            RouterKind::Frr => frr::Frr::start(room, dir).await.map(Self::Frr),
+    pub(crate) async fn start(options: &Options, room: &Arc<Room>, dir: &StateDir) -> Result<Self, Error> {
+        let bfd = options.bfd;
+        match options.router {
+            RouterKind::BuiltIn => builtin::BuiltIn::start(room, bfd).await.map(Self::BuiltIn),
+            RouterKind::Bird => bird::Bird::start(room, dir, bfd).await.map(Self::Bird),
+            RouterKind::Frr => frr::Frr::start(room, dir, bfd).await.map(Self::Frr),
         }
     }
 
@@ -100,12 +101,12 @@ pub(crate) async fn kernel_routes(room: &Room) -> Result<routes::Table, Error> {
 }
 
 /// Checks that the programs of a router are there, before anything is started.
-pub(crate) fn check(kind: RouterKind) -> Result<(), Error> {
-    match kind {
+pub(crate) fn check(options: &Options) -> Result<(), Error> {
+    match options.router {
         RouterKind::BuiltIn => Ok(()),
         RouterKind::Bird => bird::program().map(drop),
         RouterKind::Frr => {
-            for daemon in frr::DAEMONS {
+            for daemon in frr::daemons(options.bfd) {
                 frr::program(daemon)?;
             }
             if geteuid().is_root() { Ok(()) } else { Err(Error::RouterNeedsRoot) }

@@ -3,6 +3,7 @@
 pub(crate) mod objects;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 
@@ -16,6 +17,17 @@ pub(crate) const ROUTER_ASN: u32 = 64513;
 
 /// Configuration and services of a lab without `-f`.
 pub(crate) const DEFAULT_CONFIGURATION: &str = include_str!("configuration.yaml");
+
+/// The same with BFD on every path.
+pub(crate) fn watched_configuration() -> String {
+    let watched = DEFAULT_CONFIGURATION.replace("holdTime:", "bfdProfile: lab, holdTime:");
+    format!("{watched}{}", include_str!("bfd.yaml"))
+}
+
+/// Interval between two BFD packets, as the router has it and as `bfd.yaml` asks for.
+pub(crate) const BFD_INTERVAL: Duration = Duration::from_millis(100);
+/// How many packets may be missed.
+pub(crate) const BFD_MULTIPLIER: u8 = 3;
 
 /// Length of the segment's IPv4 prefix 192.0.2.0/24 (RFC 5737, TEST-NET-1).
 const V4_LENGTH: u8 = 24;

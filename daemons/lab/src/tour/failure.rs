@@ -14,15 +14,15 @@ use crate::report::ms;
 /// Longest outage of a Layer 2 address whose node dies.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(2);
 /// Longest time from the stop of a session until the router's kernel has no path of it.
-const WITHDRAWAL_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const WITHDRAWAL_LIMIT: Duration = Duration::from_secs(1);
 /// How long is waited for what should happen sooner, to say how late it is.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Answers that are waited for before anything is broken.
 const WARM_UP: usize = 20;
 /// Hold times longer than this are not waited for.
 const HOLD_LIMIT: Duration = Duration::from_secs(15);
 /// What the router may take beyond the hold time, for its timers' and the kernel's sake.
-const HOLD_MARGIN: Duration = Duration::from_secs(3);
+pub(super) const HOLD_MARGIN: Duration = Duration::from_secs(3);
 
 /// A node that died.
 #[derive(Clone, Debug)]
@@ -130,13 +130,7 @@ impl Tour<'_> {
         if wanted.is_empty() || wanted == without {
             return Err(Stop::NotShown(format!("the router has no path by {dead}")));
         }
-        let peers = self.lab.loaded.config.peers();
-        let hold = peers.values().filter(|peer| leads_to_router(peer)).map(|peer| peer.hold_time).max();
-        let Some(hold) = hold.filter(|hold| !hold.is_zero() && *hold <= HOLD_LIMIT) else {
-            let why =
-                format!("the hold time of your peers is not between 3 s and {} s", HOLD_LIMIT.as_secs());
-            return Err(Stop::NotShown(why));
-        };
+        let hold = self.hold_time()?;
         let limit = (hold + HOLD_MARGIN).saturating_sub(died.elapsed());
         let gone = within(limit, async || self.exactly(&without).await).await?;
         let took = died.elapsed();
@@ -153,6 +147,16 @@ impl Tour<'_> {
             hold.as_secs()
         ));
         Ok(format!("{dead} gone after {}, hold time {} s", ms(took), hold.as_secs()))
+    }
+
+    /// The longest hold time of a session with the router, where that is worth waiting for.
+    pub(super) fn hold_time(&self) -> Result<Duration, Stop> {
+        let peers = self.lab.loaded.config.peers();
+        let hold = peers.values().filter(|peer| leads_to_router(peer)).map(|peer| peer.hold_time).max();
+        hold.filter(|hold| !hold.is_zero() && *hold <= HOLD_LIMIT).ok_or_else(|| {
+            let limit = HOLD_LIMIT.as_secs();
+            Stop::NotShown(format!("the hold time of your peers is not between 3 s and {limit} s"))
+        })
     }
 
     /// The dead node comes back and everything is as before.
@@ -234,19 +238,19 @@ impl Tour<'_> {
     }
 
     /// All paths that the configuration asks for, of both families.
-    fn all_wanted(&self) -> Paths {
+    pub(super) fn all_wanted(&self) -> Paths {
         let families = [Family::V4, Family::V6].into_iter().filter(|family| !self.broken.contains(family));
         let targets = families.filter_map(|family| self.bgp_target(family).ok());
         targets.flat_map(|target| self.wanted(target)).collect()
     }
 
     /// A node whose paths are not the only ones; the last, because the first often owns more.
-    fn leaver(wanted: &Paths) -> Option<String> {
+    pub(super) fn leaver(wanted: &Paths) -> Option<String> {
         let alone: BTreeSet<&String> = wanted.values().filter(|nodes| nodes.len() < 2).flatten().collect();
         wanted.values().flatten().filter(|node| !alone.contains(node)).max().cloned()
     }
 
-    async fn exactly(&self, wanted: &Paths) -> Result<Option<()>, crate::error::Error> {
+    pub(super) async fn exactly(&self, wanted: &Paths) -> Result<Option<()>, crate::error::Error> {
         let paths = self.paths().await?;
         let same = wanted.iter().all(|(prefix, nodes)| match paths.get(prefix) {
             Some(found) => found == nodes,
@@ -256,7 +260,7 @@ impl Tour<'_> {
     }
 }
 
-fn remove(paths: &Paths, node: &str) -> Paths {
+pub(super) fn remove(paths: &Paths, node: &str) -> Paths {
     let without = |nodes: &BTreeSet<String>| nodes.iter().filter(|name| *name != node).cloned().collect();
     paths.iter().map(|(prefix, nodes)| (*prefix, without(nodes))).collect()
 }

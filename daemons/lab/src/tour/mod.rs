@@ -1,5 +1,6 @@
 //! The tour: one step after the other, each of which observes what it shows.
 
+mod bfd;
 mod bgp;
 mod failure;
 mod layer2;
@@ -200,6 +201,22 @@ impl Tour<'_> {
         if let Some(stopped) = stopped {
             let step = self.resume(&stopped).await;
             self.step("BGP: the session comes back", step);
+        }
+        if self.lab.options.bfd {
+            self.watched().await;
+        }
+    }
+
+    /// The same cut, watched by BFD and not.
+    async fn watched(&mut self) {
+        let step = self.cut_watched().await;
+        let node = step.as_ref().ok().map(|(node, _)| node.clone());
+        self.step("BFD: the paths of a cut link go", step.map(|(_, figure)| figure));
+        if let Some(node) = node {
+            let step = self.cut_unwatched(&node).await;
+            self.step("the same cut without BFD", step);
+            let step = self.watch_again().await;
+            self.step("BFD comes back, sessions go on", step);
         }
     }
 
