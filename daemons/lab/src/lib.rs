@@ -43,7 +43,9 @@ mod tour;
 mod wait;
 
 pub use control::client::{ask, down, down_all};
-pub use control::{NodeStatus, Request, Response, RouterStatus, ServiceStatus, SpeakerPath, SpeakerSession, Status};
+pub use control::{
+    NodeStatus, Request, Response, RouterStatus, ServiceStatus, SpeakerPath, SpeakerSession, Status,
+};
 pub use enter::up;
 pub use error::Error;
 pub use exec::exec;

@@ -116,7 +116,9 @@ fn the_tour_holds_with_bfd() {
     }
     assert!(output.status.success(), "{}", text(&output));
     // None of the steps was left out for want of something to show.
-    for step in ["BFD: the paths of a cut link go", "the same cut without BFD", "BFD comes back, sessions go on"] {
+    for step in
+        ["BFD: the paths of a cut link go", "the same cut without BFD", "BFD comes back, sessions go on"]
+    {
         let line = text(&output).lines().rfind(|line| line.contains(step)).unwrap_or_default().to_owned();
         assert!(line.contains("  yes "), "{step}: {line:?} in\n{}", text(&output));
     }

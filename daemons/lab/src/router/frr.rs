@@ -184,7 +184,11 @@ fn profile() -> String {
 
 /// Takes sessions from the whole segment, several paths per prefix.
 fn sessions(bfd: bool) -> String {
-    let watched = if bfd { format!(" neighbor NODES bfd\n neighbor NODES bfd profile {PROFILE}\n") } else { String::new() };
+    let watched = if bfd {
+        format!(" neighbor NODES bfd\n neighbor NODES bfd profile {PROFILE}\n")
+    } else {
+        String::new()
+    };
     let begin = format!(
         "router bgp {ROUTER_ASN}\n bgp router-id {}\n no bgp ebgp-requires-policy\n \
          no bgp default ipv4-unicast\n bgp bestpath as-path multipath-relax\n \

@@ -27,7 +27,9 @@ impl Tour<'_> {
         self.reporter.title("A link is cut, with BFD and without");
         let watched = |peer: &Peer| leads_to_router(peer) && peer.bfd.is_some();
         if !self.lab.loaded.config.peers().values().any(|peer| watched(peer)) {
-            return Err(Stop::NotShown("no BGPPeer that leads to this lab's router has a bfdProfile".to_owned()));
+            return Err(Stop::NotShown(
+                "no BGPPeer that leads to this lab's router has a bfdProfile".to_owned(),
+            ));
         }
         let Some(node) = Self::leaver(&self.all_wanted()) else {
             return Err(Stop::NotShown("no address has paths by two nodes".to_owned()));
@@ -56,10 +58,12 @@ impl Tour<'_> {
         self.until_sessions("BFD going with the profile", |session| session.bfd.is_none()).await?;
         if self.lab.router.kind() == RouterKind::BuiltIn {
             self.same_sessions(&before).await?;
-            self.reporter.saw("BFDProfile taken from the BGPPeers: no path is watched, every session goes on");
+            self.reporter
+                .saw("BFDProfile taken from the BGPPeers: no path is watched, every session goes on");
         } else {
             self.reporter.saw("BFDProfile taken from the BGPPeers: no path is watched");
-            self.reporter.note("this router may take that for a failure and end the sessions, which then come back");
+            self.reporter
+                .note("this router may take that for a failure and end the sessions, which then come back");
             let up = |session: &SpeakerSession| session.state == "Established" && session.bfd.is_none();
             self.until_sessions("sessions without BFD", up).await?;
         }
@@ -94,7 +98,10 @@ impl Tour<'_> {
         let gone = within(limit, async || Ok(self.exactly(&without).await?.map(|()| begun.elapsed()))).await;
         self.lab.heal(self.lab.node(node)?).await?;
         let took = gone?.ok_or_else(|| {
-            Stop::Failed(format!("the router still sends to {node} {} s after its link was cut", limit.as_secs()))
+            Stop::Failed(format!(
+                "the router still sends to {node} {} s after its link was cut",
+                limit.as_secs()
+            ))
         })?;
         self.await_paths(&wanted).await?;
         Ok(took)
@@ -159,7 +166,9 @@ impl Tour<'_> {
             if !same {
                 let (node, peer) = key;
                 let now = after.get(key).map_or_else(|| "gone".to_owned(), ToString::to_string);
-                return Err(Stop::Failed(format!("the session of {node} with {peer} did not live on: {now}")));
+                return Err(Stop::Failed(format!(
+                    "the session of {node} with {peer} did not live on: {now}"
+                )));
             }
         }
         Ok(())
