@@ -77,6 +77,8 @@ pub(super) struct Connection {
     pub(super) id: Option<ConnectionId>,
     /// Set while TCP is open.
     pub(super) endpoints: Option<Endpoints>,
+    /// When the peer opened it, if it did.
+    pub(super) accepted: Option<Instant>,
     pub(super) framer: Framer,
     /// Messages besides UPDATEs, waiting for the socket.
     pub(super) out: Vec<u8>,
@@ -142,6 +144,7 @@ impl Connection {
             state,
             id: None,
             endpoints: None,
+            accepted: None,
             framer: Framer::new(),
             out: Vec::new(),
             sent_open: None,

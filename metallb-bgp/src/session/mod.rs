@@ -255,8 +255,9 @@ impl Session {
     }
 
     /// The peer opened a TCP connection. Returns its id, or `None` when it is to be closed at once because the session
-    /// is stopped. A connection beside an established one that the peer opened, too, gets an OPEN and Cease 6/7 by
-    /// [`Effect::Close`]; when there are more of them than one in a second, `None`.
+    /// is stopped. A connection beside an established one that the peer opened, too, or beside one that it opened less
+    /// than a second ago, gets an OPEN and Cease 6/7 by [`Effect::Close`]; when there are more of them than one in a
+    /// second, `None`.
     pub fn handle_accepted(&mut self, now: Instant, endpoints: Endpoints) -> Option<ConnectionId> {
         let now = self.tick(now);
         if !self.running || self.config.check().is_err() {
@@ -269,6 +270,7 @@ impl Session {
         let id = self.new_id();
         connection.id = Some(id);
         connection.endpoints = Some(endpoints);
+        connection.accepted = Some(now);
         self.incoming = Some(connection);
         self.fire(now, Direction::Incoming, fsm::Event::TcpConfirmed, Detail::default());
         Some(id)

@@ -20,6 +20,7 @@ mod farewell;
 mod gobgp;
 mod graceful;
 mod hops;
+mod hostile;
 mod lab;
 mod long_lived;
 mod matrix;

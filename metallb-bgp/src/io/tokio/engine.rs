@@ -14,16 +14,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::bfd::Watchdog;
 use super::demand::Owner;
+use super::farewells::Farewells;
 use super::handle::Command;
-use super::linger::Lingering;
 use super::listener::Listeners;
 use super::netlink::AddressSource;
 use super::node::Node;
 use super::outbox::Outbox;
-use super::peer::{Peer, Work};
+use super::peer::{Closing, Peer, Work};
 use super::peers::{Member, Peers};
 use super::restart::Restart;
-use super::schedule::{Schedule, Seat, Token};
+use super::scarce::Scarce;
+use super::schedule::{Schedule, Token};
 use super::{ListenRange, Shutdown, SpeakerConfig};
 use crate::addresses::AddressTable;
 use crate::fsm::State;
@@ -49,8 +50,10 @@ pub(super) struct Engine {
     restart: Restart,
     bfd: Watchdog,
     /// Connections that sessions have just closed.
-    closing: Vec<Lingering>,
-    lingering: BTreeMap<Token, (Lingering, Seat)>,
+    closing: Vec<Closing>,
+    farewells: Farewells,
+    /// Warnings about connections that are not taken.
+    refusals: Scarce,
     timer: Pin<Box<Sleep>>,
     buffer: Box<[u8]>,
     stopping: bool,
@@ -80,7 +83,8 @@ impl Engine {
             listeners,
             restart: Restart::new(now()),
             closing: Vec::new(),
-            lingering: BTreeMap::new(),
+            farewells: Farewells::default(),
+            refusals: Scarce::default(),
             timer: Box::pin(sleep_until(Instant::now())),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             stopping: false,
@@ -112,7 +116,7 @@ impl Engine {
             progress |= self.poll_outbox(cx);
             // Last, when every deadline is known.
             progress |= self.poll_timer(cx);
-            if self.stopping && self.lingering.is_empty() && self.closing.is_empty() {
+            if self.stopping && self.farewells.is_empty() && self.closing.is_empty() {
                 self.outbox.close();
                 return Poll::Ready(());
             }
@@ -281,7 +285,7 @@ impl Engine {
             let mut work = Work {
                 node: &self.node,
                 table: &mut self.table,
-                lingering: &mut self.closing,
+                closing: &mut self.closing,
                 outbox: &mut self.outbox,
                 buffer: &mut self.buffer,
             };
@@ -308,15 +312,13 @@ impl Engine {
         for _ in 0..self.schedule.take_woken(cx) {
             let Some(token) = self.schedule.next() else { break };
             progress |= self.poll_peer(token);
-            self.poll_lingering(token);
+            self.farewells.poll(token, Instant::now(), &mut self.schedule);
         }
-        for mut lingering in self.closing.drain(..) {
+        for Closing { mut lingering, place } in self.closing.drain(..) {
             if self.stopping {
                 lingering.hurry();
             }
-            let mut seat = self.schedule.seat();
-            self.schedule.set_deadline(&mut seat, Some(lingering.next_timeout().into_std()));
-            self.lingering.insert(seat.token(), (lingering, seat));
+            self.farewells.add(lingering, place, &mut self.schedule);
             progress = true;
         }
         progress
@@ -328,7 +330,7 @@ impl Engine {
         let mut work = Work {
             node: &self.node,
             table: &mut self.table,
-            lingering: &mut self.closing,
+            closing: &mut self.closing,
             outbox: &mut self.outbox,
             buffer: &mut self.buffer,
         };
@@ -348,17 +350,6 @@ impl Engine {
         progress
     }
 
-    fn poll_lingering(&mut self, token: Token) {
-        let Some((lingering, seat)) = self.lingering.get_mut(&token) else { return };
-        seat.begin();
-        if lingering.poll(&mut seat.context(), Instant::now()).is_ready() {
-            self.schedule.set_deadline(seat, None);
-            self.lingering.remove(&token);
-        } else {
-            self.schedule.set_deadline(seat, Some(lingering.next_timeout().into_std()));
-        }
-    }
-
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(next) = self.schedule.next_deadline().map(Instant::from_std) else { return false };
         if self.timer.deadline() != next {
@@ -373,9 +364,8 @@ impl Engine {
                 self.schedule.set_deadline(seat, None);
                 peer.handle_timeout(&mut seat.context(), now);
                 self.schedule.mark(seat);
-            } else if let Some((_, seat)) = self.lingering.get_mut(&token) {
-                self.schedule.set_deadline(seat, None);
-                self.schedule.mark(seat);
+            } else {
+                self.farewells.handle_timeout(token, &mut self.schedule);
             }
         }
         true
@@ -388,10 +378,7 @@ impl Engine {
         for key in keys {
             self.remove_peer(&key, reason);
         }
-        for (lingering, seat) in self.lingering.values_mut() {
-            lingering.hurry();
-            self.schedule.set_deadline(seat, Some(lingering.next_timeout().into_std()));
-        }
+        self.farewells.hurry(&mut self.schedule);
     }
 }
 

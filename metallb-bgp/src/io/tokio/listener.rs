@@ -31,7 +31,10 @@ impl Listeners {
     /// Listens on these addresses.
     pub(super) fn open(addresses: &[SocketAddr]) -> Result<Self, StartError> {
         let open = |address: &SocketAddr| {
-            listen(*address).map_err(|source| StartError::Listen { address: *address, source })
+            listen(*address).map_err(|source| match source.kind() {
+                io::ErrorKind::PermissionDenied => StartError::Privileged { address: *address },
+                _ => StartError::Listen { address: *address, source },
+            })
         };
         let sockets = addresses.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { sockets, demands: Demands::default(), pause: None })
@@ -69,14 +72,12 @@ impl Listeners {
         Poll::Pending
     }
 
-    /// Connections that wait to be accepted now, whether or not the runtime has noticed them.
+    /// Connections that wait to be accepted now, as many as can have waited, whether or not the runtime has noticed them.
     pub(super) fn waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
         let mut all = Vec::new();
         for listener in &self.sockets {
             // An error ends it: if it lasts, the next turn of accepting meets it, too.
-            while let Ok(accepted) = accept(listener) {
-                all.push(accepted);
-            }
+            all.extend(std::iter::from_fn(|| accept(listener).ok()).take(WAITING));
         }
         all
     }
@@ -156,5 +157,7 @@ fn is_about_the_connection(error: &io::Error) -> bool {
 }
 
 const BACKLOG: i32 = 128;
+/// As many as that, and the one that the kernel takes beyond it.
+const WAITING: usize = 129;
 /// How long to wait after accepting failed.
 const PAUSE: Duration = Duration::from_millis(100);

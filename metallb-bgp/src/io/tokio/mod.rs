@@ -8,6 +8,7 @@ mod authenticate;
 mod config;
 mod demand;
 mod engine;
+mod farewells;
 mod handle;
 mod linger;
 mod listener;
@@ -17,6 +18,7 @@ mod outbox;
 mod peer;
 mod peers;
 mod restart;
+mod scarce;
 mod schedule;
 mod socket;
 #[expect(unsafe_code, reason = "socket options that no safe crate has")]

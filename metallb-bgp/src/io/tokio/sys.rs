@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnetwork::IpNetwork;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.
@@ -93,6 +94,14 @@ pub(super) fn first_ttl(socket: BorrowedFd<'_>) -> io::Result<Option<u8>> {
         6 => Some(header[7]),
         _ => None,
     })
+}
+
+/// Whether the other end of a connection has closed it, or it has failed; there may be more to read.
+pub(super) fn is_ended(socket: BorrowedFd<'_>) -> bool {
+    let asked = PollFlags::from_bits_retain(libc::POLLRDHUP);
+    let mut asked = [PollFd::new(socket, asked)];
+    // When the kernel does not say, it is found out by reading, later.
+    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// `struct cmsghdr` with the `struct in_pktinfo` that follows it.

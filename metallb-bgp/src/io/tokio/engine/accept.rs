@@ -7,8 +7,9 @@ use tokio::net::TcpStream;
 
 use super::super::ListenRange;
 use super::super::demand::Owner;
+use super::super::farewells::{Place, Rank};
 use super::super::linger::Lingering;
-use super::super::peer::Peer;
+use super::super::peer::{Closing, Peer};
 use super::super::peers::Member;
 use super::super::socket;
 use super::{Engine, now};
@@ -53,13 +54,13 @@ impl Engine {
         }
     }
 
+    /// Takes connections, but not so many that those who have one wait.
     pub(super) fn poll_listeners(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        while let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) {
-            progress = true;
+        for taken in 0..ACCEPTS {
+            let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) else { return taken > 0 };
             self.accept(stream, remote);
         }
-        progress
+        true
     }
 
     /// Takes what waits to be accepted. After a change of keys, that came with other ones: it belongs to the session
@@ -80,22 +81,32 @@ impl Engine {
                     None => peer.accept(stream, remote, (&self.node, &self.table)),
                 }
             }
-            Err(Refusal::Stranger) => {
-                tracing::debug!(%remote, "connection from an address without a peer refused");
+            Err(refusal) => self.refuse(stream, remote, &refusal),
+        }
+    }
+
+    fn refuse(&mut self, stream: TcpStream, remote: SocketAddr, refusal: &Refusal) {
+        if let Refusal::Full(key) = refusal {
+            let mut last = Vec::new();
+            Notification::cease(iana::CEASE_CONNECTION_REJECTED).encode(MessageLimit::Standard, &mut last);
+            let place = Place { peer: key.clone(), rank: Rank::Opened, since: now() };
+            self.closing.push(Closing { lingering: Lingering::new(stream, last), place });
+        }
+        if let Refusal::Stranger = refusal {
+            tracing::debug!(%remote, "connection from an address without a peer refused");
+            return;
+        }
+        let Some(untold) = self.refusals.tell(now()) else { return };
+        match refusal {
+            Refusal::Stranger => {}
+            Refusal::Elsewhere => {
+                tracing::warn!(%remote, untold, "connection through another device than that of its peer refused");
             }
-            Err(Refusal::Elsewhere) => {
-                tracing::warn!(%remote, "connection through another device than that of its peer refused");
+            Refusal::Taken(peer) => {
+                tracing::warn!(%remote, %peer, untold, "a peer of another address has this name, connection refused");
             }
-            Err(Refusal::Taken(peer)) => {
-                tracing::warn!(%remote, %peer, "a peer of another address has this name, connection refused");
-            }
-            Err(Refusal::Full) if self.lingering.len() + self.closing.len() >= MAX_REFUSED => {}
-            Err(Refusal::Full) => {
-                tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
-                let mut last = Vec::new();
-                Notification::cease(iana::CEASE_CONNECTION_REJECTED)
-                    .encode(MessageLimit::Standard, &mut last);
-                self.closing.push(Lingering::new(stream, last));
+            Refusal::Full(_) => {
+                tracing::warn!(%remote, untold, "the range has as many peers as it may, connection refused");
             }
         }
     }
@@ -122,7 +133,7 @@ impl Engine {
         let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix()).ok_or(refusal)?;
         let members = self.peers.values().filter(|peer| peer.range.as_ref() == Some(name)).count();
         if members >= range.limit {
-            return Err(Refusal::Full);
+            return Err(Refusal::Full(dynamic_key(name, remote)));
         }
         let key = dynamic_key(name, remote);
         if self.peers.get(&key).is_some() {
@@ -140,8 +151,8 @@ enum Refusal {
     Stranger,
     /// Whoever has its address is bound to another device.
     Elsewhere,
-    /// Its range has as many peers as it may.
-    Full,
+    /// Its range has as many peers as it may; this would have been the name of this one.
+    Full(PeerKey),
     /// A peer that is configured at another address has the name this one would get.
     Taken(PeerKey),
 }
@@ -178,5 +189,5 @@ const fn scope(address: SocketAddr) -> u32 {
     }
 }
 
-/// Connections that are refused with a word at the same time; others are just closed.
-const MAX_REFUSED: usize = 64;
+/// Connections taken in one round.
+const ACCEPTS: usize = 16;

@@ -28,7 +28,9 @@ impl Peer {
 
     /// A connection cannot be had because of its keys.
     pub(in super::super) fn refuse(&mut self, now: Instant, error: AuthenticationError) {
-        tracing::warn!(peer = %self.session.key(), %error, "connection refused");
+        if let Some(untold) = self.refusals.tell(now) {
+            tracing::warn!(peer = %self.session.key(), %error, untold, "connection refused");
+        }
         self.session.handle_unauthenticated(now, None, error);
     }
 
