@@ -6,6 +6,8 @@ use std::time::Duration;
 use metallb_core::ipam::SharingOrder;
 use metallb_k8s::lease::{Timing, TimingError};
 use metallb_runtime::args::{ArgError, CommonArgs, given, parse_bool, parse_duration};
+use metallb_runtime::daemon::Flags;
+use metallb_runtime::privileges::{self, Capability};
 
 /// Gives services their addresses.
 #[derive(Clone, Debug, clap::Parser)]
@@ -144,6 +146,17 @@ const EXAMPLES: &str = "\
 Examples:
   controller                                     in a pod of the namespace metallb-system
   controller --kubeconfig ~/.kube/config         from outside of the cluster";
+
+impl Flags for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn capabilities(&self) -> Vec<Capability> {
+        let ports = self.common.ports().chain([self.webhook.port]);
+        privileges::for_ports(ports).into_iter().collect()
+    }
+}
 
 impl Args {
     /// The Secret to make, and for whom.

@@ -49,7 +49,7 @@ use webhook::{Port, Webhooks};
 /// Runs the controller with these arguments (the first is the program's name) until it is told to stop.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    daemon::run(args, |args: &Args| &args.common, main)
+    daemon::run(args, main)
 }
 
 async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {

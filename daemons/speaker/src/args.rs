@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use metallb_core::announce::Ownership;
 use metallb_runtime::args::{ArgError, CommonArgs, Notice, given, parse_bool, parse_duration, parse_given};
+use metallb_runtime::daemon::Flags;
+use metallb_runtime::privileges::{self, Capability};
 
 use crate::shared_secret;
 
@@ -196,6 +198,19 @@ impl FrrArgs {
         let given =
             rows.into_iter().filter_map(|(flag, value, reason)| Some(Notice::new(flag, value?, reason)));
         Ok(given.collect())
+    }
+}
+
+impl Flags for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn capabilities(&self) -> Vec<Capability> {
+        let bgp = self.bgp_listen.iter().map(SocketAddr::port);
+        let membership = self.membership().ok().flatten().map(|membership| membership.bind.port());
+        let ports = self.common.ports().chain(bgp).chain(membership);
+        std::iter::once(Capability::NetRaw).chain(privileges::for_ports(ports)).collect()
     }
 }
 

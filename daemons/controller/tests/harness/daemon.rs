@@ -165,9 +165,13 @@ impl Daemon {
         self.child.kill().await.unwrap();
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("the daemon runs")
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = self.child.id().expect("the daemon runs");
-        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+        kill(Pid::from_raw(i32::try_from(self.id()).unwrap()), signal).unwrap();
     }
 }
 

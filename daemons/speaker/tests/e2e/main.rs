@@ -17,6 +17,7 @@ mod flags;
 mod harness;
 mod layer2;
 mod life;
+mod privileges;
 mod rights;
 mod secrets;
 mod shared_secret;
