@@ -11,7 +11,9 @@ use metallb_arp::responder::Interface;
 use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::{CloseReason, PeerKey, StopReason};
-use metallb_core::announce::{Change, Engine, InterfaceScope, Partners, ProblemReports};
+use metallb_core::announce::{
+    Change, ConflictReport, ConflictReports, Engine, InterfaceScope, Partners, ProblemReports,
+};
 use metallb_core::config::{BfdProfile, Config, ConfigError, InForce, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
 use metallb_core::membership::Metadata;
@@ -61,6 +63,8 @@ pub(crate) struct Announcer {
     state: Option<ConfigurationStateStatus>,
     /// Hardware addresses of the other speakers' interfaces.
     partners: Partners,
+    /// How often it is told that other machines claim addresses.
+    conflicts: ConflictReports,
     /// What is wrong with services, until it has lasted.
     problem_reports: ProblemReports,
     /// Who lives.
@@ -90,6 +94,7 @@ impl Announcer {
             held_back: BTreeMap::new(),
             state: None,
             partners: Partners::default(),
+            conflicts: ConflictReports::default(),
             problem_reports: ProblemReports::default(),
             members: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -206,18 +211,36 @@ impl Announcer {
 
     /// Another machine claims one of our addresses; not another speaker that takes it over (the driver knows those).
     pub(crate) fn conflict(&mut self, address: IpAddr, interface: &str, mac: MacAddr) {
-        tracing::warn!(protocol = "layer2", ip = %address, interface, %mac, error = "address conflict",
-            "another machine claims the address");
         let holders: Vec<ServiceKey> = self
             .engine
             .announced()
             .filter(|announced| announced.address == address)
             .map(|announced| announced.service)
             .collect();
+        let mut told = false;
         for service in holders {
-            let message =
-                format!("{address} is also claimed by {mac} on interface {interface} of node {}", self.node);
-            self.tell(&service, Severity::Warning, "addressConflict", message);
+            match self.conflicts.handle_conflict(Instant::now()) {
+                ConflictReport::One => {
+                    // Always the same words, so that it is counted on one event; whose claim it is, the log says.
+                    let node = &self.node;
+                    let message = format!(
+                        "{address} is also claimed by another machine on interface {interface} of node {node}; \
+                         the speaker's log there names its hardware address"
+                    );
+                    told = true;
+                    self.tell(&service, Severity::Warning, REASON_CONFLICT, message);
+                }
+                ConflictReport::Many(untold) => {
+                    tracing::warn!(protocol = "layer2", untold, last = %address, interface, %mac, error = "address conflict",
+                        "other machines claim more addresses than are told one by one");
+                    self.tell_node(Severity::Warning, REASON_CONFLICT, MANY_CONFLICTS.to_owned());
+                }
+                _ => {}
+            }
+        }
+        if told {
+            tracing::warn!(protocol = "layer2", ip = %address, interface, %mac, error = "address conflict",
+                "another machine claims the address");
         }
     }
 
@@ -518,3 +541,11 @@ impl Announcer {
         }
     }
 }
+
+/// Reason of events about addresses that other machines claim.
+const REASON_CONFLICT: &str = "addressConflict";
+
+/// Told of the node when it is too often to tell it of each service.
+const MANY_CONFLICTS: &str = "other machines claim addresses that this node announces by Layer 2, more often than five times a \
+     second: somebody on the segment is misconfigured or hostile; metallb_layer2_conflicts_total says which addresses, the \
+     speaker's log has the hardware address";

@@ -370,11 +370,11 @@ impl Speaker {
         }
     }
 
-    /// How often other machines have claimed each address so far.
+    /// How often other speakers have claimed each address so far: what a stranger says does not end a hand-over.
     async fn claims_of_others(&self) -> BTreeMap<IpAddr, u64> {
         match self.announcer.drivers().layer2.snapshot().await {
             Ok(snapshot) => {
-                snapshot.addresses.into_iter().map(|(ip, counters)| (ip, counters.conflicts)).collect()
+                snapshot.addresses.into_iter().map(|(ip, counters)| (ip, counters.handovers)).collect()
             }
             Err(error) => {
                 tracing::debug!(protocol = "layer2", %error, "nothing to hand over");

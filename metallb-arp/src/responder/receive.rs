@@ -167,6 +167,7 @@ impl Responder {
         let is_partner = self.partners.contains(&mac);
         let mut entry = self.addresses.get_mut(key)?;
         entry.conflicts += 1;
+        entry.handovers += u64::from(is_partner);
         let presence = entry.presence(index)?;
         if is_partner && presence.answers() && presence.is_handover(now) {
             return Some(Outcome::Conflict(address));

@@ -66,6 +66,7 @@ impl Table {
             responses: slot.responses,
             gratuitous: slot.entry.gratuitous,
             conflicts: slot.entry.conflicts,
+            handovers: slot.entry.handovers,
         })
     }
 
@@ -76,7 +77,7 @@ impl Table {
             slot.entry.scope = scope;
             return changes;
         }
-        let entry = Entry { scope, gratuitous: 0, conflicts: 0, presences: Vec::new() };
+        let entry = Entry { scope, gratuitous: 0, conflicts: 0, handovers: 0, presences: Vec::new() };
         let slot = Slot { requests: 0, responses: 0, answering: Answering::Nowhere, entry: Box::new(entry) };
         self.0.insert(key, slot);
         true
@@ -176,6 +177,8 @@ pub(super) struct Entry {
     pub(super) gratuitous: u64,
     /// See [`Counters::conflicts`].
     pub(super) conflicts: u64,
+    /// See [`Counters::handovers`].
+    pub(super) handovers: u64,
     /// The interfaces it lives on: those in scope that can carry its family.
     pub(super) presences: Vec<Presence>,
 }

@@ -198,6 +198,9 @@ pub struct Counters {
     pub gratuitous: u64,
     /// Claims of other machines to the address, those of a new owner included.
     pub conflicts: u64,
+    /// Those of them that came from hardware addresses of partners
+    /// ([`Responder::set_partners`](super::Responder::set_partners)).
+    pub handovers: u64,
 }
 
 /// What happened to received frames so far, over all addresses.

@@ -42,6 +42,7 @@
 mod audit;
 mod bgp;
 mod change;
+mod conflicts;
 mod coverage;
 mod emit;
 mod engine;
@@ -57,6 +58,7 @@ mod world;
 
 pub use audit::Advertised;
 pub use change::{AnnounceProtocol, Announced, Change, InterfaceScope, Route, RouteAttributes};
+pub use conflicts::{ConflictReport, ConflictReports, EVERY_SECOND, SUMMARY};
 pub use engine::{Engine, Options};
 pub use explain::{
     AddressExplanation, AdvertisementExplanation, BgpExplanation, Explanation, Layer2Explanation, NodeVerdict,

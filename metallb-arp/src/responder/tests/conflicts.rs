@@ -66,6 +66,18 @@ fn an_address_that_is_given_up_is_neither_defended_nor_reported() {
 }
 
 #[test]
+fn claims_of_partners_are_counted_apart() {
+    let mut world = settled();
+    let other = MacAddr::new([2, 0, 0, 0, 3, 3]);
+    world.responder.set_partners([other].into());
+    for mac in [THIEF, other, THIEF] {
+        assert_eq!(world.receive(&claim(V4, mac)), Outcome::Conflict(V4.into()));
+    }
+    let counters = world.responder.counters(V4.into()).unwrap();
+    assert_eq!((counters.conflicts, counters.handovers), (3, 1));
+}
+
+#[test]
 fn what_our_own_interfaces_say_is_no_conflict() {
     let mut world = settled();
     world.up(eth1());
