@@ -10,6 +10,7 @@ mod args;
 mod complaints;
 mod debug;
 mod exclude;
+mod gate;
 mod inputs;
 mod membership;
 mod metrics;

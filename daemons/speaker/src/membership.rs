@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::args::MembershipArgs;
 use crate::complaints::{Complaints, Suspect};
+use crate::gate::Gate;
 use crate::seal::Seal;
 use crate::shared_secret::{self, Secret};
 
@@ -73,6 +74,8 @@ impl View {
 pub(crate) struct Numbers {
     /// Members, this node included.
     pub members: usize,
+    /// How often a member was silent for so long that it was dropped, or lived by the word of others.
+    pub suspicions: u64,
     /// Datagrams that were dropped, for every reason there is.
     pub dropped: Vec<(DropReason, u64)>,
 }
@@ -182,6 +185,7 @@ pub(crate) fn start(
         sender,
         seal,
         view,
+        gate: Gate::default(),
         datagram: Vec::new(),
         complaints,
         next_look: Instant::now(),
@@ -231,6 +235,8 @@ struct Task {
     /// The same socket, for sending.
     sender: StdSocket,
     seal: Seal,
+    /// What the kernel lets through.
+    gate: Gate,
     view: watch::Sender<View>,
     datagram: Vec<u8>,
     complaints: Complaints,
@@ -285,6 +291,10 @@ impl Task {
     }
 
     fn set_peers(&mut self, peers: BTreeMap<NodeName, Peer>) {
+        let sources = peers.values().flat_map(|peer| peer.sources.iter().copied()).collect();
+        if let Err(error) = self.gate.set(&self.socket, sources) {
+            tracing::warn!(%error, "the kernel takes no filter for the addresses of the speakers: every datagram is read");
+        }
         self.engine.set_peers(Instant::now(), peers);
         let Self { engine, view, .. } = self;
         // The engine forgets who is no peer any more without a word.
@@ -327,7 +337,8 @@ impl Task {
 
     fn answer(&self, answer: oneshot::Sender<Numbers>) {
         let members = self.engine.members().len();
-        let numbers = Numbers { members, dropped: self.complaints.counts().collect() };
+        let suspicions = self.engine.stats().suspicions;
+        let numbers = Numbers { members, suspicions, dropped: self.complaints.counts().collect() };
         if answer.send(numbers).is_err() {
             tracing::debug!("nobody waits for the membership numbers any more");
         }

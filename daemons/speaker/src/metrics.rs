@@ -126,7 +126,7 @@ fn layer2(node: &str, snapshot: &linux::Snapshot) -> Vec<Family> {
 /// A number of an address.
 type AddressNumber = fn(&metallb_arp::responder::Counters) -> u64;
 
-fn members(numbers: membership::Numbers) -> [Family; 2] {
+fn members(numbers: membership::Numbers) -> [Family; 3] {
     let members = u64::try_from(numbers.members).unwrap_or(u64::MAX);
     let mut dropped =
         Family::new("metallb_membership_dropped_total", Kind::Counter, "Heartbeats that were dropped");
@@ -135,6 +135,12 @@ fn members(numbers: membership::Numbers) -> [Family; 2] {
     }
     [
         Family::single("metallb_membership_members", Kind::Gauge, "Speakers that live", number(members)),
+        Family::single(
+            "metallb_membership_suspicions_total",
+            Kind::Counter,
+            "Times at which another speaker was not heard any more",
+            number(numbers.suspicions),
+        ),
         dropped,
     ]
 }

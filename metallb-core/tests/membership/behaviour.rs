@@ -41,6 +41,7 @@ fn a_killed_member_is_gone_for_all_within_half_a_second() {
     sim.run_for(Duration::from_secs(2));
     let changes = sim.changes();
     assert_eq!(changes.len(), 4, "one change each: {changes:?}");
+    assert_eq!(sim.machine(0).stats().suspicions, 1);
     for (at, _, members) in changes {
         assert_eq!(members, set([0, 1, 3, 4]));
         assert!(at - killed >= ms(300) && at - killed <= ms(500), "{:?}", at - killed);
@@ -171,6 +172,7 @@ fn a_member_that_only_others_hear_stays_a_member() {
     assert_eq!(sim.log, [], "no blip, no loss");
     let status = sim.machine(0).peers().find(|peer| peer.name == name(1)).unwrap().status;
     assert_eq!(status, Status::Vouched);
+    assert_eq!(sim.machine(0).stats().suspicions, 1, "it is not heard here");
     let killed = sim.now();
     sim.kill(1);
     sim.run_for(Duration::from_secs(2));

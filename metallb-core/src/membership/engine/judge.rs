@@ -30,6 +30,7 @@ impl Membership {
         let before = state.status;
         let status = state.judge(self.now, self.timing, self.interval);
         state.status = status;
+        self.stats.suspicions += u64::from(silent && matches!(status, Status::Vouched | Status::Down));
         let next = state.next_change(self.timing, self.interval).filter(|at| *at > self.now);
         self.next_check = self.next_check.into_iter().chain(next).min();
         if before != status {
