@@ -308,6 +308,7 @@ fn pool_input(text: &str) -> PoolInput {
             namespaces: items(&words, "namespaces").map(Into::into).collect(),
             namespace_selectors: selectors("namespace"),
             service_selectors: selectors("service"),
+            ..ServiceAllocationInput::default()
         }),
         ..PoolInput::default()
     }
@@ -321,6 +322,10 @@ fn text_of(report: &Report) -> String {
         Report::AdditionalFailed(error) => format!("second address failed: {error} [{}]", error.reason()),
         Report::InvalidRequest(error) => format!("invalid: {error} [{}]", error.reason()),
         Report::Held { addresses, pool } => format!("held {} for {pool}", list(addresses)),
+        Report::KeptBarred { address, barrier } => {
+            format!("keeps {address}: {barrier} [{}]", barrier.reason())
+        }
+        Report::Joined { address, by } => format!("{by} joins at {address}"),
         Report::SharingKept { address, key } => format!("keeps sharing {address} under {key}"),
     }
 }

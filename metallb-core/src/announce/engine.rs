@@ -34,6 +34,8 @@ pub struct Options {
     pub ownership: Ownership,
     /// Whether there is a membership.
     pub liveness: Liveness,
+    /// Announce also what has no endpoint anywhere: traffic comes to a node that refuses it, instead of to none.
+    pub without_endpoints: bool,
 }
 
 impl Options {
@@ -47,6 +49,12 @@ impl Options {
     #[must_use]
     pub const fn with_ownership(self, ownership: Ownership) -> Self {
         Self { ownership, ..self }
+    }
+
+    /// These options with another [`Options::without_endpoints`].
+    #[must_use]
+    pub const fn with_without_endpoints(self, without_endpoints: bool) -> Self {
+        Self { without_endpoints, ..self }
     }
 
     /// These options with another [`Options::liveness`].
@@ -102,12 +110,13 @@ impl Engine {
     /// An engine for the node `this` that knows nothing yet.
     #[must_use]
     pub fn new(this: NodeName, options: Options) -> Self {
-        let Options { ignore_exclude, ownership, liveness } = options;
+        let Options { ignore_exclude, ownership, liveness, without_endpoints } = options;
         let world = World {
             coverage: Coverage::default(),
             nodes: NodeTable::new(liveness, ignore_exclude),
             services: HashMap::new(),
             endpoints: HashMap::new(),
+            without_endpoints,
         };
         Self {
             this,

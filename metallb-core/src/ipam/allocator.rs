@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::action::{ClearReason, Usage};
-use super::book::{Added, Book, Holding, Others, Slot};
-use super::claim::{Claim, Sharing};
+use super::book::{Added, Book, Holding, Slot};
+use super::claim::Claim;
 use super::error::AllocationError;
 use super::journal::Journal;
-use super::pool_index::{PoolIndex, Position};
-use super::pools::{PoolId, Pools};
+use super::pool_index::{JoinKey, PoolIndex, Position};
+use super::pools::{Known, PoolId, Pools};
 use super::quarantine::{Quarantine, Until};
-use crate::addr::from_value;
-use crate::config::{Config, RejectedPool};
+use super::reserved::Reserved;
+use super::yielding::Displaced;
+use crate::config::{Config, RejectedPool, SharingScope};
 use crate::facts::FamilyPolicy;
 use crate::keys::{Family, PoolName, Port, ServiceKey};
 
@@ -28,6 +28,8 @@ pub struct Options {
     pub quarantine: Duration,
     /// What comes first for a service with a sharing key.
     pub sharing_order: SharingOrder,
+    /// Who may share an address of a pool that says nothing about that.
+    pub sharing_scope: SharingScope,
     /// For how long a deleted pool counts as one that exists but is not in force, so that services keep their addresses
     /// when it comes back in time. Only the [`Assigner`](super::Assigner) looks at it. Default zero.
     pub deletion_grace: Duration,
@@ -78,6 +80,9 @@ pub struct Allocator {
     /// Addresses that are kept although their pool is not in force.
     pub(super) held: BTreeMap<(ServiceKey, Family), Held>,
     pub(super) quarantine: Quarantine,
+    pub(super) reserved: Reserved,
+    /// Who has lost an address to an earlier holder, until somebody asks.
+    pub(super) displaced: Vec<Displaced>,
     pub(super) journal: Journal,
 }
 
@@ -95,9 +100,10 @@ impl Allocator {
         Self { options, ..Self::default() }
     }
 
-    /// Takes over the pools of a configuration. Touches only pools that have changed.
+    /// Takes over the pools of a configuration, and whose addresses its peers have. Touches only what has changed.
     ///
-    /// Returns the services that hold an address of a pool that has changed, or one that is held: look at them again
+    /// Returns the services that hold an address of a pool that has changed, one that is held, or one of a peer that has
+    /// changed: look at them again
     /// with [`Allocator::revise`]. Nothing is taken from anybody here.
     pub fn set_pools(&mut self, config: &Config) -> BTreeSet<ServiceKey> {
         self.set_pools_beside(config, &BTreeMap::new())
@@ -113,10 +119,17 @@ impl Allocator {
         let mut rejected = leaving.clone();
         rejected.extend(config.rejected_pools().iter().map(|(name, pool)| (name.clone(), pool.clone())));
         self.hold_for_rejected(config, &rejected);
-        let changed = self.pools.update(config.pools(), &self.book, &self.quarantine, &mut affected);
+        let known = Known {
+            book: &self.book,
+            quarantine: &self.quarantine,
+            reserved: &self.reserved,
+            scope: self.options.sharing_scope,
+        };
+        let changed = self.pools.update(config.pools(), &known, &mut affected);
         for pool in changed {
             self.journal.usage(&pool);
         }
+        affected.extend(self.reserve_for_peers(config));
         if self.rejected != rejected {
             self.rejected = rejected;
             affected.extend(self.held.keys().map(|(service, _)| service.clone()));
@@ -178,6 +191,9 @@ impl Allocator {
     /// soon as it may have it, and until then others get it only when nothing else is free. That ends with another address
     /// of the family, with [`Allocator::release`], or when more than 65 536 newer ones are remembered.
     ///
+    /// When it may not share an address any more with services of other namespaces, all of which joined it there, it keeps the
+    /// address and these lose it, see [`Allocator::take_displaced`]. Otherwise it is the one that loses it.
+    ///
     /// Returns a reason for each address that it has lost.
     pub fn revise(&mut self, now: Instant, claim: &Claim<'_>, recorded: &[PoolName]) -> Vec<ClearReason> {
         let Some(holding) = self.book.holding(claim.service) else { return Vec::new() };
@@ -190,7 +206,12 @@ impl Allocator {
                 if same_ports && same_sharing {
                     return Ok(held);
                 }
-                self.may_join(claim, address, same_sharing).map(|()| held).map_err(ClearReason::Conflict)
+                match self.may_join(claim, address, same_sharing) {
+                    Err(error) if !self.displace(now, claim, address, same_sharing) => {
+                        Err(ClearReason::Conflict(error))
+                    }
+                    _ => Ok(held),
+                }
             });
             match kept {
                 Ok(held) => self.note_held(claim.service, Family::of(address), held),
@@ -217,27 +238,29 @@ impl Allocator {
     /// still holds, for its earlier claim, even where pools no longer allow it; [`Allocator::revise`] takes that and says
     /// so, [`Allocator::release`] takes everything. That it could only get one of two addresses is no error but said in
     /// [`Allocation::missing`].
+    ///
+    /// Like [`Allocator::revise`], it may take an address from services of other namespaces that joined this one.
     pub fn allocate(&mut self, now: Instant, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
         self.handle_timeout(now);
         let Some(before) = self.book.holding(claim.service).cloned() else {
             return self.fill_new(claim);
         };
         let held = Family::BOTH.map(|family| self.held.get(&(claim.service.clone(), family)).cloned());
+        let displaced = self.displaced.len();
         self.revise(now, claim, &[]);
         self.give_up_half(now, claim);
         let result = self.fill(claim);
         if result.is_err() {
             self.put_back(claim, &before, held);
+            self.replace_displaced(claim, displaced);
         }
         result
     }
 
     /// Gives a service back what was taken from it a moment ago, when it has nothing now.
     fn put_back(&mut self, claim: &Claim<'_>, before: &Holding, held: [Option<Held>; 2]) {
-        let ports = before.ports.iter().copied().collect();
-        let earlier = Claim { ports: &ports, sharing: before.sharing.clone(), ..claim.clone() };
         for address in before.addresses() {
-            self.hold(&earlier, address, None);
+            self.hold_again(claim, before, address);
         }
         for (family, held) in Family::BOTH.into_iter().zip(held) {
             if let Some(held) = held {
@@ -402,20 +425,10 @@ impl Allocator {
         address: IpAddr,
         lenient: bool,
     ) -> Result<(), AllocationError> {
-        let refusal = |other: &Holding| {
-            let holder = other.service.clone();
-            match (&claim.sharing, &other.sharing) {
-                (None, _) | (_, None) => Some(AllocationError::AddressInUse { address, holder }),
-                (Some(mine), Some(theirs)) if mine == theirs || lenient && mine.may_keep_with(theirs) => None,
-                (Some(mine), Some(theirs)) if mine.key == theirs.key => {
-                    Some(AllocationError::BackendMismatch { address, holder })
-                }
-                (Some(_), Some(_)) => Some(AllocationError::SharingKeyMismatch { address, holder }),
-            }
-        };
         // Of several that refuse, the first by name is told: the order of the holders depends on history.
         let others = self.book.holders_of(address).filter(|other| other.service != *claim.service);
-        let refused = others.filter_map(|other| Some((&other.service, refusal(other)?)));
+        let refused =
+            others.filter_map(|other| Some((&other.service, self.refusal(claim, address, other, lenient)?)));
         if let Some((_, error)) = refused.min_by(|a, b| a.0.cmp(b.0)) {
             return Err(error);
         }
@@ -425,6 +438,29 @@ impl Allocator {
             }
             None => Ok(()),
         }
+    }
+
+    /// Why the service may not hold the address beside this one, whatever its ports.
+    pub(super) fn refusal(
+        &self,
+        claim: &Claim<'_>,
+        address: IpAddr,
+        other: &Holding,
+        lenient: bool,
+    ) -> Option<AllocationError> {
+        let holder = other.service.clone();
+        let (Some(mine), Some(theirs)) = (&claim.sharing, &other.sharing) else {
+            return Some(AllocationError::AddressInUse { address, holder });
+        };
+        if mine.key != theirs.key {
+            return Some(AllocationError::SharingKeyMismatch { address, holder });
+        }
+        if mine != theirs && !(lenient && mine.may_keep_with(theirs)) {
+            return Some(AllocationError::BackendMismatch { address, holder });
+        }
+        let foreign = other.service.namespace() != claim.service.namespace();
+        (foreign && !lenient && self.scope_at(address) == SharingScope::Namespace)
+            .then_some(AllocationError::OtherNamespace { address, holder })
     }
 
     /// Keeps an address that a service has lost for it, as far as nobody else holds it.
@@ -470,19 +506,21 @@ impl Allocator {
         let location = self.pools.locate(address);
         self.end_quarantine(address);
         self.forget(claim.service, family);
-        let Added { slot, others } = self.book.add(claim, address);
-        if others == Others::None
-            && let Some((pool, position)) = location
-        {
-            self.pools.index_mut(pool, |index| index.hold(family, position));
-            self.note_usage(pool);
+        let before = claim.sharing.as_ref().and_then(|_| self.joinable(address));
+        let Added { slot, is_first } = self.book.add(claim, address);
+        if let Some((pool, position)) = location {
+            self.pools.index_mut(pool, |index| {
+                if is_first {
+                    index.hold(family, position);
+                }
+                if let Some(tenants) = &mut index.tenants {
+                    tenants.join(claim.service, address);
+                }
+            });
+            self.note_users(pool);
         }
-        if let Some(sharing) = &claim.sharing {
-            let (before, after) = match &others {
-                Others::None => (None, Some(sharing)),
-                Others::Alike => (Some(sharing), Some(sharing)),
-                Others::Different(before) => (before.as_ref(), None),
-            };
+        if claim.sharing.is_some() {
+            let after = self.joinable(address);
             let ports: Vec<Port> = claim.ports.iter().copied().collect();
             self.reindex(address, location, (before, after), (&ports, &[]));
         }
@@ -490,19 +528,28 @@ impl Allocator {
         slot
     }
 
-    fn drop_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
+    pub(super) fn drop_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
         let family = Family::of(address);
         let location = self.pools.locate(address);
-        let before = self.book.common_sharing(address).cloned();
+        let before = self.joinable(address);
         let holding = self.book.holding(service).filter(|holding| holding.sharing.is_some());
         let ports = holding.map(|holding| holding.ports.clone());
         self.book.remove(service, address);
         self.note_held(service, family, None);
         self.journal.left(address);
+        if let Some(id) = self.leave_tenancy(location, service, address)
+            && let Some(index) = self.pools.index(id)
+        {
+            for family in Family::BOTH {
+                self.journal.freed(&index.pool().name, family);
+            }
+        }
+        if let Some((pool, _)) = location {
+            self.note_users(pool);
+        }
         if !self.book.is_held(address) {
             if let Some((pool, position)) = location {
                 self.pools.index_mut(pool, |index| index.vacate(family, position));
-                self.note_usage(pool);
                 if let Some(index) = self.pools.index(pool) {
                     self.journal.freed(&index.pool().name, family);
                 }
@@ -510,8 +557,8 @@ impl Allocator {
             self.quarantine_address(now, service, address);
         }
         if let Some(ports) = ports {
-            let after = self.book.common_sharing(address).cloned();
-            self.reindex(address, location, (before.as_ref(), after.as_ref()), (&[], &ports));
+            let after = self.joinable(address);
+            self.reindex(address, location, (before, after), (&[], &ports));
         }
     }
 
@@ -529,50 +576,48 @@ impl Allocator {
     /// Takes over ports and sharing of a service that keeps its addresses.
     fn take_over(&mut self, claim: &Claim<'_>) {
         let Some(holding) = self.book.holding(claim.service) else { return };
-        let before: Vec<(IpAddr, Option<Arc<Sharing>>)> = holding
-            .addresses()
-            .map(|address| (address, self.book.common_sharing(address).cloned()))
-            .collect();
+        let before: Vec<(IpAddr, Option<JoinKey>)> =
+            holding.addresses().map(|address| (address, self.joinable(address))).collect();
         let given_back = holding.ports.clone();
         let taken: Vec<Port> = claim.ports.iter().copied().collect();
         self.book.update(claim.service, claim.sharing.clone(), taken.clone());
         for (address, before) in before {
             self.journal.left(address);
-            let (location, after) = (self.pools.locate(address), self.book.common_sharing(address).cloned());
+            let (location, after) = (self.pools.locate(address), self.joinable(address));
             let ports: (&[Port], &[Port]) = (&taken, &given_back);
-            self.reindex(address, location, (before.as_ref(), after.as_ref()), ports);
+            self.reindex(address, location, (before, after), ports);
         }
     }
 
-    /// Keeps the index of shareable addresses in step with the book. `sharing`: what the holders of the address had in
-    /// common and have now; `ports`: taken and given back on it.
+    /// Keeps the index of shareable addresses in step with the book. `keys`: under which the address could be joined and can
+    /// be now; `ports`: taken and given back on it.
     fn reindex(
         &mut self,
         address: IpAddr,
         location: Option<(PoolId, Position)>,
-        sharing: (Option<&Arc<Sharing>>, Option<&Arc<Sharing>>),
+        keys: (Option<JoinKey>, Option<JoinKey>),
         ports: (&[Port], &[Port]),
     ) {
-        let (before, after) = sharing;
+        let (before, after) = keys;
         let family = Family::of(address);
-        if let Some(sharing) = after {
-            self.journal.shareable(sharing);
+        if let Some(key) = &after {
+            self.journal.shareable(&key.sharing);
         }
         let Some((pool, position)) = location else { return };
         if before == after {
-            if let Some(sharing) = before {
-                self.pools.index_mut(pool, |index| index.change_ports(family, sharing, position, ports));
+            if let Some(key) = &before {
+                self.pools.index_mut(pool, |index| index.change_ports(family, key, position, ports));
             }
             return;
         }
         let vacant = !self.book.is_held(address);
         let all = if after.is_some() { self.book.ports_at(address) } else { Vec::new() };
         self.pools.index_mut(pool, |index| {
-            if let Some(before) = before {
+            if let Some(before) = &before {
                 index.change_ports(family, before, position, (&[], ports.1));
                 index.unshare(family, before, position, vacant);
             }
-            if let Some(after) = after {
+            if let Some(after) = &after {
                 index.share(family, after, position, all);
             }
         });
@@ -596,9 +641,15 @@ impl Allocator {
         }
     }
 
-    fn note_usage(&mut self, pool: PoolId) {
+    pub(super) fn note_usage(&mut self, pool: PoolId) {
         if let Some(index) = self.pools.index(pool) {
             self.journal.usage(&index.pool().name);
+        }
+    }
+
+    fn note_users(&mut self, pool: PoolId) {
+        if let Some(index) = self.pools.index(pool) {
+            self.journal.users(&index.pool().name);
         }
     }
 
@@ -640,7 +691,7 @@ impl Allocator {
             .filter_map(|address| self.pools.locate(address))
             .filter(|(id, _)| *id == pool)
             .filter(|&(_, (_, value))| {
-                self.pools.index(pool).is_some_and(|index| index.pool().contains(from_value(family, value)))
+                self.pools.index(pool).is_some_and(|index| !index.is_barred(family, value))
             })
             .map(|(_, position)| position)
             .min()

@@ -1,6 +1,6 @@
 //! What has changed in the allocator since somebody asked: who may be helped by it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ pub(super) struct Journal {
     addresses: BTreeSet<IpAddr>,
     freed: BTreeSet<(PoolName, Family)>,
     sharing: BTreeSet<Arc<Sharing>>,
-    usage: BTreeSet<PoolName>,
+    /// Whether more than the numbers may have changed: who uses the pool, and whose addresses it contains.
+    usage: BTreeMap<PoolName, bool>,
 }
 
 impl Journal {
@@ -44,10 +45,17 @@ impl Journal {
         }
     }
 
-    /// The use of the pool has changed.
+    /// How much of the pool is in use has changed.
     pub(super) fn usage(&mut self, pool: &PoolName) {
-        if self.kept && !self.usage.contains(pool) {
-            self.usage.insert(pool.clone());
+        if self.kept && !self.usage.contains_key(pool) {
+            self.usage.insert(pool.clone(), false);
+        }
+    }
+
+    /// Others than before use the pool, or other addresses of it are somebody's own.
+    pub(super) fn users(&mut self, pool: &PoolName) {
+        if self.kept && self.usage.get(pool) != Some(&true) {
+            self.usage.insert(pool.clone(), true);
         }
     }
 
@@ -63,7 +71,8 @@ impl Journal {
         std::mem::take(&mut self.sharing)
     }
 
-    pub(super) fn pop_usage(&mut self) -> Option<PoolName> {
+    /// A pool whose use may have changed, and whether more than the numbers has.
+    pub(super) fn pop_usage(&mut self) -> Option<(PoolName, bool)> {
         self.usage.pop_first()
     }
 }

@@ -17,7 +17,10 @@ mod pool_index;
 mod pools;
 mod quarantine;
 mod recall;
+mod reserved;
 mod shared_index;
+mod tenants;
+mod yielding;
 
 pub use action::{Action, ClearReason, Report, Usage};
 pub use allocator::{Allocation, Allocator, Options, SharingOrder};
@@ -25,3 +28,4 @@ pub use assigner::{Assigner, Stats};
 pub use claim::{Backend, Claim, Sharing};
 pub use error::AllocationError;
 pub use explain::{Explanation, Outcome, Verdict};
+pub use reserved::owned_addresses;

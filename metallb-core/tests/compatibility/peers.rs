@@ -257,3 +257,22 @@ fn profiles_have_metallbs_limits() {
         }
     }
 }
+
+#[test]
+fn what_no_session_can_have_is_refused() {
+    let cases: &[Case<PeerInput>] = &[
+        (
+            "a long hold time",
+            |p| p.hold_time = Some("18h13m".into()),
+            "spec.holdTime",
+            "use 0s, or 3s to 65535s",
+        ),
+        (
+            "a long password",
+            |p| p.password = PasswordInput::Plain(Secret::new("x".repeat(81))),
+            "spec.password",
+            "80",
+        ),
+    ];
+    refused("BGPPeer", peer, cases);
+}

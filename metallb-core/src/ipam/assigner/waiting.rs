@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::super::allocator::Allocator;
 use super::super::claim::Sharing;
 use super::Assigner;
 use crate::config::{Config, Pool};
 use crate::facts::{Demand, Service};
-use crate::keys::{Created, Family, PoolName, ServiceKey};
+use crate::keys::{Created, Family, NamespaceName, PoolName, ServiceKey};
 use crate::select::Labels;
 
 /// What could help a service.
@@ -27,6 +28,8 @@ pub(in super::super) struct Need {
 pub(in super::super) struct Class {
     pub(in super::super) pools: Vec<PoolName>,
     pub(in super::super) families: Vec<Family>,
+    /// Their namespace, where one of the pools limits how much a namespace may hold.
+    pub(in super::super) namespace: Option<NamespaceName>,
 }
 
 /// Where a service stands in a line.
@@ -124,11 +127,19 @@ impl Waiting {
     }
 
     /// The oldest service that waits for an address of the pool and comes after the one that was tried last.
-    fn next_for(&self, pool: &PoolName, family: Family, last: Option<&Place>) -> Option<Place> {
-        let lines = self
-            .by_class
-            .iter()
-            .filter(|(class, _)| class.families.contains(&family) && class.pools.contains(pool));
+    fn next_for(
+        &self,
+        allocator: &Allocator,
+        (pool, family): (&PoolName, Family),
+        last: Option<&Place>,
+    ) -> Option<Place> {
+        let has_room = |class: &Class| {
+            let namespace = class.namespace.as_ref();
+            namespace.is_none_or(|namespace| allocator.has_room_in(pool, namespace.as_str()))
+        };
+        let lines = self.by_class.iter().filter(|(class, _)| {
+            class.families.contains(&family) && class.pools.contains(pool) && has_room(class)
+        });
         lines
             .filter_map(|(_, line)| match last {
                 None => line.first(),
@@ -172,7 +183,7 @@ impl Assigner {
         let mut done = Vec::new();
         for ((pool, family), last) in &waiting.freed {
             let next = if allocator.has_any(pool, *family) {
-                waiting.next_for(pool, *family, last.as_ref())
+                waiting.next_for(allocator, (pool, *family), last.as_ref())
             } else {
                 None
             };
