@@ -217,6 +217,22 @@ part! {
 }
 
 object! {
+    /// Some of the endpoints of a Service, with their addresses.
+    AddressSlice is discovery::EndpointSlice {
+        /// The endpoints.
+        endpoints: Vec<AddressedEndpoint>,
+    }
+}
+
+part! {
+    /// One endpoint of an [`AddressSlice`].
+    AddressedEndpoint {
+        /// Where it is reached.
+        addresses: Vec<String>,
+    }
+}
+
+object! {
     /// A Namespace.
     Namespace is core::Namespace {}
 }

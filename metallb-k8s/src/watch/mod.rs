@@ -32,8 +32,8 @@ mod store;
 pub use config::{ConfigObject, spawn_config};
 pub use key::ObjectKey;
 pub use sources::{
-    Configuration, StatusTarget, bgp_statuses, endpoint_slices, frr_configuration, layer2_statuses,
-    namespaces, nodes, services, speaker_pods,
+    Configuration, StatusTarget, api_server, bgp_statuses, endpoint_slices, frr_configuration,
+    layer2_statuses, namespaces, nodes, services, speaker_pods,
 };
 pub use store::{Store, Tracked};
 

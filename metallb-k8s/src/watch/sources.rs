@@ -17,7 +17,7 @@ use crate::{
         BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement, ServiceBGPStatus,
         ServiceL2Status,
     },
-    facts::{self, ClassFilter, ServiceRecord, SliceRecord, SpeakerPod, objects},
+    facts::{self, ApiServerRecord, ClassFilter, ServiceRecord, SliceRecord, SpeakerPod, objects},
     write::status::{NODE_LABEL, ServiceStatusRecord, label_value},
 };
 
@@ -47,6 +47,17 @@ pub fn endpoint_slices(
 /// Watches Nodes.
 pub fn nodes(client: Client, options: Options, changed: impl Fn(ObjectKey) + Send + 'static) -> Store<Node> {
     spawn(Api::all(client), options, |object: objects::Node, _: Option<&_>| facts::node(&object), changed)
+}
+
+/// Watches the EndpointSlice that says where the API server is reached. It need not be readable.
+pub fn api_server(
+    client: Client,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<ApiServerRecord> {
+    let options = options.optional().fields("metadata.name=kubernetes");
+    let cut = |object: objects::AddressSlice, _: Option<&_>| Some(ApiServerRecord::cut(&object));
+    spawn(Api::namespaced(client, "default"), options, cut, changed)
 }
 
 /// Watches Namespaces.

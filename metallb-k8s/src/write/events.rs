@@ -1,7 +1,8 @@
 //! Events, the core/v1 kind that `kubectl describe` shows.
 //!
 //! [`Events`] decides which are written: repetitions are counted on the first one, at growing
-//! intervals, and no object gets more than a burst of different ones.
+//! intervals; no object gets more than a burst of different ones, and no namespace more than a burst of warnings for one
+//! reason, however many objects it makes.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,8 @@ use k8s_openapi::{
     api::core::v1::{Event as CoreEvent, EventSource, ObjectReference},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
+
+use sha2::{Digest, Sha256};
 
 use super::short_hash;
 
@@ -102,8 +105,11 @@ impl EventWrite {
 pub struct Events {
     component: String,
     host: String,
-    seen: BTreeMap<Event, Seen>,
+    /// By the hash of the event.
+    seen: BTreeMap<[u8; 32], Seen>,
     budgets: BTreeMap<Regarding, Budget>,
+    /// Warnings by namespace and reason.
+    warnings: BTreeMap<(String, String), Budget>,
 }
 
 #[derive(Clone, Debug)]
@@ -122,10 +128,19 @@ struct Budget {
     refilled: Instant,
 }
 
-/// Different events that an object may get at once.
-const BURST: u32 = 25;
-/// Time after which it may get one more.
-const REFILL: Duration = Duration::from_secs(300);
+/// How many events there may be at once, and after which time there may be one more.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    burst: u32,
+    refill: Duration,
+}
+
+/// Different events of one object.
+const PER_OBJECT: Allowance = Allowance { burst: 25, refill: Duration::from_secs(300) };
+/// Different warnings in one namespace for one reason.
+const PER_REASON: Allowance = Allowance { burst: 1000, refill: Duration::from_secs(1) };
+/// Characters of a message, as the API server allows them.
+const LONGEST_MESSAGE: usize = 1024;
 /// Time after which a repetition is written; doubles with each.
 const FIRST_REPEAT: Duration = Duration::from_secs(10);
 const LONGEST_REPEAT: Duration = Duration::from_secs(1280);
@@ -142,13 +157,16 @@ impl Events {
             host: host.into(),
             seen: BTreeMap::new(),
             budgets: BTreeMap::new(),
+            warnings: BTreeMap::new(),
         }
     }
 
     /// Takes note of an event; returns what to write, if anything.
-    pub fn record(&mut self, now: Instant, wall: Timestamp, event: Event) -> Option<EventWrite> {
+    pub fn record(&mut self, now: Instant, wall: Timestamp, mut event: Event) -> Option<EventWrite> {
         self.forget(now);
-        if let Some(seen) = self.seen.get_mut(&event) {
+        shorten(&mut event.message);
+        let hash = hash(&event);
+        if let Some(seen) = self.seen.get_mut(&hash) {
             seen.count = seen.count.saturating_add(1);
             seen.last = now;
             if now < seen.next_write {
@@ -159,7 +177,7 @@ impl Events {
             let seen = seen.clone();
             return Some(EventWrite { event: Box::new(self.body(&event, &seen, wall)), repeated: true });
         }
-        if !self.spend(&event.regarding, now) {
+        if !self.spend(&event, now) {
             return None;
         }
         let seen = Seen {
@@ -171,7 +189,7 @@ impl Events {
             interval: FIRST_REPEAT,
         };
         let body = self.body(&event, &seen, wall);
-        self.seen.insert(event, seen);
+        self.seen.insert(hash, seen);
         Some(EventWrite { event: Box::new(body), repeated: false })
     }
 
@@ -211,18 +229,25 @@ impl Events {
         }
     }
 
-    fn spend(&mut self, regarding: &Regarding, now: Instant) -> bool {
-        let budget = self.budgets.entry(regarding.clone()).or_insert(Budget { tokens: BURST, refilled: now });
-        let periods = now.saturating_duration_since(budget.refilled).as_secs() / REFILL.as_secs();
-        let earned = u32::try_from(periods).unwrap_or(BURST).min(BURST);
-        if earned > 0 {
-            budget.tokens = budget.tokens.saturating_add(earned).min(BURST);
-            budget.refilled = now;
-        }
-        if budget.tokens == 0 {
+    /// Whether there may be one more: for its object, and for its namespace when it is a warning.
+    fn spend(&mut self, event: &Event, now: Instant) -> bool {
+        let namespace = event.regarding.namespace.clone().filter(|_| event.severity == Severity::Warning);
+        let fresh = |allowance: Allowance| Budget { tokens: allowance.burst, refilled: now };
+        let own = self.budgets.entry(event.regarding.clone()).or_insert_with(|| fresh(PER_OBJECT));
+        own.refill(PER_OBJECT, now);
+        if own.tokens == 0 {
             return false;
         }
-        budget.tokens -= 1;
+        if let Some(namespace) = namespace {
+            let slot = (namespace, event.reason.clone());
+            let shared = self.warnings.entry(slot).or_insert_with(|| fresh(PER_REASON));
+            shared.refill(PER_REASON, now);
+            if shared.tokens == 0 {
+                return false;
+            }
+            shared.tokens -= 1;
+        }
+        own.tokens -= 1;
         true
     }
 
@@ -230,13 +255,44 @@ impl Events {
         let stale = |last: Instant| now.saturating_duration_since(last) >= FORGET;
         if self.seen.len() >= REMEMBERED {
             self.seen.retain(|_, seen| !stale(seen.last));
-            self.budgets.retain(|_, budget| budget.tokens < BURST && !stale(budget.refilled));
+            self.budgets.retain(|_, budget| budget.tokens < PER_OBJECT.burst && !stale(budget.refilled));
+            self.warnings.retain(|_, budget| budget.tokens < PER_REASON.burst && !stale(budget.refilled));
+        }
+        if self.budgets.len().max(self.warnings.len()) >= 2 * REMEMBERED {
+            // Somebody makes objects or namespaces faster than events are forgotten.
+            self.budgets.clear();
+            self.warnings.clear();
         }
         if self.seen.len() >= REMEMBERED {
             // Too many at once: start over. At worst some events are written twice.
             self.seen.clear();
         }
     }
+}
+
+impl Budget {
+    fn refill(&mut self, allowance: Allowance, now: Instant) {
+        let periods = now.saturating_duration_since(self.refilled).as_secs() / allowance.refill.as_secs();
+        let earned = u32::try_from(periods).unwrap_or(allowance.burst).min(allowance.burst);
+        if earned > 0 {
+            self.tokens = self.tokens.saturating_add(earned).min(allowance.burst);
+            self.refilled = now;
+        }
+    }
+}
+
+/// At most as many characters as the API server allows.
+fn shorten(message: &mut String) {
+    if message.chars().nth(LONGEST_MESSAGE).is_some() {
+        let end = message.char_indices().nth(LONGEST_MESSAGE - 3).map_or(0, |(index, _)| index);
+        message.truncate(end);
+        message.push_str("...");
+    }
+}
+
+/// What is remembered of an event: its text may be long.
+fn hash(event: &Event) -> [u8; 32] {
+    Sha256::digest(format!("{event:?}").as_bytes()).into()
 }
 
 /// Unique per event and moment, and a valid object name.
@@ -295,6 +351,34 @@ mod tests {
         assert!(write(0, Event { regarding: Regarding::node("n1"), ..event("x") }));
         assert!(!write(299, event("later")));
         assert!(write(300, event("later")));
+    }
+
+    #[test]
+    fn a_namespace_that_makes_object_after_object_gets_no_more_than_a_burst_of_warnings_for_a_reason() {
+        let (clock, mut events) = (Clock::new(), Events::new("c", ""));
+        let mut write = |second: u64, namespace: &str, number: u32, severity| {
+            let regarding = Regarding::service(namespace, format!("s{number}"), format!("u{number}"));
+            let event = Event { regarding, severity, ..event("m") };
+            events.record(clock.at(second), Timestamp::UNIX_EPOCH, event).is_some()
+        };
+        let written = (0..3000).filter(|number| write(0, "hostile", *number, Severity::Warning)).count();
+        assert_eq!(written, 1000);
+        assert!(write(0, "other", 0, Severity::Warning), "other namespaces are not affected");
+        assert!(write(0, "hostile", 5000, Severity::Normal), "nor is what is as it should be");
+        assert!(write(1, "hostile", 5001, Severity::Warning));
+        assert!(!write(1, "hostile", 5002, Severity::Warning), "one more a second");
+    }
+
+    #[test]
+    fn a_message_is_cut_to_what_the_server_takes_and_only_its_hash_is_remembered() {
+        let (clock, mut events) = (Clock::new(), Events::new("c", ""));
+        let mut message = |message: &str| {
+            let write = events.record(clock.at(0), Timestamp::UNIX_EPOCH, event(message));
+            write.map(|write| write.event.message.unwrap())
+        };
+        assert_eq!(message(&"ä".repeat(1024)).unwrap(), "ä".repeat(1024));
+        assert_eq!(message(&"ä".repeat(240_000)).unwrap(), format!("{}...", "ä".repeat(1021)));
+        assert_eq!(message(&"ä".repeat(239_999)), None, "the same event, as far as anybody sees");
     }
 
     #[test]

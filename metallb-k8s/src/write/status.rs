@@ -35,13 +35,28 @@ pub const COMPONENT_LABEL: &str = "metallb.io/component-type";
 /// Label with the node of the speaker that a `ConfigurationState` is about.
 pub const NODE_NAME_LABEL: &str = "metallb.io/node-name";
 
+/// What the status of a pool says about its use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain input, built field by field")]
+pub struct PoolUse {
+    /// How many addresses are in use.
+    pub usage: Usage,
+    /// The first services by name that use it, [`MOST_USERS`] at most.
+    pub users: Vec<ServiceKey>,
+    /// How many services use it.
+    pub services: usize,
+}
+
+/// How many services are named in the status of a pool.
+pub const MOST_USERS: usize = 20;
+
 /// What to write so that the status of a configuration object tells the verdict: nothing when it
 /// does already. A pool's `usage` must be given, and no other object's: its schema wants the counters
 /// in every write.
 pub fn plan_object_status(
     target: &StatusTarget,
     verdict: &Verdict,
-    usage: Option<Usage>,
+    usage: Option<PoolUse>,
     now: Timestamp,
 ) -> Option<Write> {
     let before = conditions_of(&target.status);
@@ -59,13 +74,18 @@ pub fn plan_object_status(
 }
 
 /// Numbers that do not fit become the largest.
-fn pool_status(usage: Usage, conditions: Vec<Condition>) -> IPAddressPoolStatus {
+fn pool_status(
+    PoolUse { usage, users, services }: PoolUse,
+    conditions: Vec<Condition>,
+) -> IPAddressPoolStatus {
     let fit = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
     IPAddressPoolStatus {
         assigned_ipv4: fit(usage.assigned_v4),
         assigned_ipv6: fit(usage.assigned_v6),
         available_ipv4: fit(usage.available_v4),
         available_ipv6: fit(usage.available_v6),
+        services: Some(i64::try_from(services).unwrap_or(i64::MAX)),
+        used_by: users.iter().map(ToString::to_string).collect(),
         conditions,
     }
 }

@@ -14,7 +14,7 @@ use super::{
     Write,
     conditions::Verdict,
     status::{
-        Component, ServiceStatus, ServiceStatusRecord, StatusKind, configuration_state, label_value,
+        Component, PoolUse, ServiceStatus, ServiceStatusRecord, StatusKind, configuration_state, label_value,
         plan_object_status, plan_service_status,
     },
 };
@@ -35,8 +35,8 @@ fn accepted() -> Verdict {
     Verdict::accepted(&[])
 }
 
-fn usage(assigned_v4: u128, available_v6: u128) -> Usage {
-    Usage { assigned_v4, available_v6, ..Usage::default() }
+fn usage(assigned_v4: u128, available_v6: u128) -> PoolUse {
+    PoolUse { usage: Usage { assigned_v4, available_v6, ..Usage::default() }, ..PoolUse::default() }
 }
 
 fn status_of(write: Option<Write>) -> Value {
@@ -63,14 +63,31 @@ fn a_pool_gets_all_counters_in_every_write_and_the_largest_where_they_do_not_fit
 
 #[test]
 fn a_status_that_stands_already_is_not_written_even_beside_entries_of_others() {
-    let plan =
-        |kind, status: Value, usage| plan_object_status(&target(kind, status), &accepted(), usage, at(99));
+    let plan = |kind, status: Value, usage: &Option<PoolUse>| {
+        plan_object_status(&target(kind, status), &accepted(), usage.clone(), at(99))
+    };
     for (kind, usage) in [(Kind::Pool, Some(usage(1, 2))), (Kind::Peer, None)] {
-        let mut status = status_of(plan(kind, Value::Null, usage));
-        assert_eq!(plan(kind, status.clone(), usage), None);
+        let mut status = status_of(plan(kind, Value::Null, &usage));
+        assert_eq!(plan(kind, status.clone(), &usage), None);
         status["example.com"] = json!("x");
-        assert_eq!(plan(kind, status, usage), None);
+        assert_eq!(plan(kind, status, &usage), None);
     }
+}
+
+#[test]
+fn a_pool_names_who_uses_it_and_nobody_when_all_are_gone() {
+    let used = |names: &[&str]| PoolUse {
+        users: names.iter().map(|name| ServiceKey::new("web", *name)).collect(),
+        services: names.len(),
+        ..PoolUse::default()
+    };
+    let status = |before: Value, names: &[&str]| {
+        status_of(plan_object_status(&target(Kind::Pool, before), &accepted(), Some(used(names)), at(5)))
+    };
+    let before = status(Value::Null, &["a", "b"]);
+    assert_eq!((&before["services"], &before["usedBy"]), (&json!(2), &json!(["web/a", "web/b"])));
+    let after = status(before, &[]);
+    assert_eq!((&after["services"], &after["usedBy"]), (&json!(0), &json!([])));
 }
 
 #[test]
