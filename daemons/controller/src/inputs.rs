@@ -1,10 +1,13 @@
 //! What the controller watches.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use kube::Client;
-use metallb_core::facts::Namespace;
-use metallb_k8s::facts::{ClassFilter, ServiceRecord};
+use metallb_core::facts::{AddressOwner, Namespace, Node};
+use metallb_core::keys::NodeName;
+use metallb_k8s::facts::{ApiServerRecord, ClassFilter, ServiceRecord};
 use metallb_k8s::queue::Queue;
 use metallb_k8s::retry::Retries;
 use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store};
@@ -19,6 +22,10 @@ pub(crate) enum Key {
     Outdated(ObjectKey),
     /// A Namespace.
     Namespace(ObjectKey),
+    /// A Node.
+    Node(ObjectKey),
+    /// Where the API server is reached.
+    ApiServer,
     /// The configuration as a whole.
     Configuration,
 }
@@ -32,6 +39,12 @@ pub(crate) struct Inputs {
     pub services: Store<ServiceRecord>,
     /// Namespaces.
     pub namespaces: Store<Namespace>,
+    /// Nodes, for their addresses.
+    pub nodes: Store<Node>,
+    /// Where the API server is reached.
+    pub api_server: Store<ApiServerRecord>,
+    /// The address under which this controller reaches it, when it knows one.
+    server: Option<IpAddr>,
     /// Configuration resources.
     pub configuration: Configuration,
     /// What changed.
@@ -41,7 +54,7 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Starts all watches.
     pub(crate) fn start(
-        client: &Client,
+        (client, server): (&Client, Option<IpAddr>),
         namespace: &str,
         class: ClassFilter,
         stats: &Arc<Stats>,
@@ -50,6 +63,7 @@ impl Inputs {
         let queue = Queue::new();
         let options = Options::new(Arc::clone(stats), retries.clone());
         let (services, namespaces, configuration) = (queue.clone(), queue.clone(), queue.clone());
+        let (nodes, api_server) = (queue.clone(), queue.clone());
         Self {
             namespace: namespace.to_owned(),
             services: watch::services(client.clone(), class, options.clone(), move |key| {
@@ -58,6 +72,13 @@ impl Inputs {
             namespaces: watch::namespaces(client.clone(), options.clone(), move |key| {
                 namespaces.push(Key::Namespace(key));
             }),
+            nodes: watch::nodes(client.clone(), options.clone().optional(), move |key| {
+                nodes.push(Key::Node(key));
+            }),
+            api_server: watch::api_server(client.clone(), options.clone(), move |_| {
+                api_server.push(Key::ApiServer);
+            }),
+            server,
             configuration: Configuration::spawn(client, namespace, &options, move || {
                 configuration.push(Key::Configuration);
             }),
@@ -65,10 +86,32 @@ impl Inputs {
         }
     }
 
+    /// The addresses of everybody who has some of their own, except for the BGP peers'.
+    pub(crate) fn owners(&self) -> Vec<(AddressOwner, BTreeSet<IpAddr>)> {
+        let nodes = self.nodes.all().into_iter();
+        let nodes = nodes.map(|(_, node)| (AddressOwner::Node(node.name.clone()), node.own_addresses()));
+        nodes.chain([self.api_server()]).collect()
+    }
+
+    /// A node that changed, with its addresses; none when it is gone.
+    pub(crate) fn node(&self, key: &ObjectKey) -> (AddressOwner, BTreeSet<IpAddr>) {
+        let addresses = self.nodes.get(key).map(|node| node.own_addresses());
+        (AddressOwner::Node(NodeName::new(&*key.name)), addresses.unwrap_or_default())
+    }
+
+    /// The API server with its addresses.
+    pub(crate) fn api_server(&self) -> (AddressOwner, BTreeSet<IpAddr>) {
+        let told = self.api_server.all().into_iter().flat_map(|(_, record)| record.addresses.clone());
+        (AddressOwner::ApiServer, told.chain(self.server).collect())
+    }
+
     /// Waits until everything that addresses depend on has been listed once.
     pub(crate) async fn synced(&self) {
         self.services.synced().await;
         self.namespaces.synced().await;
+        // Without these, addresses that are visibly somebody's may be given out; the rest of the work is done.
+        self.nodes.settled().await;
+        self.api_server.settled().await;
         self.configuration.settled().await;
     }
 }

@@ -1,12 +1,13 @@
 //! What a controller does while it leads: feeds the assigner and carries out its actions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use metallb_core::config::{Config, ConfigError, Kind};
-use metallb_core::facts::Demand;
+use metallb_core::config::{Config, ConfigError, Kind, ObjectId};
+use metallb_core::facts::{AddressOwner, Demand};
 use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report};
 use metallb_core::keys::{NamespaceName, PoolName, ServiceKey};
 use metallb_k8s::crd::ConfigurationStateStatus;
@@ -14,7 +15,7 @@ use metallb_k8s::facts::ServiceRecord;
 use metallb_k8s::watch::{ObjectKey, StatusTarget};
 use metallb_k8s::write::conditions::Verdict;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
-use metallb_k8s::write::status::{Component, configuration_state, plan_object_status};
+use metallb_k8s::write::status::{Component, MOST_USERS, PoolUse, configuration_state, plan_object_status};
 use metallb_k8s::write::{ServiceWrite, Write, Writer};
 
 use crate::configured::Configured;
@@ -35,6 +36,8 @@ pub(crate) struct Leader {
     /// What was last handed to the writer, which may be newer than what the watch shows, and for which object.
     statuses: HashMap<(Kind, String), (Option<String>, serde_json::Value)>,
     state: Option<ConfigurationStateStatus>,
+    /// What was last said about pools that contain addresses of others.
+    owned: BTreeMap<String, ConfigError>,
     failures: BTreeMap<&'static str, u64>,
     waits: Waits,
 }
@@ -53,6 +56,7 @@ impl Leader {
             touched_pools: BTreeSet::new(),
             statuses: HashMap::new(),
             state: None,
+            owned: BTreeMap::new(),
             failures: AllocationError::REASONS.into_iter().map(|reason| (reason, 0)).collect(),
             waits: Waits::new(),
         };
@@ -60,6 +64,9 @@ impl Leader {
             leader.assigner.apply_namespace((*namespace).clone());
         }
         leader.assigner.set_config(now, Arc::clone(&leader.configured.config));
+        for (owner, addresses) in inputs.owners() {
+            leader.assigner.reserve(now, &owner, &addresses);
+        }
         for (key, record) in inputs.services.all() {
             leader.service(&key, Some(record), now);
         }
@@ -85,6 +92,8 @@ impl Leader {
                 Some(namespace) => self.assigner.apply_namespace((*namespace).clone()),
                 None => self.assigner.remove_namespace(&NamespaceName::new(&*key.name)),
             },
+            Key::Node(key) => self.reserve(now, &inputs.node(key)),
+            Key::ApiServer => self.reserve(now, &inputs.api_server()),
             Key::Configuration => {
                 self.configured = configured.clone();
                 self.assigner.set_config(now, Arc::clone(&configured.config));
@@ -145,6 +154,10 @@ impl Leader {
         self.records.get(&record.fact.key).is_some_and(|known| Arc::ptr_eq(known, record))
     }
 
+    fn reserve(&mut self, now: Instant, (owner, addresses): &(AddressOwner, BTreeSet<IpAddr>)) {
+        self.assigner.reserve(now, owner, addresses);
+    }
+
     fn service(&mut self, key: &ObjectKey, record: Option<Arc<ServiceRecord>>, now: Instant) {
         let Some(record) = record else {
             let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
@@ -198,9 +211,9 @@ impl Leader {
         }
         let about =
             |error: &&ConfigError| error.object.kind == target.kind && *error.object.name == *target.name;
-        let verdict = Verdict::accepted(self.configured.problems.iter().filter(about));
-        let usage = (target.kind == Kind::Pool)
-            .then(|| self.assigner.usage(&PoolName::new(target.name.as_str())).unwrap_or_default());
+        let owned = (target.kind == Kind::Pool).then(|| self.owned_in(&target.name)).flatten();
+        let verdict = Verdict::accepted(self.configured.problems.iter().filter(about).chain(&owned));
+        let usage = (target.kind == Kind::Pool).then(|| self.use_of(&PoolName::new(target.name.as_str())));
         let write = plan_object_status(&target, &verdict, usage, Timestamp::now());
         if let Some(write) = write {
             if let Write::ObjectStatus { status, .. } = &write {
@@ -208,6 +221,26 @@ impl Leader {
             }
             self.writer.submit(write);
         }
+    }
+
+    fn use_of(&self, pool: &PoolName) -> PoolUse {
+        let (users, services) = self.assigner.users(pool, MOST_USERS);
+        PoolUse { usage: self.assigner.usage(pool).unwrap_or_default(), users, services }
+    }
+
+    /// The warning on a pool that contains addresses of others, logged when it is new.
+    fn owned_in(&mut self, pool: &str) -> Option<ConfigError> {
+        let problem = self.assigner.owned_in(&PoolName::new(pool));
+        let warning = problem
+            .map(|problem| ConfigError::warning(ObjectId::new(Kind::Pool, pool), "spec.addresses", problem));
+        if self.owned.get(pool) != warning.as_ref() {
+            if let Some(warning) = &warning {
+                tracing::warn!(error = %warning, "configuration");
+            }
+            self.owned.remove(pool);
+            self.owned.extend(warning.clone().map(|warning| (pool.to_owned(), warning)));
+        }
+        warning
     }
 
     fn perform(&mut self) {
@@ -253,14 +286,18 @@ impl Leader {
 
     fn tell(&mut self, service: &ServiceKey, notice: Notice) {
         let Notice { severity, reason, message } = notice;
-        match severity {
-            Severity::Normal => tracing::debug!(%service, reason, message, "event"),
-            Severity::Warning => tracing::warn!(%service, reason, error = message, "service"),
-        }
         let Some(record) = self.records.get(service) else { return };
         let regarding = Regarding::service(service.namespace(), service.name(), record.uid.as_str());
-        let event = Event { regarding, severity, reason: reason.to_owned(), message };
-        if let Some(write) = self.events.record(Instant::now(), Timestamp::now(), event) {
+        let event = Event { regarding, severity, reason: reason.to_owned(), message: message.clone() };
+        let write = self.events.record(Instant::now(), Timestamp::now(), event);
+        // What a tenant can bring about again and again is logged as seldom as it is told.
+        match severity {
+            Severity::Warning if write.is_some() => {
+                tracing::warn!(%service, reason, error = message, "service");
+            }
+            _ => tracing::debug!(%service, reason, message, "event"),
+        }
+        if let Some(write) = write {
             self.writer.submit(Write::Event(write));
         }
     }

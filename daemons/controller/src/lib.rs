@@ -60,10 +60,10 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let timing = args.lease_timing()?;
     let stats = Arc::new(Stats::new());
     let retries = Retries::new(Seed::new(metallb_runtime::seed()));
-    let client = client::connect(&args.common, Arc::clone(&stats), retries.clone()).await?;
+    let (client, server) = client::connect_knowing(&args.common, Arc::clone(&stats), retries.clone()).await?;
     let (scrapes, states, readiness) = endpoints(&args, &client, &retries).await?;
     let class = ClassFilter::new(args.common.lb_class.as_str());
-    let inputs = Inputs::start(&client, &namespace, class.clone(), &stats, &retries);
+    let inputs = Inputs::start((&client, server), &namespace, class.clone(), &stats, &retries);
     let mut election = lease::Options::new(&namespace, args.identity(), Arc::clone(&stats), retries.clone());
     election.timing = timing;
     tokio::spawn(warn_about_old_config_maps(client.clone(), namespace.clone(), retries.clone()));
@@ -85,6 +85,7 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
             dual_stack_two_pools: args.dual_stack_two_pools,
             quarantine: args.address_quarantine,
             sharing_order: args.sharing_order.into(),
+            sharing_scope: args.sharing_scope.into(),
             deletion_grace: args.pool_deletion_grace,
             startup_hold: args.startup_hold,
             report_delay: REPORT_DELAY,
@@ -118,8 +119,7 @@ async fn start_webhooks(
         return Ok(None);
     }
     let certificates = Certificates::new();
-    let webhooks =
-        Webhooks { namespace: inputs.namespace.clone(), configuration: inputs.configuration.clone() };
+    let webhooks = Webhooks::new(inputs);
     let tls = args.common.tls()?;
     let port = Port { number: flags.port, tls, certificates: certificates.clone(), http2: flags.http2 };
     webhooks.serve(port).await?;

@@ -1,12 +1,13 @@
 //! The connection to the API server, as the flags say.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use metallb_k8s::client::{Timeouts, connect as infer, connect_to};
+use kube::{Client, Config};
+use metallb_k8s::client::{Timeouts, connect_to, infer, server_address};
 use metallb_k8s::retry::Retries;
 use metallb_k8s::write::Stats;
 
@@ -17,14 +18,30 @@ use crate::args::{ArgError, CommonArgs};
 /// # Errors
 /// When no usable configuration is found; the message names the file or what was tried.
 pub async fn connect(args: &CommonArgs, stats: Arc<Stats>, retries: Retries) -> anyhow::Result<Client> {
+    connect_knowing(args, stats, retries).await.map(|(client, _)| client)
+}
+
+/// As [`connect`], with the address of the API server where the configuration gives one and not a name.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_knowing(
+    args: &CommonArgs,
+    stats: Arc<Stats>,
+    retries: Retries,
+) -> anyhow::Result<(Client, Option<IpAddr>)> {
     let Some(path) = &args.kubeconfig else {
-        return Ok(infer(Timeouts::default(), stats, retries).await?);
+        let config = infer().await?;
+        let server = server_address(&config);
+        return Ok((connect_to(config, Timeouts::default(), stats, retries)?, server));
     };
     let file = Kubeconfig::read_from(path).with_context(|| unusable(path))?;
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .with_context(|| unusable(path))?;
-    connect_to(config, Timeouts::default(), stats, retries).with_context(|| unusable(path))
+    let server = server_address(&config);
+    let client = connect_to(config, Timeouts::default(), stats, retries).with_context(|| unusable(path))?;
+    Ok((client, server))
 }
 
 fn unusable(path: &Path) -> ArgError {

@@ -161,3 +161,20 @@ async fn a_right_that_is_taken_away_while_it_runs_costs_no_address() {
     let same = cluster.services().get("before").await.unwrap();
     assert_eq!(before.metadata.resource_version, same.metadata.resource_version);
 }
+
+#[tokio::test]
+async fn without_the_right_to_read_nodes_that_is_said_once_and_everything_else_goes_on() {
+    let cluster = Cluster::start().await;
+    cluster.refuses("resource \"nodes\"");
+    cluster.refuses("resource \"endpointslices\"");
+    allow_all_but(&cluster, &["nodes", "endpointslices"]);
+    cluster.pool("web", &["192.0.2.0/28"]);
+    let daemon = controller(&cluster, &[]);
+    cluster.service("web", json!({}), json!({})).await;
+    cluster.assigned("web", &["192.0.2.0"]).await;
+    daemon.says(&["WARN", "not allowed to list nodes", "RBAC"]).await;
+    daemon.ready().await;
+    let told =
+        |lines: Vec<String>| lines.iter().filter(|line| line.contains("not allowed to list nodes")).count();
+    assert_eq!(told(daemon.log()), 1);
+}
