@@ -15,6 +15,7 @@ use crate::shared_secret;
 /// Tells the network where the addresses of services live.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "speaker", version, after_help = EXAMPLES, args_override_self = true)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags, not a state")]
 pub(crate) struct Args {
     /// Flags that the controller has too.
     #[command(flatten)]
@@ -37,6 +38,11 @@ pub(crate) struct Args {
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
           action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
     pub ignore_exclude_lb: bool,
+
+    /// Announce also services that have no endpoint anywhere: traffic then comes to a node, which refuses it.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
+    pub announce_without_endpoints: bool,
 
     /// Address on which speakers hear each other; empty switches membership off.
     #[arg(long = "ml-bindaddr", env = "METALLB_ML_BIND_ADDR", value_name = "ADDRESS")]

@@ -92,6 +92,7 @@ fn engine_options(args: &Args, membership: bool) -> Options {
     let liveness = if membership { Liveness::Members } else { Liveness::Everyone };
     Options::default()
         .with_ignore_exclude(args.ignore_exclude_lb)
+        .with_without_endpoints(args.announce_without_endpoints)
         .with_ownership(args.l2_ownership)
         .with_liveness(liveness)
 }

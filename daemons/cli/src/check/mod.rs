@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use metallb_core::config::{Config, ConfigError, Kind, Problem};
+use metallb_core::facts::AddressOwner;
+use metallb_core::ipam::owned_addresses;
 use metallb_k8s::convert::{configure, warnings};
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::legacy::is_old_format;
@@ -250,7 +252,10 @@ fn old_format(document: &Document) -> Option<Finding> {
 fn configured(world: &World, documents: &[Document], complete: bool, findings: &mut Vec<Finding>) {
     let built = configure(&world.resources, &Config::default());
     let errors = built.errors.iter().map(|error| (error, Severity::Error));
-    let all: Vec<_> = errors.chain(built.warnings.iter().map(|error| (error, Severity::Warning))).collect();
+    let nodes = world.nodes.iter().map(|node| (AddressOwner::Node(node.name.clone()), node.own_addresses()));
+    let owned = owned_addresses(&built.config, nodes);
+    let warnings = built.warnings.iter().chain(&owned).map(|error| (error, Severity::Warning));
+    let all: Vec<_> = errors.chain(warnings).collect();
     for (error, severity) in all {
         let (message, help) = split_remedy(&error.problem.to_string());
         let help = similar(world, &error.problem).or(help);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use metallb_core::config::{Built, Config, Kind};
-use metallb_core::facts::Service;
+use metallb_core::facts::{AddressOwner, Service};
 use metallb_core::ipam::{AllocationError, Assigner, Explanation, Options, Outcome};
 use serde_json::Value;
 
@@ -84,6 +84,9 @@ pub(super) fn decide(
     assigner.set_config(now, Arc::clone(config));
     for namespace in &world.namespaces {
         assigner.apply_namespace(namespace.clone());
+    }
+    for node in &world.nodes {
+        assigner.reserve(now, &AddressOwner::Node(node.name.clone()), &node.own_addresses());
     }
     for service in &world.services {
         assigner.apply_service(now, service.clone());
