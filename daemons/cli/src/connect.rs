@@ -7,19 +7,27 @@ use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use metallb_k8s::retry::describe;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::Trouble;
+
+/// The way to a cluster.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Way {
+    /// The kubeconfig; without it $KUBECONFIG, ~/.kube/config or the service account of the pod.
+    #[arg(long, value_name = "FILE", global = true)]
+    kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig; without it the current one.
+    #[arg(long, value_name = "NAME", global = true)]
+    context: Option<String>,
+}
 
 /// Options that every question to a cluster has.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConnectArgs {
-    /// The kubeconfig; without it $KUBECONFIG, ~/.kube/config or the service account of the pod.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-
-    /// The context of the kubeconfig; without it the current one.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) way: Way,
 
     /// Namespace of MetalLB.
     #[arg(long, env = "METALLB_NAMESPACE", default_value = "metallb-system", value_name = "NAME")]
@@ -37,7 +45,7 @@ pub(crate) struct Connected {
 }
 
 /// Prepares the connection; nothing is sent yet.
-pub(crate) async fn connect(args: &ConnectArgs) -> Result<Connected, Trouble> {
+pub(crate) async fn connect(args: &Way) -> Result<Connected, Trouble> {
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
     let config = match &args.kubeconfig {
         Some(path) => match Kubeconfig::read_from(path) {
@@ -54,6 +62,14 @@ pub(crate) async fn connect(args: &ConnectArgs) -> Result<Connected, Trouble> {
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(unusable)?;
     Ok(Connected { client, namespace })
+}
+
+/// A runtime for a command that asks one thing after the other.
+pub(crate) fn runtime() -> Result<Runtime, Trouble> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::unknown(format!("cannot start: {error}")))
 }
 
 fn unusable(error: impl std::error::Error + 'static) -> Trouble {

@@ -24,6 +24,7 @@ mod path;
 mod protobuf;
 mod protobuf_access;
 mod protobuf_fields;
+mod proxy;
 mod query;
 mod response;
 mod watch;

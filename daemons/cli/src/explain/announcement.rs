@@ -14,6 +14,7 @@ use serde::Deserialize as _;
 
 use super::chain::{Chain, Step};
 use super::remedy::Subject;
+use super::sessions::{self, Routes};
 use crate::snapshot::{Snapshot, text};
 use crate::world::World;
 
@@ -45,29 +46,35 @@ pub(super) fn announcement(
         statuses(chain, subject, fact, None);
         return;
     }
-    let engine = engine(world, config, members);
+    let engine = engine(snapshot, world, config, members);
     let Some(explanation) = engine.explain(&fact.key) else { return };
-    let advertised = world.nodes.iter().filter_map(|node| {
-        let routes = engine.advertised_from(&node.name).services.remove(&fact.key)?;
-        Some((node.name.clone(), routes.iter().map(ToString::to_string).collect::<Vec<_>>()))
-    });
-    let advertised: Vec<_> = advertised.collect();
+    let advertised = sessions::advertised(&engine, world, &fact.key);
     for address in &explanation.addresses {
         advertisements(chain, subject, address);
         layer2(chain, subject, address, !advertised.is_empty());
     }
     for (node, routes) in advertised.iter().take(NODES_SHOWN) {
-        chain.push(Step::good("prefixes", format!("{node} advertises {} by BGP", routes.join(", "))));
+        let prefixes: Vec<String> = routes.keys().map(ToString::to_string).collect();
+        let step = Step::good("prefixes", format!("{node} advertises {} by BGP", prefixes.join(", ")));
+        chain.push(step.details(sessions::details(routes)));
     }
     verdict(chain, subject, &engine, &explanation, &advertised);
     let owner = explanation.addresses.iter().find_map(|address| address.layer2.owner.clone());
+    sessions::sessions(chain, subject, config, &advertised, owner.is_some());
     statuses(chain, subject, fact, owner.as_ref());
 }
 
-fn engine(world: &World, config: &Arc<Config>, members: Option<BTreeSet<NodeName>>) -> Engine {
+fn engine(
+    snapshot: &Snapshot,
+    world: &World,
+    config: &Arc<Config>,
+    members: Option<BTreeSet<NodeName>>,
+) -> Engine {
     let this = world.nodes.first().map_or_else(|| NodeName::new(""), |node| node.name.clone());
     let liveness = if members.is_some() { Liveness::Members } else { Liveness::Everyone };
-    let mut engine = Engine::new(this, Options::default().with_liveness(liveness));
+    let ignore_exclude = snapshot.daemons("speaker").any(|it| it.is_set("ignore-exclude-lb"));
+    let options = Options::default().with_liveness(liveness).with_ignore_exclude(ignore_exclude);
+    let mut engine = Engine::new(this, options);
     engine.set_config(Arc::clone(config));
     engine.set_members(members.unwrap_or_default());
     for node in &world.nodes {
@@ -205,7 +212,7 @@ fn verdict(
     subject: Subject<'_>,
     engine: &Engine,
     explanation: &Explanation,
-    advertised: &[(NodeName, Vec<String>)],
+    advertised: &[(NodeName, Routes)],
 ) {
     if let Some(problem @ AnnounceProblem::LocalPrefConflict { .. }) = engine.problem(&explanation.service) {
         chain.push(Step::note("prefixes", problem.to_string()).remedy(subject.check()));
@@ -234,15 +241,15 @@ fn statuses(chain: &mut Chain, subject: Subject<'_>, fact: &Service, owner: Opti
         })
     };
     let said: Vec<&str> = of("ServiceL2Status").map(|object| text(object, "/status/node")).collect();
-    for object in of("ServiceBGPStatus") {
+    let told = of("ServiceBGPStatus").map(|object| {
         let peers = object.pointer("/status/peers").and_then(serde_json::Value::as_array);
         let peers: Vec<&str> = peers.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
-        let message = format!(
-            "the speaker on {} has it for the peers {}",
-            text(object, "/status/node"),
-            peers.join(", ")
-        );
-        chain.push(Step::good("sessions", message));
+        format!("the speaker on {} has it for {}", text(object, "/status/node"), peers.join(", "))
+    });
+    let told: Vec<String> = told.collect();
+    if !told.is_empty() {
+        let text = format!("speakers on {} nodes say that they advertise it by BGP", told.len());
+        chain.push(Step::good("status", text).details(told.into_iter().take(NODES_SHOWN)));
     }
     let Some(owner) = owner.filter(|_| subject.snapshot.sees("ServiceL2Status")) else {
         if !said.is_empty() {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// Everything between a service and its clients, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Chain {
     /// `namespace/name`.
     pub(crate) service: String,
@@ -12,6 +13,7 @@ pub(crate) struct Chain {
 
 /// One link of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Step {
     pub(crate) topic: &'static str,
     pub(crate) state: State,
@@ -28,6 +30,7 @@ pub(crate) struct Step {
 
 /// How it stands with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     Good,

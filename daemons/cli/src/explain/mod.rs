@@ -6,6 +6,7 @@ mod chain;
 mod remedy;
 mod render;
 mod service;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +18,10 @@ use clap::{Args, ValueEnum};
 use metallb_core::config::Config;
 use metallb_k8s::convert::configure;
 
-use crate::cluster::runtime;
-use crate::connect::{ConnectArgs, connect};
+use crate::connect::{ConnectArgs, connect, runtime};
 use crate::exit::{self, Trouble};
 use crate::snapshot::Snapshot;
-use chain::Chain;
+pub(crate) use chain::Chain;
 use remedy::Subject;
 
 /// Explains why a service is reachable or not, and what helps.
@@ -75,7 +75,7 @@ fn answer(args: &ExplainArgs) -> Result<ExitCode, Trouble> {
         return Err(Trouble::usage("the service names a namespace, and -n another; keep one of them"));
     }
     let (snapshot, default) = runtime()?.block_on(async {
-        let connected = connect(&args.connection).await?;
+        let connected = connect(&args.connection.way).await?;
         Ok((Snapshot::gather(&connected.client, &args.connection).await?, connected.namespace))
     })?;
     let namespace = stated.or_else(|| args.namespace.clone()).unwrap_or(default);
@@ -122,7 +122,7 @@ pub(crate) fn explain(now: Instant, snapshot: &Snapshot, namespace: &str, name: 
     allocation::configuration(&mut chain, subject, &built);
     allocation::controller(&mut chain, subject, fact);
     let config = Arc::new(built.config);
-    if let Some(explanation) = allocation::decide(now, &world, &config, fact) {
+    if let Some(explanation) = allocation::decide(now, snapshot, &world, &config, fact) {
         allocation::pools(&mut chain, subject, fact, &explanation);
     }
     if !fact.assigned.is_empty() {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::chain::{Chain, State, Step};
 use crate::snapshot::Snapshot;
+use crate::table::wrap;
 
 /// The chain, its first break first of all.
 pub(super) fn table(chain: &Chain, snapshot: &Snapshot, width: usize, colours: bool) -> String {
@@ -75,23 +76,6 @@ const fn colour_of(state: State) -> &'static str {
         State::Note | State::Unknown => "33",
         State::Broken => "31",
     }
-}
-
-/// Lines of at most that many characters, broken between words.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let Some(line) = lines.last_mut() else { continue };
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }
 
 /// Where texts begin.

@@ -129,6 +129,24 @@ fn each_node(snapshot: &mut Snapshot, change: impl Fn(&mut Value)) {
     snapshot.objects.iter_mut().filter(|object| object["kind"] == "Node").for_each(change);
 }
 
+/// The cluster, with BGP in place of Layer 2, and what both speakers say about their session.
+fn by_bgp(snapshot: &mut Snapshot, state: &str, more: &str) {
+    remove(snapshot, "ServiceL2Status");
+    object(snapshot, "L2Advertisement", "web")["kind"] = json!("BGPAdvertisement");
+    snapshot.objects.push(json!({
+        "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer",
+        "metadata": { "name": "router", "namespace": "metallb-system" },
+        "spec": { "myASN": 64500, "peerASN": 64512, "peerAddress": "198.51.100.254" },
+    }));
+    let labels = "peer=\"198.51.100.254\",node=\"x\"";
+    for pod in ["speaker-a", "speaker-b"] {
+        snapshot.voices.say(
+            pod,
+            &format!("metallb_bgp_state{{{labels},state=\"{state}\"}} 1\nmetallb_bgp_session_up{{{labels}}} {}\n{more}", u8::from(state == "Established")),
+        );
+    }
+}
+
 type Break = fn(&mut Snapshot);
 
 /// Each situation of the table, in its order.
@@ -266,16 +284,28 @@ fn of_announcement() -> Vec<(&'static str, Break)> {
         ("BGP without a peer", |s| {
             object(s, "L2Advertisement", "web")["kind"] = json!("BGPAdvertisement");
         }),
+        ("no BGP session", |s| by_bgp(s, "Connect", "")),
+        ("the router refuses us", |s| {
+            let error = "metallb_bgp_last_error_info{peer=\"198.51.100.254\",node=\"x\",code=\"2\",subcode=\"2\"} 1\n";
+            by_bgp(s, "Active", error);
+        }),
+        ("a speaker says why in an event", |s| {
+            by_bgp(s, "Idle", "");
+            s.objects.push(json!({
+                "kind": "Event", "involvedObject": { "name": "node-a" }, "lastTimestamp": "2026-01-01T00:00:00Z",
+                "message": "BGP session router does not come up: no route to the peer",
+            }));
+        }),
     ]
 }
 
 /// The rows of `docs/cli.md`, by situation: the first line, and whether the command alone mends it.
 fn rows() -> Vec<(String, String, bool)> {
-    let rows = include_str!("../../../../docs/cli.md").lines().filter(|line| line.starts_with("| ")).skip(1);
+    let rows = include_str!("../../../../docs/cli.md").lines().filter(|line| line.starts_with("| "));
     let cells = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
     let row =
         |cells: Vec<&str>| (cells[0].to_owned(), cells[1].trim_matches('`').to_owned(), cells[2] == "yes");
-    cells.filter(|cells| cells.len() == 3).map(row).collect()
+    cells.filter(|cells| cells.len() == 3 && cells[1].starts_with('`')).map(row).collect()
 }
 
 #[test]
@@ -349,4 +379,54 @@ fn a_misspelt_annotation_is_noted_with_what_was_meant() {
         serde_json::from_value(object(&mut snapshot, "Service", "web")["metadata"]["annotations"].clone())
             .unwrap();
     assert_eq!(annotations, BTreeMap::from([("metallb.io/address-pool".to_owned(), "web".to_owned())]));
+}
+
+#[test]
+fn established_peers_are_shown_with_what_they_are_told() {
+    let mut snapshot = mk_good();
+    by_bgp(&mut snapshot, "Established", "");
+    object(&mut snapshot, "BGPAdvertisement", "web")["spec"]["communities"] = json!(["64500:7", "no-export"]);
+    let chain = web(&snapshot);
+    assert_eq!(render::headline(&chain), "default/web is reachable as configured", "{chain:#?}");
+    let prefixes = chain.steps.iter().find(|step| step.topic == "prefixes").unwrap();
+    assert_eq!(prefixes.details, ["192.0.2.0/32 to router, communities 64500:7 65535:65281"]);
+    let sessions = chain.steps.iter().find(|step| step.topic == "sessions").unwrap();
+    assert_eq!(sessions.text, "2 of 2 established");
+}
+
+#[test]
+fn one_peer_that_is_down_is_a_note_as_long_as_another_is_up() {
+    let mut snapshot = mk_good();
+    by_bgp(&mut snapshot, "Established", "");
+    let down = "metallb_bgp_state{peer=\"198.51.100.254\",node=\"x\",state=\"Idle\"} 1\n";
+    snapshot.voices.say("speaker-b", down);
+    let chain = web(&snapshot);
+    assert_eq!(chain.first_break(), None);
+    let sessions = chain.steps.iter().find(|step| step.topic == "sessions").unwrap();
+    assert_eq!(sessions.text, "1 of 2 established");
+    assert_eq!(sessions.details, ["node-b with router (198.51.100.254): Idle"]);
+}
+
+#[test]
+fn peers_of_speakers_that_may_not_be_asked_are_no_break() {
+    let mut snapshot = mk_good();
+    by_bgp(&mut snapshot, "Established", "");
+    snapshot.voices = crate::voices::Voices { refused: Some("forbidden".to_owned()), ..Default::default() };
+    let chain = web(&snapshot);
+    assert_eq!(chain.first_break(), None);
+    let sessions = chain.steps.iter().find(|step| step.topic == "sessions").unwrap();
+    assert!(sessions.details[0].contains("speaker-a cannot be asked: forbidden"), "{sessions:#?}");
+}
+
+#[test]
+fn flags_of_the_daemons_decide_as_they_do_there() {
+    let mut snapshot = mk_good();
+    each_node(&mut snapshot, |node| {
+        node["metadata"]["labels"]["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
+    });
+    assert!(web(&snapshot).first_break().is_some());
+    for pod in ["speaker-a", "speaker-b"] {
+        object(&mut snapshot, "Pod", pod)["spec"]["containers"][0]["args"] = json!(["--ignore-exclude-lb"]);
+    }
+    assert_eq!(web(&snapshot).first_break(), None);
 }

@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use metallb_core::simulate::simulate;
 
-use super::{SimulateArgs, change, differences, situation, table};
+use super::render::table;
+use super::{SimulateArgs, change, differences, situation};
 use crate::check::Scope;
 use crate::document::{Document, documents};
 use crate::input::Source;
@@ -31,6 +32,10 @@ const CLUSTER: &str = "\
 {apiVersion: v1, kind: Service, metadata: {name: two}, spec: {type: LoadBalancer}}\n";
 
 fn then(flags: &[&str]) -> String {
+    wide(flags, 140)
+}
+
+fn wide(flags: &[&str], width: usize) -> String {
     let args = args(flags);
     let mut objects = objects(CLUSTER);
     let before = situation(&objects, &args.scope);
@@ -39,7 +44,7 @@ fn then(flags: &[&str]) -> String {
     let after = change(&args, &mut objects, &before, &outcome).unwrap();
     let after = after.map(|after| simulate(now, &after));
     let changes = after.as_ref().map(|after| metallb_core::simulate::diff(&outcome, after));
-    table(after.as_ref().unwrap_or(&outcome), changes.as_deref())
+    table(after.as_ref().unwrap_or(&outcome), changes.as_deref(), width)
 }
 
 #[test]
@@ -101,4 +106,12 @@ fn a_file_that_moves_a_pool_names_the_services_that_move() {
     let moved = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: web}, spec: {addresses: [192.0.2.9]}}";
     let found = diff_of(moved);
     assert!(found.contains(&"default/one: 192.0.2.1 -> 192.0.2.9".to_owned()), "{found:?}");
+}
+
+#[test]
+fn the_tables_fit_the_width() {
+    for width in [80, 200] {
+        let shown = wide(&["--add-pool", "2001:db8:1:2:3:4:5:0/112", "--kill", "b"], width);
+        insta::assert_snapshot!(format!("added-{width}"), shown);
+    }
 }
