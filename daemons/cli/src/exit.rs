@@ -54,11 +54,16 @@ pub(crate) fn report(answer: Result<ExitCode, Trouble>) -> ExitCode {
 
 /// Writes to standard output. A reader that has seen enough, as in `metallb check | head`, is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Trouble> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Trouble::unknown(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+    is_read(text).map(|_| ())
+}
+
+/// Writes to standard output, and says whether anybody is there who reads it.
+pub(crate) fn is_read(text: &str) -> Result<bool, Trouble> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Trouble::unknown(format!("cannot write to standard output: {error}"))),
     }
 }
 

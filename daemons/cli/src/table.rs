@@ -1,5 +1,7 @@
 //! Tables that fit the width.
 
+use std::cmp::Ordering;
+
 /// Rows under a head. Where the width does not suffice, the widest columns are cut.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
@@ -19,6 +21,27 @@ impl Table {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    pub(crate) fn head(&self) -> &[&'static str] {
+        &self.head
+    }
+
+    pub(crate) fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
+    /// Sorts the rows by a column; equal ones stay in their order.
+    pub(crate) fn sort(&mut self, column: usize, descending: bool) {
+        let cell = |row: &Vec<String>| row.get(column).cloned().unwrap_or_default();
+        self.rows.sort_by(|a, b| {
+            let order = natural(&cell(a), &cell(b));
+            if descending { order.reverse() } else { order }
+        });
+    }
+
+    pub(crate) fn reverse(&mut self) {
+        self.rows.reverse();
     }
 
     /// The lines, of at most that many characters each; not less than a few for each column.
@@ -76,6 +99,15 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Numbers by their size, texts by their letters: `9` before `10`.
+fn natural(a: &str, b: &str) -> Ordering {
+    let number = |text: &str| text.split(' ').next().and_then(|first| first.parse::<f64>().ok());
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        _ => a.cmp(b),
+    }
 }
 
 /// Items of a list in one cell.

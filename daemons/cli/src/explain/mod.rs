@@ -89,6 +89,11 @@ fn answer(args: &ExplainArgs) -> Result<ExitCode, Trouble> {
     Ok(status(&chain))
 }
 
+/// The explanation for people, without colours.
+pub(crate) fn page(now: Instant, snapshot: &Snapshot, namespace: &str, name: &str, width: usize) -> String {
+    render::table(&explain(now, snapshot, namespace, name), snapshot, width, false)
+}
+
 fn status(chain: &Chain) -> ExitCode {
     match chain.first_break() {
         Some(_) => exit::NO,

@@ -140,8 +140,7 @@ impl Migration<'_> {
             let before = self.look().await?;
             for earlier in &done {
                 if let Some(problem) = missing(&before, &earlier.node, &earlier.peers).first() {
-                    return self
-                        .stop(node, &format!("a session of {} broke meanwhile: {problem}", earlier.node));
+                    return stop(node, &format!("a session of {} broke meanwhile: {problem}", earlier.node));
                 }
             }
             let file = self.save(node)?;

@@ -1,15 +1,20 @@
 //! `metallb status`: how MetalLB is in a cluster, problems first.
 
 mod facts;
+mod lines;
 mod problems;
 mod render;
 mod report;
+mod screen;
 #[cfg(test)]
 mod tests;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use kube::Client;
 
 use crate::connect::{ConnectArgs, connect, runtime};
 use crate::exit::{self, Trouble};
@@ -30,6 +35,15 @@ pub struct StatusArgs {
     /// Only the services of this namespace.
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
+
+    /// Show it live: on the whole terminal, with keys to sort, to filter and to explain a service; where the output is no
+    /// terminal, one line for each change.
+    #[arg(short, long, conflicts_with = "output")]
+    watch: bool,
+
+    /// How often to look with --watch, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    interval: u64,
 
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
@@ -56,6 +70,7 @@ enum Output {
 const EXAMPLES: &str = "\
 Examples:
   metallb status                            how is everything?
+  metallb status --watch                    live, in the terminal
   metallb status -n shop                    with the services of one namespace only
   metallb status -o wide                    more columns, every service
   metallb status -o json                    for programs
@@ -68,6 +83,9 @@ pub(crate) fn run(args: &StatusArgs) -> ExitCode {
 }
 
 fn answer(args: &StatusArgs) -> Result<ExitCode, Trouble> {
+    if args.watch {
+        return runtime()?.block_on(watch(args));
+    }
     let report = runtime()?.block_on(async {
         let client = connect(&args.connection.way).await?.client;
         let facts = Facts::gather(&client, &args.connection, args.namespace.as_deref()).await?;
@@ -75,6 +93,52 @@ fn answer(args: &StatusArgs) -> Result<ExitCode, Trouble> {
     })?;
     exit::print(&shown(&report, args.output)?)?;
     Ok(status(&report))
+}
+
+async fn watch(args: &StatusArgs) -> Result<ExitCode, Trouble> {
+    let client = connect(&args.connection.way).await?.client;
+    let (namespace, every) = (args.namespace.as_deref(), Duration::from_secs(args.interval));
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        screen::watch(&client, &args.connection, namespace, every).await?;
+    } else {
+        follow(&client, args, every).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the status once, and then a line for each change, until nobody reads any more.
+async fn follow(client: &Client, args: &StatusArgs, every: Duration) -> Result<(), Trouble> {
+    let gather = async || {
+        let facts = Facts::gather(client, &args.connection, args.namespace.as_deref()).await?;
+        Ok::<_, Trouble>(report(&facts))
+    };
+    // Without a first look there is nothing that could change.
+    let mut before = gather().await?;
+    let mut failure = None;
+    let mut text = render::text(&before, Detail::Usual, exit::width(), false);
+    while exit::is_read(&text)? {
+        tokio::time::sleep(every).await;
+        text.clear();
+        match gather().await {
+            Ok(now) => {
+                failure = None;
+                text.extend(lines::changes(&before, &now).iter().map(|line| format!("{} {line}\n", time())));
+                before = now;
+            }
+            Err(trouble) if failure.as_ref() != Some(&trouble.to_string()) => {
+                text = format!("{} ? {trouble}\n", time());
+                failure = Some(trouble.to_string());
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The time of day in UTC.
+fn time() -> String {
+    let now = jiff::Timestamp::now().to_string();
+    now.get(11..19).unwrap_or_default().to_owned() + "Z"
 }
 
 fn shown(report: &Report, output: Output) -> Result<String, Trouble> {

@@ -56,7 +56,7 @@ fn metrics(state: &str, more: &str) -> String {
 }
 
 /// Two nodes, one pool, two services, a router with which both nodes have a session.
-fn mk_good() -> Facts {
+pub(super) fn mk_good() -> Facts {
     let mut facts = Facts::default();
     let snapshot = &mut facts.snapshot;
     snapshot.namespace = "metallb-system".to_owned();
@@ -105,7 +105,7 @@ fn object<'a>(facts: &'a mut Facts, kind: &str, name: &str) -> &'a mut Value {
 }
 
 /// As much wrong at once as one cluster can have.
-fn mk_broken() -> Facts {
+pub(super) fn mk_broken() -> Facts {
     let mut facts = mk_good();
     object(&mut facts, "Pod", "speaker-b")["status"]["conditions"] = json!([]);
     object(&mut facts, "IPAddressPool", "web")["status"]["availableIPv4"] = json!(0);
@@ -252,4 +252,12 @@ fn a_router_that_is_away_is_one_problem_for_all_nodes() {
          Cease/Administrative Shutdown (6/2)"
     );
     assert_eq!(report.problems[0].object, "bgppeer/router -n metallb-system");
+}
+
+#[test]
+fn without_a_terminal_every_change_is_a_line() {
+    let (good, broken) = (report(&mk_good()), report(&mk_broken()));
+    insta::assert_snapshot!("worse", super::lines::changes(&good, &broken).join("\n"));
+    insta::assert_snapshot!("better", super::lines::changes(&broken, &good).join("\n"));
+    assert_eq!(super::lines::changes(&good, &good), [""; 0]);
 }

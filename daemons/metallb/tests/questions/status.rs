@@ -105,3 +105,71 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
     cluster.server.shutdown().await;
 }
+
+/// A terminal of its own, by `script`: returns what the program wrote, after pressing a key when it has drawn.
+fn in_terminal(kubeconfig: &Path, key: &'static [u8]) -> (Option<i32>, String) {
+    use std::io::{Read as _, Write as _};
+    let line = format!("{} status --watch --interval 1", env!("CARGO_BIN_EXE_metallb"));
+    let mut script = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("KUBECONFIG", kubeconfig)
+        .env("TERM", "xterm")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (mut seen, mut octets, mut pressed) = (Vec::new(), [0; 4096], false);
+    loop {
+        let length = screen.read(&mut octets).unwrap();
+        if length == 0 {
+            break;
+        }
+        seen.extend_from_slice(&octets[..length]);
+        if !pressed && String::from_utf8_lossy(&seen).contains("quit") {
+            keys.write_all(key).unwrap();
+            pressed = true;
+        }
+    }
+    (script.wait().unwrap().code(), String::from_utf8_lossy(&seen).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terminal_is_left_as_it_was_found() {
+    let cluster = Cluster::start(true, &[CLUSTER, POOL, RUNNING].join("---"));
+    for key in [&b"q"[..], b"\x03"] {
+        let kubeconfig = cluster.directory.path().join("admin");
+        let (code, screen) =
+            tokio::task::spawn_blocking(move || in_terminal(&kubeconfig, key)).await.unwrap();
+        assert_eq!(code, Some(0), "{screen:?}");
+        let (entered, left) = (screen.find("\x1b[?1049h"), screen.rfind("\x1b[?1049l"));
+        assert!(entered.is_some() && entered < left, "{screen:?}");
+    }
+    cluster.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_changes_come_as_lines_until_nobody_reads() {
+    use std::io::{BufRead as _, BufReader};
+    let cluster = Cluster::start(true, &[CLUSTER, POOL].join("---"));
+    let mut command =
+        command(Path::new(env!("CARGO_BIN_EXE_metallb")), &["status", "--watch", "--interval", "1"]);
+    command.env("KUBECONFIG", cluster.directory.path().join("admin"));
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "MetalLB in metallb-system: 1 problem");
+    assert!(lines.any(|line| line.contains("<pending>")));
+    cluster.apply(RUNNING);
+    let change = tokio::task::spawn_blocking(move || {
+        let change = lines.find(|line| line.contains("service default/shop: ")).unwrap();
+        drop(lines);
+        change
+    });
+    let change = change.await.unwrap();
+    assert!(change.ends_with("service default/shop: <pending> -> 192.0.2.0 by layer2 worker-1"), "{change}");
+    // The next change finds nobody.
+    cluster.apply("{apiVersion: v1, kind: Service, metadata: {name: more, namespace: default}, spec: {type: LoadBalancer, ports: [{port: 80}]}}");
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    cluster.server.shutdown().await;
+}
