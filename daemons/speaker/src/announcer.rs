@@ -1,7 +1,7 @@
 //! The owner of the announcements: feeds the engine and carries out its changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +10,9 @@ use metallb_arp::io::linux;
 use metallb_arp::responder::Interface;
 use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
-use metallb_bgp::session::{CloseReason, PeerKey, StopReason};
+use metallb_bgp::session::{
+    CloseReason, NegotiatedSnapshot, OfferedFamilies, PeerConfig, PeerKey, StopReason,
+};
 use metallb_core::announce::{
     Change, ConflictReport, ConflictReports, Engine, InterfaceScope, Partners, ProblemReports,
 };
@@ -60,6 +62,8 @@ pub(crate) struct Announcer {
     shortfalls: BTreeMap<PeerName, String>,
     /// Peers whose sessions somebody else still holds, and why.
     held_back: BTreeMap<PeerName, String>,
+    /// Peers that did not have every configured family when their sessions were established last.
+    disagreements: BTreeMap<PeerName, Disagreement>,
     state: Option<ConfigurationStateStatus>,
     /// Hardware addresses of the other speakers' interfaces.
     partners: Partners,
@@ -77,6 +81,16 @@ pub(crate) struct Announcer {
     started: bool,
 }
 
+/// A configured family that a peer does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Disagreement {
+    /// What is wrong, with the remedy.
+    message: String,
+    /// What the session was configured with.
+    remote: SocketAddr,
+    families: OfferedFamilies,
+}
+
 impl Announcer {
     /// A speaker that knows nothing yet.
     pub(crate) fn new(node: NodeName, engine: Engine, drivers: Drivers) -> Self {
@@ -92,6 +106,7 @@ impl Announcer {
             watched: BTreeMap::new(),
             shortfalls: BTreeMap::new(),
             held_back: BTreeMap::new(),
+            disagreements: BTreeMap::new(),
             state: None,
             partners: Partners::default(),
             conflicts: ConflictReports::default(),
@@ -249,7 +264,7 @@ impl Announcer {
         if !self.started {
             return;
         }
-        let before = self.shortfalls.clone();
+        let before = (self.shortfalls.clone(), self.disagreements.clone());
         for change in self.engine.evaluate() {
             self.perform(inputs, change);
         }
@@ -259,7 +274,7 @@ impl Announcer {
                 self.drivers.statuses.sweep(&service, &self.engine.other_claimants(&service));
             }
         }
-        if self.shortfalls != before {
+        if (&self.shortfalls, &self.disagreements) != (&before.0, &before.1) {
             self.report_configuration();
         }
     }
@@ -349,9 +364,13 @@ impl Announcer {
         let shortfalls = self.shortfalls.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
         let errors: Vec<String> = errors.chain(shortfalls).collect();
         let held = self.held_back.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
-        let held: Vec<String> = held.collect();
+        let disagreements = self.disagreements.iter();
+        let disagreements =
+            disagreements.map(|(peer, found)| format!("BGPPeer \"{peer}\": {}", found.message));
+        let warnings: Vec<String> = held.chain(disagreements).collect();
         let component = Component::Speaker(self.node.clone());
-        let state = configuration_state(&component, &errors, &held, self.state.as_ref(), Timestamp::now());
+        let state =
+            configuration_state(&component, &errors, &warnings, self.state.as_ref(), Timestamp::now());
         if self.state.as_ref() != Some(&state) {
             self.drivers.writer.submit(Write::ConfigurationState { component, status: state.clone() });
             self.state = Some(state);
@@ -428,6 +447,7 @@ impl Announcer {
         let Some(peer) = peer else {
             tracing::info!(protocol = "bgp", peer = %name, "session removed");
             self.shortfalls.remove(&name);
+            self.disagreements.remove(&name);
             self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
             return;
         };
@@ -435,6 +455,13 @@ impl Announcer {
         match translate::session(&peer, profile.as_deref(), self.drivers.sessions) {
             Ok(session) => {
                 tracing::info!(protocol = "bgp", peer = %name, address = %session.remote, "session configured");
+                // Of other families, or of another router, is known only what the next session shows.
+                let is_other = |found: &Disagreement| {
+                    (found.remote, found.families) != (session.remote, session.families)
+                };
+                if self.disagreements.get(&name).is_some_and(is_other) {
+                    self.disagreements.remove(&name);
+                }
                 self.drivers.bgp.set_peer(key, session);
                 self.shortfalls.remove(&name);
                 if peer.bfd.is_some() {
@@ -445,6 +472,32 @@ impl Announcer {
                 self.refuse(name, error.to_string());
                 self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
             }
+        }
+    }
+
+    /// A session is established, with what both sides agreed on.
+    pub(crate) fn established(&mut self, key: &PeerKey, session: &NegotiatedSnapshot) {
+        let families = translate::words(&session.families);
+        let capabilities = translate::words(&session.peer_capabilities);
+        tracing::info!(protocol = "bgp", peer = %key, families, capabilities, "session established");
+        self.tell_node(Severity::Normal, "BGPPeerUp", format!("BGP session {key} is up: {families}"));
+        let name = PeerName::new(key.as_str());
+        let Some(message) = session.explain_missing(&translate::SETTINGS) else {
+            if self.disagreements.remove(&name).is_some() {
+                tracing::info!(protocol = "bgp", peer = %key, "every family is agreed on again");
+                self.report_configuration();
+            }
+            return;
+        };
+        let Some(settings) = self.settings(&name) else { return };
+        let found = Disagreement { message, remote: settings.remote, families: settings.families };
+        if self.disagreements.get(&name) != Some(&found) {
+            let message = found.message.as_str();
+            tracing::warn!(protocol = "bgp", peer = %key, error = message, "a family is not agreed on");
+            let message = format!("BGP session {key}: {message}");
+            self.disagreements.insert(name, found);
+            self.tell_node(Severity::Warning, "BGPFamilyNotAgreed", message);
+            self.report_configuration();
         }
     }
 
@@ -520,13 +573,16 @@ impl Announcer {
 
     /// Why a session ended or does not come up, in a sentence.
     pub(crate) fn explain(&self, key: &PeerKey, reason: &CloseReason) -> String {
-        let peer = self.config.peers().get(&PeerName::new(key.as_str()));
-        let session = peer.and_then(|peer| translate::session(peer, None, self.drivers.sessions).ok());
-        match session {
+        match self.settings(&PeerName::new(key.as_str())) {
             Some(session) => reason.explain(&session, &translate::SETTINGS).to_string(),
             // The peer is gone from the configuration.
             None => reason.to_string(),
         }
+    }
+
+    /// The settings of a peer's session, as far as it is configured.
+    fn settings(&self, name: &PeerName) -> Option<PeerConfig> {
+        translate::session(self.config.peers().get(name)?, None, self.drivers.sessions).ok()
     }
 
     /// Tells about a session on this node's object.

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use metallb_bgp::addresses::{Choice, Chosen, NoNextHop};
 use metallb_bgp::bfd::wire::Discriminator;
 use metallb_bgp::bfd::{Hops, PathSnapshot};
 use metallb_bgp::io::bfd::BfdSnapshot;
-use metallb_bgp::session::{NegotiatedSnapshot, PeerSnapshot};
+use metallb_bgp::session::{NegotiatedSnapshot, PeerSnapshot, Withheld};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::announcer::Announcer;
@@ -92,6 +94,10 @@ fn session(now: Instant, peer: &PeerSnapshot) -> Value {
         "negotiated": peer.negotiated.as_ref().map(negotiated),
         "advertised": peer.advertised_v4.saturating_add(peer.advertised_v6),
         "unsendable": peer.unsendable,
+        "withheld": peer.withheld.iter().map(withheld).collect::<Vec<_>>(),
+        "nextHops": peer.next_hops.as_ref().map(next_hops),
+        "givenUp": peer.given_up,
+        "nextAttemptInSeconds": peer.next_attempt.map(|at| at.saturating_duration_since(now).as_secs_f64()),
         "queuedChanges": peer.queued_changes,
         "pending": peer.pending,
         "messagesSent": peer.counters.messages_sent,
@@ -109,8 +115,42 @@ fn negotiated(agreed: &NegotiatedSnapshot) -> Value {
         "remoteRouterID": agreed.remote_router_id.to_string(),
         "holdTimeSeconds": agreed.hold_time.as_secs(),
         "keepaliveTimeSeconds": agreed.keepalive_time.as_secs_f64(),
-        "families": agreed.families.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "families": words(&agreed.families),
+        "missingFamilies": words(&agreed.missing_families),
         "peerCapabilities": agreed.peer_capabilities,
         "gracefulRestart": agreed.graceful_restart,
+        "extendedMessages": agreed.extended_messages,
+        "routeRefresh": agreed.route_refresh,
+        "enhancedRouteRefresh": agreed.enhanced_route_refresh,
+        "extendedNextHop": agreed.extended_next_hop,
+        "longLivedGracefulRestart": agreed.long_lived_graceful_restart,
     })
+}
+
+fn withheld(withheld: &Withheld) -> Value {
+    json!({
+        "family": withheld.family.to_string(),
+        "reason": withheld.reason.label(),
+        "message": withheld.reason.to_string(),
+        "routes": withheld.routes,
+    })
+}
+
+fn next_hops(choice: &Choice) -> Value {
+    json!({
+        "ipv4": next_hop(&choice.v4),
+        "ipv6": next_hop(&choice.v6),
+        "linkLocal": choice.link_local,
+    })
+}
+
+fn next_hop<A: Serialize>(chosen: &Result<Chosen<A>, NoNextHop>) -> Value {
+    match chosen {
+        Ok(chosen) => json!({ "address": chosen.address, "basis": chosen.basis.name() }),
+        Err(reason) => json!({ "reason": reason.reason(), "message": reason.to_string() }),
+    }
+}
+
+fn words(items: &[impl ToString]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use kube::{Api, Client};
 use metallb_arp::io::linux;
 use metallb_arp::responder::Interface;
-use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::Shutdown;
 use metallb_bgp::session;
 use metallb_k8s::facts::{is_leaving, objects};
@@ -242,10 +241,7 @@ impl Speaker {
 
     fn bgp(&mut self, event: &session::Event) {
         match event {
-            session::Event::StateChanged { peer, state: State::Established, .. } => {
-                tracing::info!(protocol = "bgp", %peer, "session established");
-                self.announcer.tell_node(Severity::Normal, "BGPPeerUp", format!("BGP session {peer} is up"));
-            }
+            session::Event::Negotiated { peer, session } => self.announcer.established(peer, session),
             session::Event::StateChanged { peer, state, reason: Some(reason), .. } => {
                 let reason = self.announcer.explain(peer, reason);
                 tracing::warn!(protocol = "bgp", %peer, ?state, error = reason, "session ended");

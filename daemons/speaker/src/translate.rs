@@ -158,6 +158,14 @@ fn remote_as(remote: RemoteAs) -> metallb_bgp::types::RemoteAs {
     }
 }
 
+/// Several things in one text.
+pub(crate) fn words(items: &[impl ToString]) -> String {
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// The node's own addresses: the first of each family.
 #[must_use]
 pub(crate) fn internal_addresses(node: &facts::Node) -> InternalAddresses {

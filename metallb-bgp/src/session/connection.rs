@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use crate::addresses::{AddressTable, Choice, InterfaceIndex, InternalAddresses, NoNextHop, Query};
+use super::WithheldReason;
+use crate::addresses::{AddressTable, Choice, InterfaceIndex, InternalAddresses, Query};
 use crate::fsm::State;
 use crate::table::PeerSlot;
 use crate::types::{Families, Family, RouterId};
@@ -100,7 +101,7 @@ pub(super) struct Connection {
     /// Families whose End-of-RIB has come.
     pub(super) ended: Families,
     /// Families of which routes are withheld because they have no next hop, and why.
-    pub(super) withheld: Vec<(Family, NoNextHop)>,
+    pub(super) withheld: Vec<(Family, WithheldReason)>,
     /// Families the peer asked for again since the last look at the table.
     pub(super) refresh: Families,
 }

@@ -351,6 +351,7 @@ impl Session {
             self.since = Some(now);
             let reason = reason.clone().filter(|_| ended);
             self.events.push_back(Event::StateChanged { peer: self.key.clone(), state, reason });
+            self.show_negotiated();
         }
         let Some(reason) = reason.filter(|reason| !ended && reason.is_failure()) else { return };
         // A connection that is further may still make it.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use super::{AuthenticationError, ConfigError, PeerKey, SocketError};
-use crate::addresses::NoNextHop;
+use super::{AuthenticationError, ConfigError, NegotiatedSnapshot, PeerKey, SocketError, WithheldReason};
 use crate::fsm::State;
 use crate::types::{AfiSafi, Attributes, Family};
 use crate::wire::capability::Capability;
@@ -29,6 +28,13 @@ pub enum Event {
         state: State,
         /// Why the session ended; only when it was established.
         reason: Option<CloseReason>,
+    },
+    /// What both sides agreed on. Told right after `Established`.
+    Negotiated {
+        /// Whose session.
+        peer: PeerKey,
+        /// All of it.
+        session: Box<NegotiatedSnapshot>,
     },
     /// The session does not come up. Told once, and again when the reason changes or the session was up meanwhile.
     AttemptFailed {
@@ -88,7 +94,7 @@ pub enum Event {
         /// Which family.
         family: Family,
         /// Why; `None` when they are sent again.
-        reason: Option<NoNextHop>,
+        reason: Option<WithheldReason>,
     },
     /// The peer refuses capabilities of ours (2/4, 2/7); the attempts that follow leave them out, until the peer is
     /// configured anew or reset.
@@ -114,6 +120,7 @@ impl Event {
         match self {
             Self::StateChanged { peer, .. }
             | Self::AttemptFailed { peer, .. }
+            | Self::Negotiated { peer, .. }
             | Self::Received { peer, .. }
             | Self::EndOfRib { peer, .. }
             | Self::Malformed { peer, .. }

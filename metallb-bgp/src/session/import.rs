@@ -59,8 +59,9 @@ impl Session {
 
     /// How the peer's UPDATEs are judged: what was agreed on, and what the user wants.
     fn update_context(&self, direction: Direction) -> Option<UpdateContext> {
-        let negotiated = self.connection(direction)?.negotiated.as_ref()?;
-        let mut context = negotiated.update_context();
+        let connection = self.connection(direction)?;
+        let mut context = connection.negotiated.as_ref()?.update_context();
+        context.own_address = connection.endpoints.map(|endpoints| endpoints.local.ip());
         context.enforce_first_as = self.config.enforce_first_as;
         context.refuse_as_sets = self.config.refuse_as_sets;
         context.unreadable = self.config.on_unreadable;

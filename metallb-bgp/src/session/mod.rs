@@ -34,6 +34,7 @@ mod snapshot;
 mod stop;
 mod timeouts;
 mod transmit;
+mod withheld;
 mod words;
 
 pub use authentication::{
@@ -49,6 +50,7 @@ pub use reconfigure::Reconfigured;
 pub use snapshot::{Counters, NegotiatedSnapshot, PeerSnapshot};
 pub use stop::StopReason;
 pub use transmit::TRANSMIT_SIZE;
+pub use withheld::{Withheld, WithheldReason};
 pub use words::{Sentence, SettingNames};
 
 use std::collections::{BTreeSet, VecDeque};

@@ -82,6 +82,7 @@ impl Session {
                     || old.graceful_shutdown != self.config.graceful_shutdown
                 {
                     self.resend(direction);
+                    self.release_those_with_next_hop(direction);
                 }
             }
         }

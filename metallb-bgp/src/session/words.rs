@@ -5,8 +5,8 @@ mod received;
 use std::fmt;
 
 use self::received::Received;
-use super::{CloseReason, PeerConfig, SocketStep};
-use crate::types::{AfiSafi, RemoteAs};
+use super::{CloseReason, NegotiatedSnapshot, PeerConfig, SocketStep};
+use crate::types::{AfiSafi, Family, RemoteAs};
 use crate::wire::iana;
 use crate::wire::notification::Notification;
 use crate::wire::open::OpenError;
@@ -58,6 +58,28 @@ impl CloseReason {
     #[must_use]
     pub const fn explain<'a>(&'a self, config: &'a PeerConfig, names: &'a SettingNames) -> Sentence<'a> {
         Sentence { reason: self, config, names }
+    }
+}
+
+impl NegotiatedSnapshot {
+    /// Which of the families that are wanted were not agreed on, as a sentence with the remedy; `None` when all were.
+    #[must_use]
+    pub fn explain_missing(&self, names: &SettingNames) -> Option<String> {
+        if self.missing_families.is_empty() {
+            return None;
+        }
+        let all =
+            |families: &[Family]| families.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let missing = all(&self.missing_families);
+        let (agreed, alternative) = if self.families.is_empty() {
+            ("no family".to_owned(), String::new())
+        } else {
+            (all(&self.families), format!(", or change {} here", names.families))
+        };
+        Some(format!(
+            "the router has not activated {missing} for this session (agreed on: {agreed}), so such routes are not sent: \
+             activate {missing} on the router{alternative}"
+        ))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metallb_bgp::addresses::{Basis, InternalAddresses, NoNextHop};
 use metallb_bgp::io::tokio::Speaker;
-use metallb_bgp::session::PeerSnapshot;
+use metallb_bgp::session::{PeerSnapshot, Withheld, WithheldReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::Family;
 
@@ -41,7 +41,9 @@ async fn mk_session(lab: &mut Lab) -> (Bird, Speaker) {
 
 /// The routes of IPv6 are held back for this reason.
 async fn until_withheld(speaker: &Speaker, reason: NoNextHop) -> PeerSnapshot {
-    let wanted = |s: &PeerSnapshot| s.withheld == [(Family::Ipv6Unicast, reason)];
+    let is_it =
+        |w: &Withheld| (w.family, w.reason) == (Family::Ipv6Unicast, WithheldReason::NoNextHop(reason));
+    let wanted = |s: &PeerSnapshot| s.withheld.len() == 1 && s.withheld.iter().all(is_it);
     snapshot_until(speaker, "router", reason.reason(), wanted).await
 }
 

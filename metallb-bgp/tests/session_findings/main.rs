@@ -9,6 +9,7 @@
 
 mod attempts;
 mod ends;
+mod families;
 mod import;
 mod next_hops;
 mod pace;

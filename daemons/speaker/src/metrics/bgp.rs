@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use metallb_bgp::bfd::{Counters as BfdCounters, PathSnapshot, wire::State as PathState};
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::bfd::BfdSnapshot;
-use metallb_bgp::session::{Counters, PeerSnapshot};
+use metallb_bgp::session::{Counters, PeerSnapshot, WithheldReason};
+use metallb_bgp::types::Family::{Ipv4Unicast, Ipv6Unicast};
 use metallb_core::config::{Config, Peer};
 use metallb_runtime::metrics::{Family, Kind, number};
 
@@ -107,7 +108,12 @@ pub(super) fn sessions(labels: &Labels, peers: &[PeerSnapshot]) -> Vec<Family> {
             }
             family
         })
-        .chain([states(labels, peers), last_errors(labels, peers)])
+        .chain([
+            states(labels, peers),
+            last_errors(labels, peers),
+            missing(labels, peers),
+            withheld(labels, peers),
+        ])
         .collect()
 }
 
@@ -134,6 +140,37 @@ fn last_errors(labels: &Labels, peers: &[PeerSnapshot]) -> Family {
         let mut labels = labels.of_session(peer);
         labels.extend([("code", code.to_string()), ("subcode", subcode.to_string())]);
         family.push(labels, 1.0);
+    }
+    family
+}
+
+/// Families that the peer of an established session should have and does not.
+fn missing(labels: &Labels, peers: &[PeerSnapshot]) -> Family {
+    let help = "1 if the family is configured for the session and the peer has not activated it";
+    let mut family = Family::new("metallb_bgp_family_missing", Kind::Gauge, help);
+    for peer in peers {
+        let missing = peer.negotiated.as_ref().map(|agreed| agreed.missing_families.as_slice());
+        for (address_family, name) in [(Ipv4Unicast, "ipv4"), (Ipv6Unicast, "ipv6")] {
+            let mut labels = labels.of_session(peer);
+            labels.push(("family", name.to_owned()));
+            let is_missing = missing.unwrap_or_default().contains(&address_family);
+            family.push(labels, f64::from(u8::from(is_missing)));
+        }
+    }
+    family
+}
+
+/// Routes that the peers of established sessions do not get.
+fn withheld(labels: &Labels, peers: &[PeerSnapshot]) -> Family {
+    let help = "Prefixes for the peer of an established session that it does not get, by reason";
+    let mut family = Family::new("metallb_bgp_withheld_prefixes", Kind::Gauge, help);
+    for peer in peers {
+        for reason in WithheldReason::LABELS {
+            let mut labels = labels.of_session(peer);
+            labels.push(("reason", reason.to_owned()));
+            let of_reason = peer.withheld.iter().filter(|withheld| withheld.reason.label() == reason);
+            family.push(labels, number(of_reason.map(|withheld| withheld.routes).sum()));
+        }
     }
     family
 }

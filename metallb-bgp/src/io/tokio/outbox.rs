@@ -201,8 +201,10 @@ fn is_obsolete(old: &Event, new: &Event) -> bool {
                 | Event::Received { .. }
                 | Event::EndOfRib { .. }
                 | Event::FamilyDisabled { .. }
+                | Event::Negotiated { .. }
         ),
         Event::AttemptFailed { .. } => matches!(old, Event::AttemptFailed { .. }),
+        Event::Negotiated { .. } => matches!(old, Event::Negotiated { .. }),
         Event::Malformed { .. } => matches!(old, Event::Malformed { .. }),
         Event::RefreshIgnored { .. } => matches!(old, Event::RefreshIgnored { .. }),
         Event::RoutesWithheld { family, .. } => {
