@@ -200,7 +200,7 @@ const INDEX: &str = "bgp.md";
 const COLUMNS: usize = 7;
 
 /// What a speaker must do; all else is a should or a may.
-const MUST: [&str; 75] = [
+const MUST: [&str; 76] = [
     "H1", "H2", "H3", "H4", "H5", "O1", "O2", "O3", "O4", "O5", "O6", "O7", "N1", "N2", "U1", "K1", "F1",
     "F2", "F3", "F4", "F5", "F6", "F7", "F9", "A1", "A2", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11",
     "I1", "L1", "C1", "C2", "C3", "C4", "C5", "C6", "C10", "R5", "E1", "E2", "E3", "E4", "G1", "G2", "G3",

@@ -11,10 +11,12 @@ use metallb_arp::responder::Interface;
 use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::{
-    CloseReason, NegotiatedSnapshot, OfferedFamilies, PeerConfig, PeerKey, StopReason,
+    CloseReason, NegotiatedSnapshot, OfferedFamilies, PeerConfig, PeerKey, StopReason, WithheldReason,
 };
+use metallb_bgp::types::Family;
 use metallb_core::announce::{
-    Change, ConflictReport, ConflictReports, Engine, InterfaceScope, Partners, ProblemReports,
+    Change, ConflictReport, ConflictReports, Deliveries, Engine, InterfaceScope, Partners, ProblemReports,
+    Receipts,
 };
 use metallb_core::config::{BfdProfile, Config, ConfigError, InForce, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
@@ -64,6 +66,12 @@ pub(crate) struct Announcer {
     held_back: BTreeMap<PeerName, String>,
     /// Peers that did not have every configured family when their sessions were established last.
     disagreements: BTreeMap<PeerName, Disagreement>,
+    /// Which peers have what.
+    deliveries: Deliveries,
+    /// What is to stand in the statuses of services when it is known which peers have what.
+    waiting: BTreeMap<ServiceKey, BTreeSet<PeerName>>,
+    /// Services of which it was told that this node advertises them by BGP.
+    advertised: BTreeSet<ServiceKey>,
     state: Option<ConfigurationStateStatus>,
     /// Hardware addresses of the other speakers' interfaces.
     partners: Partners,
@@ -93,7 +101,8 @@ struct Disagreement {
 
 impl Announcer {
     /// A speaker that knows nothing yet.
-    pub(crate) fn new(node: NodeName, engine: Engine, drivers: Drivers) -> Self {
+    pub(crate) fn new(node: NodeName, mut engine: Engine, drivers: Drivers) -> Self {
+        engine.set_receipts(Some(Receipts::new()));
         Self {
             events: Events::new("metallb-speaker", node.as_str()),
             node,
@@ -107,6 +116,9 @@ impl Announcer {
             shortfalls: BTreeMap::new(),
             held_back: BTreeMap::new(),
             disagreements: BTreeMap::new(),
+            deliveries: Deliveries::default(),
+            waiting: BTreeMap::new(),
+            advertised: BTreeSet::new(),
             state: None,
             partners: Partners::default(),
             conflicts: ConflictReports::default(),
@@ -132,6 +144,8 @@ impl Announcer {
         }
         self.started = true;
         self.evaluate(inputs);
+        let peers = self.engine.peers().filter(|peer| !self.shortfalls.contains_key(*peer)).cloned();
+        self.deliveries.start(Instant::now(), peers);
         self.drivers.bgp.table_complete();
         self.report_configuration();
     }
@@ -139,13 +153,22 @@ impl Announcer {
     /// It is known who lives: what this node does not announce now is not its any more.
     pub(crate) fn decided(&mut self, inputs: &Inputs) {
         if self.started {
-            self.drivers.statuses.decided(inputs);
+            self.drivers.statuses.decided(inputs, StatusKind::Layer2);
+        }
+        if self.started && self.deliveries.is_settled() {
+            for (service, peers) in std::mem::take(&mut self.waiting) {
+                self.bgp_peers(inputs, &service, peers);
+            }
+            self.drivers.statuses.decided(inputs, StatusKind::Bgp);
         }
     }
 
     /// This node's statuses of a kind have been read.
     pub(crate) fn statuses_listed(&mut self, inputs: &Inputs, kind: StatusKind) {
         for status in self.drivers.statuses.listed(inputs, kind) {
+            if kind == StatusKind::Bgp {
+                self.advertised.insert(status.service.clone());
+            }
             self.began(&status.service, kind);
         }
     }
@@ -318,6 +341,7 @@ impl Announcer {
             let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
             self.engine.remove_service(&key);
             self.records.remove(&key);
+            self.advertised.remove(&key);
         }
     }
 
@@ -401,7 +425,10 @@ impl Announcer {
             Change::Layer2Owner { service, interfaces } => {
                 self.layer2_owner(inputs, &service, interfaces.as_ref());
             }
-            Change::BgpPeers { service, peers } => self.bgp_peers(inputs, &service, peers),
+            Change::BgpPeers { service, peers } if self.deliveries.is_settled() => {
+                self.bgp_peers(inputs, &service, peers);
+            }
+            Change::BgpPeers { service, peers } => drop(self.waiting.insert(service, peers)),
             Change::ExclusionIgnored { ignored } => self.exclusion(ignored),
             Change::Problem { service, problem } => {
                 if self.problem_reports.handle_problem(Instant::now(), &service, problem) {
@@ -413,11 +440,15 @@ impl Announcer {
 
     /// When [`Announcer::handle_timeout`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.problem_reports.next_timeout()
+        self.problem_reports.next_timeout().into_iter().chain(self.deliveries.next_timeout()).min()
     }
 
     /// Tells what has lasted.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, inputs: &Inputs, now: Instant) {
+        if self.deliveries.next_timeout().is_some_and(|at| at <= now) {
+            self.deliveries.handle_timeout(now);
+            self.follow_deliveries(inputs);
+        }
         for (service, problem) in self.problem_reports.handle_timeout(now) {
             self.tell(&service, Severity::Warning, "announceFailed", problem.to_string());
         }
@@ -448,6 +479,7 @@ impl Announcer {
             tracing::info!(protocol = "bgp", peer = %name, "session removed");
             self.shortfalls.remove(&name);
             self.disagreements.remove(&name);
+            self.deliveries.remove(&name);
             self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
             return;
         };
@@ -482,6 +514,8 @@ impl Announcer {
         tracing::info!(protocol = "bgp", peer = %key, families, capabilities, "session established");
         self.tell_node(Severity::Normal, "BGPPeerUp", format!("BGP session {key} is up: {families}"));
         let name = PeerName::new(key.as_str());
+        let agreed = session.families.iter().copied().map(translate::family).collect();
+        self.deliveries.handle_established(&name, agreed);
         let Some(message) = session.explain_missing(&translate::SETTINGS) else {
             if self.disagreements.remove(&name).is_some() {
                 tracing::info!(protocol = "bgp", peer = %key, "every family is agreed on again");
@@ -501,7 +535,45 @@ impl Announcer {
         }
     }
 
+    /// A session has ended.
+    pub(crate) fn ended(&mut self, key: &PeerKey) {
+        self.deliveries.handle_ended(Instant::now(), &PeerName::new(key.as_str()));
+    }
+
+    /// Routes of a family are withheld from a peer, or are not any more.
+    pub(crate) fn withheld(
+        &mut self,
+        inputs: &Inputs,
+        key: &PeerKey,
+        family: Family,
+        reason: Option<WithheldReason>,
+    ) {
+        let name = PeerName::new(key.as_str());
+        self.deliveries.handle_withheld(&name, translate::family(family), reason.is_some());
+        if let Some(reason) = reason {
+            tracing::warn!(protocol = "bgp", peer = %key, %family, error = %reason, "no next hop, routes withheld");
+            let message = format!("BGP session {key}: {family} routes are not sent: {reason}");
+            self.tell_node(Severity::Warning, "BGPRoutesWithheld", message);
+        } else {
+            tracing::info!(protocol = "bgp", peer = %key, %family, "there is a next hop again, routes are sent");
+        }
+        self.follow_deliveries(inputs);
+    }
+
+    /// A peer has been sent everything there is for it.
+    pub(crate) fn advertised(&mut self, inputs: &Inputs, key: &PeerKey) {
+        self.deliveries.handle_complete(&PeerName::new(key.as_str()));
+        self.follow_deliveries(inputs);
+    }
+
+    /// Has the statuses name the peers that have the routes.
+    fn follow_deliveries(&mut self, inputs: &Inputs) {
+        self.engine.set_receipts(Some(self.deliveries.receipts()));
+        self.evaluate(inputs);
+    }
+
     fn refuse(&mut self, peer: PeerName, reason: String) {
+        self.deliveries.remove(&peer);
         tracing::error!(protocol = "bgp", %peer, error = reason, "no session with the peer");
         self.shortfalls.insert(peer, reason);
     }
@@ -540,9 +612,17 @@ impl Announcer {
         let status = ServiceStatus::bgp(service.clone(), self.node.clone(), peers);
         if none {
             self.drivers.statuses.unwant(inputs, &status);
+            // Where it is only that no peer has it for now, that was told and will not be again.
+            if !self.engine.is_advertised(service) {
+                self.advertised.remove(service);
+            }
             return;
         }
-        if self.drivers.statuses.want(inputs, &status) {
+        let is_new = self.drivers.statuses.want(inputs, &status);
+        if self.drivers.statuses.is_listed(StatusKind::Bgp)
+            && self.advertised.insert(service.clone())
+            && is_new
+        {
             self.began(service, StatusKind::Bgp);
         }
     }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use kube::{Api, Client};
 use metallb_arp::io::linux;
 use metallb_arp::responder::Interface;
+use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::Shutdown;
 use metallb_bgp::session;
+use metallb_bgp::wire::update::Action;
 use metallb_k8s::facts::{is_leaving, objects};
 use metallb_k8s::write::Stats;
 use metallb_k8s::write::events::Severity;
@@ -115,7 +117,10 @@ impl Speaker {
             let timeout = self.announcer.next_timeout();
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
-                () = sleep_until(timeout) => self.announcer.handle_timeout(Instant::now()),
+                () = sleep_until(timeout) => {
+                    self.announcer.handle_timeout(&self.sources.inputs, Instant::now());
+                    self.conclude();
+                }
                 () = self.sources.inputs.synced(), if !synced => {
                     synced = true;
                     tracing::info!("caches are synced");
@@ -149,7 +154,10 @@ impl Speaker {
     fn take(&mut self, event: DriverEvent) {
         match event {
             DriverEvent::Layer2(event) => self.layer2(event),
-            DriverEvent::Bgp(event) => self.bgp(&event),
+            DriverEvent::Bgp(event) => {
+                self.bgp(&event);
+                self.conclude();
+            }
             DriverEvent::Speakers(view) => self.hear(view),
         }
     }
@@ -243,38 +251,39 @@ impl Speaker {
         match event {
             session::Event::Negotiated { peer, session } => self.announcer.established(peer, session),
             session::Event::StateChanged { peer, state, reason: Some(reason), .. } => {
+                self.announcer.ended(peer);
                 let reason = self.announcer.explain(peer, reason);
                 tracing::warn!(protocol = "bgp", %peer, ?state, error = reason, "session ended");
                 let message = format!("BGP session {peer} is down: {reason}");
                 self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
             }
-            session::Event::AttemptFailed { peer, reason } => {
+            session::Event::AttemptFailed { peer, reason, next } => {
                 let reason = self.announcer.explain(peer, reason);
-                tracing::warn!(protocol = "bgp", %peer, error = reason, "session does not come up");
+                let wait = next.map(|at| at.saturating_duration_since(Instant::now()).as_secs_f64());
+                let next_attempt =
+                    wait.map_or_else(|| "not planned".to_owned(), |wait| format!("in {wait:.1} s"));
+                tracing::warn!(protocol = "bgp", %peer, error = reason, next_attempt, "session does not come up");
                 let message = format!("BGP session {peer} does not come up: {reason}");
                 self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
             }
             session::Event::StateChanged { peer, state, .. } => {
+                if *state != State::Established {
+                    self.announcer.ended(peer);
+                }
                 tracing::debug!(protocol = "bgp", %peer, ?state, "session");
             }
+            session::Event::Malformed { peer, action: Action::ResetSession, fault, message } => {
+                tracing::warn!(protocol = "bgp", %peer, error = %fault, message, "malformed UPDATE");
+            }
+            // No routes are imported here: that some cannot be used concerns nobody while the session goes on.
             session::Event::Malformed { peer, action, fault, message } => {
                 let action = action.name();
-                tracing::warn!(protocol = "bgp", %peer, action, error = %fault, message, "malformed UPDATE");
+                tracing::debug!(protocol = "bgp", %peer, action, %fault, message, "malformed UPDATE");
             }
-            session::Event::FamilyDisabled { peer, family } => {
-                tracing::warn!(protocol = "bgp", %peer, %family, "unreadable routes, family disabled");
+            session::Event::RoutesWithheld { peer, family, reason } => {
+                self.announcer.withheld(&self.sources.inputs, peer, *family, *reason);
             }
-            session::Event::RefreshIgnored { peer, family } => {
-                tracing::warn!(protocol = "bgp", %peer, ?family, "refresh of a family that was not agreed on");
-            }
-            session::Event::RoutesWithheld { peer, family, reason: Some(reason) } => {
-                tracing::warn!(protocol = "bgp", %peer, %family, error = %reason, "no next hop, routes withheld");
-                let message = format!("BGP session {peer}: no next hop for {family} routes: {reason}");
-                self.announcer.tell_node(Severity::Warning, "BGPRoutesWithheld", message);
-            }
-            session::Event::RoutesWithheld { peer, family, reason: None } => {
-                tracing::info!(protocol = "bgp", %peer, %family, "there is a next hop again, routes are sent");
-            }
+            session::Event::Advertised { peer } => self.announcer.advertised(&self.sources.inputs, peer),
             session::Event::CapabilitiesGivenUp { peer, capabilities } => {
                 let given_up: Vec<String> = capabilities.iter().map(ToString::to_string).collect();
                 let given_up = given_up.join(", ");

@@ -32,8 +32,9 @@ pub(crate) struct Statuses {
     listed: BTreeSet<StatusKind>,
     /// What a former run of this speaker left, and nothing was decided about yet.
     inherited: BTreeSet<Slot>,
-    /// Whether what is not wanted is not wanted indeed: nothing is while nobody counts as alive yet.
-    decided: bool,
+    /// Kinds of which what is not wanted is not wanted indeed: nothing is while nobody counts as alive yet, or while
+    /// sessions come up.
+    decided: BTreeSet<StatusKind>,
     /// Services of which other nodes that lived were left what they said.
     left: BTreeMap<NodeName, BTreeSet<ServiceKey>>,
 }
@@ -49,7 +50,7 @@ impl Statuses {
             wanted: BTreeMap::new(),
             listed: BTreeSet::new(),
             inherited: BTreeSet::new(),
-            decided: false,
+            decided: BTreeSet::new(),
             left: BTreeMap::new(),
         }
     }
@@ -99,7 +100,7 @@ impl Statuses {
                 new.push(status.clone());
             }
         }
-        self.remove_inherited(inputs);
+        self.remove_inherited(inputs, kind);
         new
     }
 
@@ -108,18 +109,21 @@ impl Statuses {
         self.listed.contains(&kind)
     }
 
-    /// From now on what is not wanted is removed.
-    pub(crate) fn decided(&mut self, inputs: &Inputs) {
-        if !self.decided {
-            self.decided = true;
-            self.remove_inherited(inputs);
+    /// From now on what is not wanted of a kind is removed.
+    pub(crate) fn decided(&mut self, inputs: &Inputs, kind: StatusKind) {
+        if self.decided.insert(kind) {
+            self.remove_inherited(inputs, kind);
         }
     }
 
     /// Removes what a former run left and nobody wants.
-    fn remove_inherited(&mut self, inputs: &Inputs) {
-        if self.decided {
-            for (kind, name) in std::mem::take(&mut self.inherited) {
+    fn remove_inherited(&mut self, inputs: &Inputs, kind: StatusKind) {
+        if self.decided.contains(&kind) {
+            let (of_kind, others) =
+                std::mem::take(&mut self.inherited).into_iter().partition(|slot| slot.0 == kind);
+            self.inherited = others;
+            let of_kind: BTreeSet<Slot> = of_kind;
+            for (kind, name) in of_kind {
                 self.settle(inputs, kind, &name);
             }
         }
@@ -128,7 +132,7 @@ impl Statuses {
     /// A status resource has changed in the cluster: compares it with what it should say.
     pub(crate) fn changed(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
         let is_wanted = self.wanted.contains_key(&(kind, name.to_owned()));
-        if !self.listed.contains(&kind) || !(self.decided || is_wanted) {
+        if !self.listed.contains(&kind) || !(self.decided.contains(&kind) || is_wanted) {
             return;
         }
         let key = ObjectKey::namespaced(self.namespace.as_str(), name);

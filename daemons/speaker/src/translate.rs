@@ -14,12 +14,12 @@ use metallb_bgp::session::{
     TtlPolicy,
 };
 use metallb_bgp::table::{Announcement, RouteAttributes};
-use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId};
+use metallb_bgp::types::{Asn, Community, Family, HoldTime, LargeCommunity, RouterId};
 use metallb_bgp::wire::update::OnUnreadable;
 use metallb_core::announce::{InterfaceScope, Route};
 use metallb_core::config::{self, BfdProfile, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
 use metallb_core::facts;
-use metallb_core::keys::{InterfaceName, NodeName, PeerName};
+use metallb_core::keys::{self, InterfaceName, NodeName, PeerName};
 use metallb_core::membership::{InterfaceFacts, Metadata};
 use metallb_k8s::facts::SpeakerPod;
 
@@ -155,6 +155,14 @@ fn remote_as(remote: RemoteAs) -> metallb_bgp::types::RemoteAs {
         RemoteAs::Asn(asn) => metallb_bgp::types::RemoteAs::Asn(Asn::new(asn)),
         RemoteAs::Internal => metallb_bgp::types::RemoteAs::Internal,
         RemoteAs::External => metallb_bgp::types::RemoteAs::External,
+    }
+}
+
+/// A family of routes.
+pub(crate) const fn family(family: Family) -> keys::Family {
+    match family {
+        Family::Ipv4Unicast => keys::Family::V4,
+        Family::Ipv6Unicast => keys::Family::V6,
     }
 }
 

@@ -102,6 +102,8 @@ pub(super) struct Connection {
     pub(super) ended: Families,
     /// Families of which routes are withheld because they have no next hop, and why.
     pub(super) withheld: Vec<(Family, WithheldReason)>,
+    /// Everything in the table has been handed out once.
+    pub(super) is_complete: bool,
     /// Families the peer asked for again since the last look at the table.
     pub(super) refresh: Families,
 }
@@ -160,6 +162,7 @@ impl Connection {
             disabled: Families::EMPTY,
             ended: Families::EMPTY,
             withheld: Vec::new(),
+            is_complete: false,
             refresh: Families::EMPTY,
         }
     }

@@ -248,6 +248,7 @@ impl Session {
         self.idle_hold = None;
         self.crossed = None;
         self.received.clear();
+        self.reported.clear();
         let deferral = self.config.graceful_restart.unwrap_or_default().selection_deferral;
         let deferral = now.checked_add(deferral);
         let counted = self.config.max_prefixes.is_some();
@@ -357,7 +358,8 @@ impl Session {
         // A connection that is further may still make it.
         if state <= State::Active && self.told.as_ref() != Some(&reason) {
             self.told = Some(reason.clone());
-            self.events.push_back(Event::AttemptFailed { peer: self.key.clone(), reason });
+            let next = self.next_attempt();
+            self.events.push_back(Event::AttemptFailed { peer: self.key.clone(), reason, next });
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ipnetwork::IpNetwork;
 
@@ -36,12 +37,20 @@ pub enum Event {
         /// All of it.
         session: Box<NegotiatedSnapshot>,
     },
+    /// Everything there is for the peer has been handed out for the first time in its session, End-of-RIB and all. What it
+    /// does not get has been told before in [`RoutesWithheld`](Self::RoutesWithheld).
+    Advertised {
+        /// Whose session.
+        peer: PeerKey,
+    },
     /// The session does not come up. Told once, and again when the reason changes or the session was up meanwhile.
     AttemptFailed {
         /// Whose session.
         peer: PeerKey,
         /// Why.
         reason: CloseReason,
+        /// When the next attempt starts, if one is planned.
+        next: Option<Instant>,
     },
     /// The peer sent routes; only with [`PeerConfig::import`](super::PeerConfig::import).
     Received {
@@ -59,7 +68,8 @@ pub enum Event {
         /// For which family.
         family: Family,
     },
-    /// The peer sent an UPDATE with errors (RFC 7606 §6).
+    /// The peer sent an UPDATE with errors (RFC 7606 §6). Told once a second at most; where routes are not imported
+    /// ([`PeerConfig::import`](super::PeerConfig::import)) and the session goes on, once in it for each kind of fault.
     Malformed {
         /// Who sent it.
         peer: PeerKey,
@@ -121,6 +131,7 @@ impl Event {
             Self::StateChanged { peer, .. }
             | Self::AttemptFailed { peer, .. }
             | Self::Negotiated { peer, .. }
+            | Self::Advertised { peer }
             | Self::Received { peer, .. }
             | Self::EndOfRib { peer, .. }
             | Self::Malformed { peer, .. }

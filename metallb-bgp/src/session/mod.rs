@@ -55,6 +55,7 @@ pub use words::{Sentence, SettingNames};
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::ErrorKind;
+use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
@@ -67,6 +68,7 @@ use crate::fsm::{self, State};
 use crate::table::{AdvTable, PeerSlot};
 use crate::types::RouterId;
 use crate::wire::notification::Notification;
+use crate::wire::update::Fault;
 
 /// A peer: see the [module](self).
 ///
@@ -111,6 +113,8 @@ pub struct Session {
     counters: Counters,
     /// When a malformed UPDATE was shown last.
     last_malformed: Option<Instant>,
+    /// Kinds of faults in UPDATEs that were shown in this session, where its routes are not imported.
+    reported: Vec<Discriminant<Fault>>,
     /// When a refresh of a foreign family was shown last.
     last_ignored: Option<Instant>,
     /// When a connection beside an established one was told that it is one too many.
@@ -168,6 +172,7 @@ impl Session {
             last_error: None,
             counters: Counters::default(),
             last_malformed: None,
+            reported: Vec::new(),
             last_ignored: None,
             last_declined: None,
             received: BTreeSet::new(),

@@ -67,7 +67,8 @@ impl Session {
         }
     }
 
-    const fn next_attempt(&self) -> Option<std::time::Instant> {
+    /// When the next attempt starts, while waiting for it.
+    pub(super) const fn next_attempt(&self) -> Option<std::time::Instant> {
         match self.outgoing.state {
             State::Idle => self.idle_hold,
             State::Active => self.outgoing.timers.connect_retry,

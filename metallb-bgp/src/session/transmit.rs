@@ -71,8 +71,17 @@ impl Session {
         for (family, reason) in withheld.into_iter().flatten() {
             self.withhold(direction, family, reason);
         }
-        if self.restarting && !table.owes_end_of_rib(slot) {
+        if !table.owes_end_of_rib(slot) {
             self.restarting = false;
+            self.complete(direction);
+        }
+    }
+
+    /// Tells once in a session that everything has been handed out.
+    fn complete(&mut self, direction: Direction) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        if !std::mem::replace(&mut connection.is_complete, true) {
+            self.events.push_back(Event::Advertised { peer: self.key.clone() });
         }
     }
 

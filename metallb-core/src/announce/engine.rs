@@ -11,11 +11,12 @@ use ipnetwork::IpNetwork;
 
 use crate::config::Config;
 use crate::facts::{Endpoints, Interface, Node, Service};
-use crate::keys::{InterfaceName, NodeName, ServiceKey};
+use crate::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
 
 use super::bgp::Bgp;
 use super::change::{AnnounceProtocol, Announced, Change, InterfaceScope};
 use super::coverage::Coverage;
+use super::delivery::Receipts;
 use super::emit::Emitted;
 use super::groups::GroupId;
 use super::l2::{Layer2, Ownership};
@@ -77,6 +78,8 @@ pub struct Engine {
     pub(super) bgp: Bgp,
     emitted: Emitted,
     claims: BTreeMap<NodeName, BTreeSet<IpAddr>>,
+    /// Which peers have what; `None`: each has what it is told.
+    receipts: Option<Receipts>,
     /// Services for an address of which there is no advertisement at all.
     unadvertised: BTreeSet<ServiceKey>,
     dirty: Dirty,
@@ -89,6 +92,8 @@ struct Dirty {
     services: BTreeMap<ServiceKey, Option<Service>>,
     endpoints: BTreeSet<ServiceKey>,
     groups: BTreeSet<GroupId>,
+    /// Peers that have other families than before.
+    receivers: BTreeSet<PeerName>,
 }
 
 /// What may have to be told after an evaluation.
@@ -126,6 +131,7 @@ impl Engine {
             bgp: Bgp::default(),
             emitted: Emitted::default(),
             claims: BTreeMap::new(),
+            receipts: None,
             unadvertised: BTreeSet::new(),
             dirty: Dirty::default(),
         }
@@ -211,6 +217,20 @@ impl Engine {
         }
     }
 
+    /// Which peers of this node have the routes of which families, as [`Deliveries`](super::Deliveries) says: only those
+    /// count in [`Change::BgpPeers`]. `None`, as in the beginning, is that each has what is advertised to it.
+    pub fn set_receipts(&mut self, receipts: Option<Receipts>) {
+        let before = std::mem::replace(&mut self.receipts, receipts);
+        let (old, new) = (before.as_ref(), self.receipts.as_ref());
+        if old.is_some() != new.is_some() {
+            self.dirty.receivers.extend(self.bgp.peers.keys().cloned());
+        }
+        let (old, new) = (old.into_iter().flatten(), new.into_iter().flatten());
+        let both: [BTreeSet<_>; 2] = [old.collect(), new.collect()];
+        let [old, new] = &both;
+        self.dirty.receivers.extend(old.symmetric_difference(new).map(|(peer, _)| (*peer).clone()));
+    }
+
     /// Brings the decisions up to date and returns what is different, in the order in which it should be
     /// carried out.
     ///
@@ -224,15 +244,18 @@ impl Engine {
     /// | a node that joins, or may announce again | one hash for each group that it may own |
     /// | a node that dies, or may announce no more | one election for each group that it owned |
     /// | the configuration, or what this node advertises | every service once |
+    /// | the families that a peer has | the services that are advertised to it, found among all |
     pub fn evaluate(&mut self) -> Vec<Change> {
         let mut touched = Touched::default();
         let mut dirty = std::mem::take(&mut self.dirty);
         self.follow_config(dirty.config, &mut touched);
         let changed_nodes = self.follow_nodes(dirty.config, &mut touched);
         let services = std::mem::take(&mut dirty.services);
+        let receivers = std::mem::take(&mut dirty.receivers);
         let regroup = self.follow_services(dirty.config, services, &mut touched);
         self.follow_elections(regroup, &changed_nodes, dirty, &mut touched);
         self.follow_offers(&mut touched);
+        touched.services.extend(self.bgp.services_for(&receivers).cloned());
         self.tell(touched)
     }
 
@@ -269,6 +292,17 @@ impl Engine {
         let claimants = addresses.flat_map(|(address, _)| self.layer2.claimants(*address));
         let live = |node: &&NodeName| self.world.nodes.states().get(*node).is_some_and(|state| state.live);
         claimants.filter(|node| **node != self.this).filter(live).cloned().collect()
+    }
+
+    /// Whether this node advertises a service by BGP, whether or not a peer has a route of it.
+    #[must_use]
+    pub fn is_advertised(&self, service: &ServiceKey) -> bool {
+        self.bgp.is_advertised(service)
+    }
+
+    /// The peers with which this node is to have sessions.
+    pub fn peers(&self) -> impl Iterator<Item = &PeerName> {
+        self.bgp.peers.keys()
     }
 
     /// Whether the exclude label of nodes is ignored, by the option or because every node with a live speaker carries it

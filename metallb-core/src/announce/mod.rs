@@ -44,6 +44,7 @@ mod bgp;
 mod change;
 mod conflicts;
 mod coverage;
+mod delivery;
 mod emit;
 mod engine;
 mod explain;
@@ -59,6 +60,7 @@ mod world;
 pub use audit::Advertised;
 pub use change::{AnnounceProtocol, Announced, Change, InterfaceScope, Route, RouteAttributes};
 pub use conflicts::{ConflictReport, ConflictReports, EVERY_SECOND, SUMMARY};
+pub use delivery::{Deliveries, PATIENCE_WITH_SESSIONS, Receipts};
 pub use engine::{Engine, Options};
 pub use explain::{
     AddressExplanation, AdvertisementExplanation, BgpExplanation, Explanation, Layer2Explanation, NodeVerdict,

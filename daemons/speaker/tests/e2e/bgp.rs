@@ -222,6 +222,41 @@ fn a_family_that_the_router_has_not_activated_is_a_warning_until_it_has() {
 }
 
 #[test]
+fn a_status_names_the_peers_that_have_the_routes() {
+    in_namespace("bgp::a_status_names_the_peers_that_have_the_routes", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        collector.offer(OfferedFamilies::Ipv4);
+        cluster.configure("BGPAdvertisement", "hosts", &json!({}));
+        service(&cluster, "four", &["192.0.2.200"]).await;
+        service(&cluster, "six", &["2001:db8::42"]).await;
+        let speaker = speaker(&cluster, &[]);
+        // Peers that are there when it starts would be waited for.
+        speaker.ready().await;
+        peer(&cluster, "router", &json!({ "dualStackAddressFamily": true }));
+        peer(&cluster, "silent", &json!({ "peerAddress": "10.0.0.3" }));
+        let named = async |wanted: &[(&str, &[&str])]| {
+            eventually(&format!("statuses {wanted:?}"), async || {
+                let found = statuses(&cluster).await.into_iter().filter_map(|found| found.status);
+                let mut found: Vec<_> = found.map(|status| (status.service_name, status.peers)).collect();
+                found.sort();
+                let is_same =
+                    |((service, peers), (name, wanted)): (&(String, Vec<String>), &(&str, &[&str]))| {
+                        service == name && peers == wanted
+                    };
+                (found.len() == wanted.len() && found.iter().zip(wanted).all(is_same)).then_some(())
+            })
+            .await;
+        };
+        named(&[("four", &["router"])]).await;
+        collector.offer(OfferedFamilies::Both);
+        collector.routes(&["192.0.2.200/32", "2001:db8::42/128"]).await;
+        named(&[("four", &["router"]), ("six", &["router"])]).await;
+        assert_eq!(cluster.event("six", "nodeAssigned").await.matches("bgp").count(), 1);
+    });
+}
+
+#[test]
 fn a_peer_that_refuses_is_told_on_the_node_and_in_the_log() {
     in_namespace("bgp::a_peer_that_refuses_is_told_on_the_node_and_in_the_log", async || {
         let cluster = cluster().await;

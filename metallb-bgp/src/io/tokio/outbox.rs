@@ -202,9 +202,11 @@ fn is_obsolete(old: &Event, new: &Event) -> bool {
                 | Event::EndOfRib { .. }
                 | Event::FamilyDisabled { .. }
                 | Event::Negotiated { .. }
+                | Event::Advertised { .. }
         ),
         Event::AttemptFailed { .. } => matches!(old, Event::AttemptFailed { .. }),
         Event::Negotiated { .. } => matches!(old, Event::Negotiated { .. }),
+        Event::Advertised { .. } => matches!(old, Event::Advertised { .. }),
         Event::Malformed { .. } => matches!(old, Event::Malformed { .. }),
         Event::RefreshIgnored { .. } => matches!(old, Event::RefreshIgnored { .. }),
         Event::RoutesWithheld { family, .. } => {
@@ -241,7 +243,11 @@ mod tests {
     }
 
     fn failed(reason: CloseReason) -> Event {
-        Event::AttemptFailed { peer: "a".into(), reason }
+        Event::AttemptFailed { peer: "a".into(), reason, next: None }
+    }
+
+    fn failure_of(peer: &PeerKey) -> Event {
+        Event::AttemptFailed { peer: peer.clone(), reason: CloseReason::ConnectTimeout, next: None }
     }
 
     fn routes(peer: &str) -> Event {
@@ -307,7 +313,7 @@ mod tests {
         outbox.push(routes(peer));
         outbox.push(Event::EndOfRib { peer: key.clone(), family: Family::Ipv4Unicast });
         outbox.push(changed(State::Idle, Some(CloseReason::ConnectionClosed)));
-        outbox.push(Event::AttemptFailed { peer: key.clone(), reason: CloseReason::ConnectTimeout });
+        outbox.push(failure_of(&key));
         outbox.depart(&key);
     }
 
