@@ -235,23 +235,21 @@ fn a_status_names_the_peers_that_have_the_routes() {
         speaker.ready().await;
         peer(&cluster, "router", &json!({ "dualStackAddressFamily": true }));
         peer(&cluster, "silent", &json!({ "peerAddress": "10.0.0.3" }));
-        let named = async |wanted: &[(&str, &[&str])]| {
+        let named = async |services: &[&str]| {
+            let wanted: Vec<_> =
+                services.iter().map(|service| ((*service).to_owned(), vec!["router".to_owned()])).collect();
             eventually(&format!("statuses {wanted:?}"), async || {
                 let found = statuses(&cluster).await.into_iter().filter_map(|found| found.status);
                 let mut found: Vec<_> = found.map(|status| (status.service_name, status.peers)).collect();
                 found.sort();
-                let is_same =
-                    |((service, peers), (name, wanted)): (&(String, Vec<String>), &(&str, &[&str]))| {
-                        service == name && peers == wanted
-                    };
-                (found.len() == wanted.len() && found.iter().zip(wanted).all(is_same)).then_some(())
+                (found == wanted).then_some(())
             })
             .await;
         };
-        named(&[("four", &["router"])]).await;
+        named(&["four"]).await;
         collector.offer(OfferedFamilies::Both);
         collector.routes(&["192.0.2.200/32", "2001:db8::42/128"]).await;
-        named(&[("four", &["router"]), ("six", &["router"])]).await;
+        named(&["four", "six"]).await;
         assert_eq!(cluster.event("six", "nodeAssigned").await.matches("bgp").count(), 1);
     });
 }
