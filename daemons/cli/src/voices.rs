@@ -173,8 +173,11 @@ impl Voice {
     }
 }
 
+/// Labels with their values, unescaped.
+type Labels<'a> = Vec<(&'a str, String)>;
+
 /// Name, labels and value of a line.
-fn series(line: &str) -> Option<(&str, Vec<(&str, String)>, f64)> {
+fn series(line: &str) -> Option<(&str, Labels<'_>, f64)> {
     let Some((name, rest)) = line.split_once('{') else {
         let (name, value) = line.split_once(' ')?;
         return Some((name, Vec::new(), value.split(' ').next()?.parse().ok()?));

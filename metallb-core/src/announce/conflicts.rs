@@ -28,7 +28,7 @@ pub enum ConflictReport {
 /// How many claims are told one by one in any second.
 pub const EVERY_SECOND: usize = 5;
 /// Least time between two summaries.
-pub const SUMMARY: Duration = Duration::from_mins(1);
+pub const SUMMARY: Duration = Duration::from_secs(60);
 
 impl ConflictReports {
     /// Takes a claim of another machine to an address of a service.

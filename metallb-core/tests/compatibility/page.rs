@@ -1,4 +1,5 @@
 //! Keeps `docs/compatibility.md` and these tests in step: its section "Resources" says what they show, and nothing else.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -40,14 +40,15 @@ impl Handover {
 
     /// The object as it can be applied again.
     pub(super) fn saved(&self) -> Value {
-        let metadata = &self.object["metadata"];
         let kept: serde_json::Map<String, Value> = ["name", "namespace", "labels", "annotations"]
             .into_iter()
-            .filter_map(|field| Some((field.to_owned(), metadata.get(field)?.clone())))
+            .filter_map(|field| {
+                Some((field.to_owned(), self.object.pointer(&format!("/metadata/{field}"))?.clone()))
+            })
             .collect();
         json!({
-            "apiVersion": self.object["apiVersion"], "kind": self.object["kind"],
-            "metadata": kept, "spec": self.object["spec"],
+            "apiVersion": self.object.get("apiVersion"), "kind": self.object.get("kind"),
+            "metadata": kept, "spec": self.object.get("spec"),
         })
     }
 }

@@ -160,7 +160,7 @@ fn names(report: &Report) -> String {
             names.push(&problem.object);
         }
     }
-    names.iter().map(|name| format!("{name}\n")).collect()
+    names.iter().flat_map(|name| [name, "\n"]).collect()
 }
 
 fn status(report: &Report) -> ExitCode {

@@ -9,7 +9,7 @@ use super::report::{Report, report};
 use super::{names, status};
 use crate::exit;
 
-fn ours(kind: &str, name: &str, rest: Value) -> Value {
+fn ours(kind: &str, name: &str, rest: &Value) -> Value {
     let version = if kind == "BGPPeer" { "v1beta2" } else { "v1beta1" };
     let mut object = json!({
         "apiVersion": format!("metallb.io/{version}"), "kind": kind,
@@ -68,17 +68,17 @@ pub(super) fn mk_good() -> Facts {
         ours(
             "IPAddressPool",
             "web",
-            json!({
+            &json!({
                 "spec": { "addresses": ["192.0.2.0/28", "2001:db8::/120"] },
                 "status": { "assignedIPv4": 2, "availableIPv4": 14, "assignedIPv6": 0, "availableIPv6": 256 },
             }),
         ),
-        ours("L2Advertisement", "web", json!({})),
-        ours("BGPAdvertisement", "web", json!({})),
+        ours("L2Advertisement", "web", &json!({})),
+        ours("BGPAdvertisement", "web", &json!({})),
         ours(
             "BGPPeer",
             "router",
-            json!({ "spec": { "myASN": 64500, "peerASN": 64512, "peerAddress": "192.0.2.254" } }),
+            &json!({ "spec": { "myASN": 64500, "peerASN": 64512, "peerAddress": "192.0.2.254" } }),
         ),
     ];
     snapshot
@@ -112,11 +112,11 @@ pub(super) fn mk_broken() -> Facts {
     object(&mut facts, "Pod", "controller-1")["spec"]["containers"][0]["image"] =
         json!("x/controller:v0.2.0");
     facts.snapshot.objects.extend([
-        ours("IPAddressPool", "wrong", json!({ "spec": { "addresses": ["192.0.2.9-192.0.2.1"] } })),
+        ours("IPAddressPool", "wrong", &json!({ "spec": { "addresses": ["192.0.2.9-192.0.2.1"] } })),
         ours(
             "ConfigurationState",
             "speaker-node-a",
-            json!({ "status": { "result": "Invalid", "errorSummary": "IPAddressPool \"wrong\": spec.addresses[0]: the range ends before it starts" } }),
+            &json!({ "status": { "result": "Invalid", "errorSummary": "IPAddressPool \"wrong\": spec.addresses[0]: the range ends before it starts" } }),
         ),
         json!({
             "kind": "Event", "involvedObject": { "kind": "Node", "name": "node-a" }, "lastTimestamp": "2026-01-01T00:00:00Z",

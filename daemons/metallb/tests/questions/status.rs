@@ -125,7 +125,7 @@ fn in_terminal(kubeconfig: &Path, key: &'static [u8]) -> (Option<i32>, String) {
         if length == 0 {
             break;
         }
-        seen.extend_from_slice(&octets[..length]);
+        seen.extend(octets.iter().take(length));
         if !pressed && String::from_utf8_lossy(&seen).contains("quit") {
             keys.write_all(key).unwrap();
             pressed = true;

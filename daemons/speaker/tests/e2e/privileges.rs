@@ -37,7 +37,7 @@ fn rights(daemon: &Daemon) -> u64 {
         assert_eq!(field("NoNewPrivs"), "1");
         assert_eq!((bits("CapInh"), bits("CapAmb")), (0, 0));
         assert_eq!(bits("CapEff"), bits("CapPrm"));
-        assert_eq!(*found.get_or_insert(bits("CapPrm")), bits("CapPrm"), "all threads have the same");
+        assert_eq!(*found.get_or_insert_with(|| bits("CapPrm")), bits("CapPrm"), "all threads have the same");
     }
     found.unwrap()
 }

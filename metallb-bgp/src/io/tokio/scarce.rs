@@ -22,7 +22,7 @@ impl Scarce {
 }
 
 /// The least time between two.
-const PAUSE: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
