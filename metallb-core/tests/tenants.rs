@@ -325,3 +325,30 @@ fn a_pool_is_named_again_when_its_users_change_and_its_numbers_do_not() {
             .any(|action| matches!(action, Action::Usage { .. }))
     );
 }
+
+#[test]
+fn who_waits_for_a_certain_address_gets_it_when_the_namespace_has_room_again() {
+    let mut bench = Bench::new(Options::default(), &mk_config(&["192.0.2.0/24"], Some(1), None));
+    bench.apply(&mk_service("a/first", 1));
+    let mut asks = mk_service("a/asks", 2);
+    let wanted = vec![ip("192.0.2.9")];
+    let request = Request::new(RequestedFamilies::one(Family::V4), FamilyPolicy::Single, wanted, None);
+    asks.demand = Demand::Addresses(request.unwrap());
+    bench.apply(&asks);
+    assert_eq!(bench.address("a/asks"), None);
+    bench.remove("a/first");
+    assert_eq!(bench.address("a/asks"), Some(ip("192.0.2.9")));
+}
+
+#[test]
+fn who_waits_for_a_place_beside_another_namespace_gets_it_in_a_full_pool_when_there_is_room_again() {
+    let mut bench = Bench::new(Options::default(), &mk_config(&["192.0.2.1-192.0.2.2"], Some(1), None));
+    bench.apply(&shared("b/s", 1, 80));
+    bench.apply(&shared("a/first", 2, 80));
+    bench.apply(&shared("c/beside-first", 3, 81));
+    assert_eq!(bench.address("c/beside-first"), Some(ip("192.0.2.1")));
+    bench.apply(&shared("a/second", 4, 80));
+    assert_eq!(bench.address("a/second"), None);
+    bench.remove("a/first");
+    assert_eq!(bench.address("a/second"), Some(ip("192.0.2.2")));
+}

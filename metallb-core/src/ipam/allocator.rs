@@ -543,6 +543,7 @@ impl Allocator {
             for family in Family::BOTH {
                 self.journal.freed(&index.pool().name, family);
             }
+            self.journal.room(&index.pool().name, service.namespace());
         }
         if let Some((pool, _)) = location {
             self.note_users(pool);

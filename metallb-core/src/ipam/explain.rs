@@ -185,7 +185,8 @@ impl Allocator {
         } else {
             Vec::new()
         };
-        Need { class: Class { pools, families, namespace }, addresses, sharing: claim.sharing.clone() }
+        let rooms = self.rooms(claim, &pools);
+        Need { class: Class { pools, families, namespace }, addresses, sharing: claim.sharing.clone(), rooms }
     }
 
     /// True when the pool could give out an address of the family.

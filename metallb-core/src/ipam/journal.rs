@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::claim::Sharing;
-use crate::keys::{Family, PoolName};
+use crate::keys::{Family, NamespaceName, PoolName};
+
+/// What a namespace may still have of a pool that limits it.
+pub(super) type Room = (PoolName, NamespaceName);
 
 /// Kept only when somebody will ask, see [`Journal::keep`].
 #[derive(Debug, Default)]
@@ -14,6 +17,7 @@ pub(super) struct Journal {
     addresses: BTreeSet<IpAddr>,
     freed: BTreeSet<(PoolName, Family)>,
     sharing: BTreeSet<Arc<Sharing>>,
+    rooms: BTreeSet<Room>,
     /// Whether more than the numbers may have changed: who uses the pool, and whose addresses it contains.
     usage: BTreeMap<PoolName, bool>,
 }
@@ -45,6 +49,13 @@ impl Journal {
         }
     }
 
+    /// A namespace holds less of a pool that limits that.
+    pub(super) fn room(&mut self, pool: &PoolName, namespace: &str) {
+        if self.kept {
+            self.rooms.insert((pool.clone(), NamespaceName::new(namespace)));
+        }
+    }
+
     /// How much of the pool is in use has changed.
     pub(super) fn usage(&mut self, pool: &PoolName) {
         if self.kept && !self.usage.contains_key(pool) {
@@ -65,6 +76,10 @@ impl Journal {
 
     pub(super) fn take_freed(&mut self) -> BTreeSet<(PoolName, Family)> {
         std::mem::take(&mut self.freed)
+    }
+
+    pub(super) fn take_rooms(&mut self) -> BTreeSet<Room> {
+        std::mem::take(&mut self.rooms)
     }
 
     pub(super) fn take_sharing(&mut self) -> BTreeSet<Arc<Sharing>> {

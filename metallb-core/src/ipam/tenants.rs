@@ -8,6 +8,7 @@ use super::book::Book;
 use super::claim::Claim;
 use super::error::AllocationError;
 use super::fill::Eligible;
+use super::journal::Room;
 use super::pool_index::{JoinKey, PoolIndex, Position};
 use super::pools::PoolId;
 use crate::addr::AddressRange;
@@ -217,6 +218,20 @@ impl Allocator {
             has_left = index.tenants.as_mut().is_some_and(|tenants| tenants.leave(service, address));
         });
         has_left.then_some(id)
+    }
+
+    /// The limits that stand in the way of a service that waits for certain addresses, or for a place beside others: of these
+    /// pools, or those of the addresses. Whoever waits for any free address is served when one is free.
+    pub(super) fn rooms(&self, claim: &Claim<'_>, pools: &[PoolName]) -> Vec<Room> {
+        let wanted = claim.request.wanted_addresses();
+        if wanted.is_empty() && claim.sharing.is_none() {
+            return Vec::new();
+        }
+        let of_wanted = wanted.iter().filter_map(|&address| self.pools.name_of(address));
+        let limited =
+            |pool: &&PoolName| self.pools.by_name(pool).is_some_and(|index| index.tenants.is_some());
+        let namespace = NamespaceName::new(claim.service.namespace());
+        pools.iter().chain(of_wanted).filter(limited).map(|pool| (pool.clone(), namespace.clone())).collect()
     }
 
     /// True when one of the pools limits how many addresses a namespace may hold.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::allocator::Allocator;
 use super::super::claim::Sharing;
+use super::super::journal::Room;
 use super::Assigner;
 use crate::config::{Config, Pool};
 use crate::facts::{Demand, Service};
@@ -21,6 +22,8 @@ pub(in super::super) struct Need {
     pub(in super::super) addresses: Vec<IpAddr>,
     /// A place beside services with this sharing.
     pub(in super::super) sharing: Option<Arc<Sharing>>,
+    /// That the namespace may hold more of one of these pools.
+    pub(in super::super) rooms: Vec<Room>,
 }
 
 /// Services with the same pools to choose from and the same families to find.
@@ -45,6 +48,7 @@ pub(super) struct Waiting {
     by_class: BTreeMap<Class, Line>,
     by_address: BTreeMap<IpAddr, Line>,
     by_sharing: BTreeMap<Arc<Sharing>, Line>,
+    by_room: BTreeMap<Room, Line>,
     /// Those for whom something has changed: an address that they ask for, or one that they may share.
     woken: Line,
     /// Pools in which an address has become free, with the service that was tried last.
@@ -68,6 +72,9 @@ impl Waiting {
         if let Some(sharing) = &need.sharing {
             self.by_sharing.entry(Arc::clone(sharing)).or_default().insert(place.clone());
         }
+        for room in &need.rooms {
+            self.by_room.entry(room.clone()).or_default().insert(place.clone());
+        }
         self.by_class.entry(need.class.clone()).or_default().insert(place);
         self.needs.insert(service.clone(), (created, need));
     }
@@ -82,6 +89,9 @@ impl Waiting {
         }
         if let Some(sharing) = &need.sharing {
             leave(&mut self.by_sharing, sharing, &place);
+        }
+        for room in &need.rooms {
+            leave(&mut self.by_room, room, &place);
         }
     }
 
@@ -175,6 +185,9 @@ impl Assigner {
         }
         for sharing in allocator.journal.take_sharing() {
             Waiting::wake(&mut waiting.woken, &waiting.by_sharing, &sharing);
+        }
+        for room in allocator.journal.take_rooms() {
+            Waiting::wake(&mut waiting.woken, &waiting.by_room, &room);
         }
         for (pool, family) in allocator.journal.take_freed() {
             waiting.note_freed(pool, family);
