@@ -5,18 +5,17 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::action::{ClearReason, Usage};
-use super::book::{Added, Book, Holding, Slot};
+use super::book::{Book, Holding};
 use super::claim::Claim;
 use super::error::AllocationError;
 use super::journal::Journal;
-use super::pool_index::{JoinKey, PoolIndex, Position};
-use super::pools::{Known, PoolId, Pools};
-use super::quarantine::{Quarantine, Until};
+use super::pools::{Known, Pools};
+use super::quarantine::Quarantine;
 use super::reserved::Reserved;
 use super::yielding::Displaced;
 use crate::config::{Config, RejectedPool, SharingScope};
 use crate::facts::FamilyPolicy;
-use crate::keys::{Family, PoolName, Port, ServiceKey};
+use crate::keys::{Family, PoolName, ServiceKey};
 
 /// How the allocator behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +90,7 @@ pub struct Allocator {
 pub(super) struct Held {
     pub(super) pool: PoolName,
     /// The service was looked at since: no pool in force may give it the address.
-    sure: bool,
+    pub(super) sure: bool,
 }
 
 impl Allocator {
@@ -347,313 +346,6 @@ impl Allocator {
         }
     }
 
-    /// May a service keep an address as far as pools and its own wishes are concerned? `Ok(Some(pool))`: yes, held for
-    /// that pool, which is not in force.
-    pub(super) fn may_keep(
-        &self,
-        claim: &Claim<'_>,
-        address: IpAddr,
-        recorded: &[PoolName],
-    ) -> Result<Option<PoolName>, ClearReason> {
-        let request = claim.request;
-        if !request.families().contains(Family::of(address)) {
-            return Err(ClearReason::FamilyNotWanted { address });
-        }
-        if !request.wanted_addresses().is_empty() && !request.wanted_addresses().contains(&address) {
-            return Err(ClearReason::OtherAddressWanted { address });
-        }
-        let unwanted = |pool: &PoolName| {
-            let wanted = request.wanted_pool().filter(|wanted| *wanted != pool)?;
-            Some(ClearReason::OtherPoolWanted { address, pool: wanted.clone() })
-        };
-        let reason = match self.permitted_pool(claim, address) {
-            Err(reason) => reason,
-            Ok(pool) => match unwanted(&pool) {
-                Some(reason) => reason,
-                None => return Ok(None),
-            },
-        };
-        let known = self.held_for(claim.service, Family::of(address));
-        match self.held_by(address, recorded.iter().chain(known), &reason) {
-            Some(pool) => unwanted(&pool).map_or(Ok(Some(pool)), Err),
-            None => Err(reason),
-        }
-    }
-
-    /// The pool in force that has the address and admits the service.
-    fn permitted_pool(&self, claim: &Claim<'_>, address: IpAddr) -> Result<PoolName, ClearReason> {
-        let Some((id, _)) = self.pools.locate(address) else {
-            return Err(ClearReason::NotInPool { address });
-        };
-        let Some(pool) = self.pools.index(id).map(PoolIndex::pool) else {
-            return Err(ClearReason::NotInPool { address });
-        };
-        if pool.avoids(address) {
-            return Err(ClearReason::Avoided { address, pool: pool.name.clone() });
-        }
-        if !claim.is_admitted_by(pool) {
-            return Err(ClearReason::NotAdmitted { address, pool: pool.name.clone() });
-        }
-        Ok(pool.name.clone())
-    }
-
-    /// The rejected pool for which the address is held: one that it is recorded to come from, or one that contains it
-    /// when no pool in force does.
-    fn held_by<'a>(
-        &self,
-        address: IpAddr,
-        recorded: impl Iterator<Item = &'a PoolName>,
-        reason: &ClearReason,
-    ) -> Option<PoolName> {
-        if self.rejected.is_empty() {
-            return None;
-        }
-        let containing = |pool: &&RejectedPool| pool.contains(address);
-        let recorded: Vec<&RejectedPool> = recorded.filter_map(|name| self.rejected.get(name)).collect();
-        if let Some(pool) = recorded.iter().copied().find(containing).or_else(|| recorded.first().copied()) {
-            return Some(pool.name.clone());
-        }
-        let in_no_pool = matches!(reason, ClearReason::NotInPool { .. });
-        self.rejected.values().find(containing).filter(|_| in_no_pool).map(|pool| pool.name.clone())
-    }
-
-    /// May the service hold the address beside those that hold it now? `lenient`: it had it before, so MetalLB's
-    /// weaker rule is enough.
-    pub(super) fn may_join(
-        &self,
-        claim: &Claim<'_>,
-        address: IpAddr,
-        lenient: bool,
-    ) -> Result<(), AllocationError> {
-        // Of several that refuse, the first by name is told: the order of the holders depends on history.
-        let others = self.book.holders_of(address).filter(|other| other.service != *claim.service);
-        let refused =
-            others.filter_map(|other| Some((&other.service, self.refusal(claim, address, other, lenient)?)));
-        if let Some((_, error)) = refused.min_by(|a, b| a.0.cmp(b.0)) {
-            return Err(error);
-        }
-        match self.book.port_conflict(address, claim.service, claim.ports) {
-            Some((port, holder)) => {
-                Err(AllocationError::PortConflict { address, port, holder: holder.clone() })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Why the service may not hold the address beside this one, whatever its ports.
-    pub(super) fn refusal(
-        &self,
-        claim: &Claim<'_>,
-        address: IpAddr,
-        other: &Holding,
-        lenient: bool,
-    ) -> Option<AllocationError> {
-        let holder = other.service.clone();
-        let (Some(mine), Some(theirs)) = (&claim.sharing, &other.sharing) else {
-            return Some(AllocationError::AddressInUse { address, holder });
-        };
-        if mine.key != theirs.key {
-            return Some(AllocationError::SharingKeyMismatch { address, holder });
-        }
-        if mine != theirs && !(lenient && mine.may_keep_with(theirs)) {
-            return Some(AllocationError::BackendMismatch { address, holder });
-        }
-        let foreign = other.service.namespace() != claim.service.namespace();
-        (foreign && !lenient && self.scope_at(address) == SharingScope::Namespace)
-            .then_some(AllocationError::OtherNamespace { address, holder })
-    }
-
-    /// Keeps an address that a service has lost for it, as far as nobody else holds it.
-    fn remember(&mut self, service: &ServiceKey, address: IpAddr) {
-        if self.book.is_held(address) {
-            return;
-        }
-        self.end_quarantine(address);
-        let until = self.quarantine.next_loss();
-        self.quarantine.insert(address, service.clone(), until);
-        if let Some((pool, position)) = self.pools.locate(address) {
-            self.pools.index_mut(pool, |index| index.quarantine(Family::of(address), position, until));
-        }
-        if let Some(oldest) = self.quarantine.surplus() {
-            self.end_quarantine(oldest);
-        }
-    }
-
-    /// Forgets which addresses of the family a service has lost.
-    fn forget(&mut self, service: &ServiceKey, family: Family) {
-        let known = self.quarantine.recalled(service).filter(|&address| Family::of(address) == family);
-        for address in known.collect::<Vec<_>>() {
-            self.end_quarantine(address);
-        }
-    }
-
-    fn end_quarantine(&mut self, address: IpAddr) {
-        if let Some(until) = self.quarantine.remove(address)
-            && let Some((pool, position)) = self.pools.locate(address)
-        {
-            self.pools.index_mut(pool, |index| index.end_quarantine(Family::of(address), position, until));
-        }
-    }
-
-    /// True when something is remembered for the service.
-    pub(super) fn remembers(&self, service: &ServiceKey) -> bool {
-        self.quarantine.recalled(service).next().is_some()
-    }
-
-    /// Writes down that the service holds the address. Returns its number in the book.
-    pub(super) fn hold(&mut self, claim: &Claim<'_>, address: IpAddr, held: Option<PoolName>) -> Slot {
-        let family = Family::of(address);
-        let location = self.pools.locate(address);
-        self.end_quarantine(address);
-        self.forget(claim.service, family);
-        let before = claim.sharing.as_ref().and_then(|_| self.joinable(address));
-        let Added { slot, is_first } = self.book.add(claim, address);
-        if let Some((pool, position)) = location {
-            self.pools.index_mut(pool, |index| {
-                if is_first {
-                    index.hold(family, position);
-                }
-                if let Some(tenants) = &mut index.tenants {
-                    tenants.join(claim.service, address);
-                }
-            });
-            self.note_users(pool);
-        }
-        if claim.sharing.is_some() {
-            let after = self.joinable(address);
-            let ports: Vec<Port> = claim.ports.iter().copied().collect();
-            self.reindex(address, location, (before, after), (&ports, &[]));
-        }
-        self.note_held(claim.service, family, held);
-        slot
-    }
-
-    pub(super) fn drop_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
-        let family = Family::of(address);
-        let location = self.pools.locate(address);
-        let before = self.joinable(address);
-        let holding = self.book.holding(service).filter(|holding| holding.sharing.is_some());
-        let ports = holding.map(|holding| holding.ports.clone());
-        self.book.remove(service, address);
-        self.note_held(service, family, None);
-        self.journal.left(address);
-        if let Some(id) = self.leave_tenancy(location, service, address)
-            && let Some(index) = self.pools.index(id)
-        {
-            for family in Family::BOTH {
-                self.journal.freed(&index.pool().name, family);
-            }
-            self.journal.room(&index.pool().name, service.namespace());
-        }
-        if let Some((pool, _)) = location {
-            self.note_users(pool);
-        }
-        if !self.book.is_held(address) {
-            if let Some((pool, position)) = location {
-                self.pools.index_mut(pool, |index| index.vacate(family, position));
-                if let Some(index) = self.pools.index(pool) {
-                    self.journal.freed(&index.pool().name, family);
-                }
-            }
-            self.quarantine_address(now, service, address);
-        }
-        if let Some(ports) = ports {
-            let after = self.joinable(address);
-            self.reindex(address, location, (before, after), (&[], &ports));
-        }
-    }
-
-    fn quarantine_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
-        if self.options.quarantine.is_zero() {
-            return;
-        }
-        let Some(until) = now.checked_add(self.options.quarantine).map(Until::At) else { return };
-        self.quarantine.insert(address, service.clone(), until);
-        if let Some((pool, position)) = self.pools.locate(address) {
-            self.pools.index_mut(pool, |index| index.quarantine(Family::of(address), position, until));
-        }
-    }
-
-    /// Takes over ports and sharing of a service that keeps its addresses.
-    fn take_over(&mut self, claim: &Claim<'_>) {
-        let Some(holding) = self.book.holding(claim.service) else { return };
-        let before: Vec<(IpAddr, Option<JoinKey>)> =
-            holding.addresses().map(|address| (address, self.joinable(address))).collect();
-        let given_back = holding.ports.clone();
-        let taken: Vec<Port> = claim.ports.iter().copied().collect();
-        self.book.update(claim.service, claim.sharing.clone(), taken.clone());
-        for (address, before) in before {
-            self.journal.left(address);
-            let (location, after) = (self.pools.locate(address), self.joinable(address));
-            let ports: (&[Port], &[Port]) = (&taken, &given_back);
-            self.reindex(address, location, (before, after), ports);
-        }
-    }
-
-    /// Keeps the index of shareable addresses in step with the book. `keys`: under which the address could be joined and can
-    /// be now; `ports`: taken and given back on it.
-    fn reindex(
-        &mut self,
-        address: IpAddr,
-        location: Option<(PoolId, Position)>,
-        keys: (Option<JoinKey>, Option<JoinKey>),
-        ports: (&[Port], &[Port]),
-    ) {
-        let (before, after) = keys;
-        let family = Family::of(address);
-        if let Some(key) = &after {
-            self.journal.shareable(&key.sharing);
-        }
-        let Some((pool, position)) = location else { return };
-        if before == after {
-            if let Some(key) = &before {
-                self.pools.index_mut(pool, |index| index.change_ports(family, key, position, ports));
-            }
-            return;
-        }
-        let vacant = !self.book.is_held(address);
-        let all = if after.is_some() { self.book.ports_at(address) } else { Vec::new() };
-        self.pools.index_mut(pool, |index| {
-            if let Some(before) = &before {
-                index.change_ports(family, before, position, (&[], ports.1));
-                index.unshare(family, before, position, vacant);
-            }
-            if let Some(after) = &after {
-                index.share(family, after, position, all);
-            }
-        });
-    }
-
-    /// The pool that is not in force for which the service keeps its address.
-    fn held_for(&self, service: &ServiceKey, family: Family) -> Option<&PoolName> {
-        if self.held.is_empty() {
-            return None;
-        }
-        self.held.get(&(service.clone(), family)).map(|held| &held.pool)
-    }
-
-    fn note_held(&mut self, service: &ServiceKey, family: Family, held: Option<PoolName>) {
-        match held {
-            Some(pool) => {
-                drop(self.held.insert((service.clone(), family), Held { pool, sure: true }));
-            }
-            None if self.held.is_empty() => {}
-            None => drop(self.held.remove(&(service.clone(), family))),
-        }
-    }
-
-    pub(super) fn note_usage(&mut self, pool: PoolId) {
-        if let Some(index) = self.pools.index(pool) {
-            self.journal.usage(&index.pool().name);
-        }
-    }
-
-    fn note_users(&mut self, pool: PoolId) {
-        if let Some(index) = self.pools.index(pool) {
-            self.journal.users(&index.pool().name);
-        }
-    }
-
     pub(super) fn describe(&self, holding: &Holding, missing: Option<AllocationError>) -> Allocation {
         let count = holding.addresses().count();
         let mut allocation = Allocation {
@@ -674,27 +366,5 @@ impl Allocator {
             }
         }
         allocation
-    }
-
-    /// The addresses of the service that are in quarantine, so that it may have them again.
-    pub(super) fn own_quarantined(
-        &self,
-        service: &ServiceKey,
-        family: Family,
-        pool: PoolId,
-    ) -> Option<Position> {
-        if self.quarantine.is_empty() {
-            return None;
-        }
-        self.quarantine
-            .of(service)
-            .filter(|&address| Family::of(address) == family)
-            .filter_map(|address| self.pools.locate(address))
-            .filter(|(id, _)| *id == pool)
-            .filter(|&(_, (_, value))| {
-                self.pools.index(pool).is_some_and(|index| !index.is_barred(family, value))
-            })
-            .map(|(_, position)| position)
-            .min()
     }
 }
