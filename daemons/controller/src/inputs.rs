@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use kube::Client;
+use metallb_core::config::Kind;
 use metallb_core::facts::{AddressOwner, Namespace, Node};
 use metallb_core::keys::NodeName;
-use metallb_k8s::facts::{ApiServerRecord, ClassFilter, ServiceRecord};
+use metallb_k8s::facts::{ApiServerRecord, ClassFilter, ServiceRecord, SpeakerNode};
 use metallb_k8s::queue::Queue;
 use metallb_k8s::retry::Retries;
-use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store};
-use metallb_k8s::write::Stats;
+use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store, Touched};
+use metallb_k8s::write::state::StateRecord;
+use metallb_k8s::write::status::Component;
+use metallb_k8s::write::{Contest, Stats};
 
 /// What has to be looked at again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +31,12 @@ pub(crate) enum Key {
     ApiServer,
     /// The configuration as a whole.
     Configuration,
+    /// The status of a configuration object.
+    Status(Kind, ObjectKey),
+    /// The controller's own `ConfigurationState`.
+    State,
+    /// Somebody else undoes what is written.
+    Contest(Contest),
 }
 
 /// The watches, and the queue of what changed.
@@ -39,7 +48,7 @@ pub(crate) struct Inputs {
     pub services: Store<ServiceRecord>,
     /// Namespaces.
     pub namespaces: Store<Namespace>,
-    /// Nodes, for their addresses.
+    /// Nodes, for their addresses, and for what those that are gone leave behind.
     pub nodes: Store<Node>,
     /// Where the API server is reached.
     pub api_server: Store<ApiServerRecord>,
@@ -47,6 +56,10 @@ pub(crate) struct Inputs {
     server: Option<IpAddr>,
     /// Configuration resources.
     pub configuration: Configuration,
+    /// The controller's own `ConfigurationState`.
+    pub state: Store<StateRecord>,
+    /// Where speakers are, where Pods may be listed.
+    pub speakers: Store<SpeakerNode>,
     /// What changed.
     pub queue: Queue<Key>,
 }
@@ -62,7 +75,8 @@ impl Inputs {
     ) -> Self {
         let queue = Queue::new();
         let options = Options::new(Arc::clone(stats), retries.clone());
-        let (services, namespaces, configuration) = (queue.clone(), queue.clone(), queue.clone());
+        let (services, namespaces) = (queue.clone(), queue.clone());
+        let (configuration, state) = (queue.clone(), queue.clone());
         let (nodes, api_server) = (queue.clone(), queue.clone());
         Self {
             namespace: namespace.to_owned(),
@@ -72,16 +86,27 @@ impl Inputs {
             namespaces: watch::namespaces(client.clone(), options.clone(), move |key| {
                 namespaces.push(Key::Namespace(key));
             }),
-            nodes: watch::nodes(client.clone(), options.clone().optional(), move |key| {
+            nodes: watch::nodes(client.clone(), options.clone().extra(), move |key| {
                 nodes.push(Key::Node(key));
             }),
             api_server: watch::api_server(client.clone(), options.clone(), move |_| {
                 api_server.push(Key::ApiServer);
             }),
             server,
-            configuration: Configuration::spawn(client, namespace, &options, move || {
-                configuration.push(Key::Configuration);
+            configuration: Configuration::spawn(client, namespace, &options, move |touched| {
+                configuration.push(match touched {
+                    Touched::Configuration => Key::Configuration,
+                    Touched::Status(kind, key) => Key::Status(kind, key),
+                });
             }),
+            state: watch::configuration_state(
+                client.clone(),
+                namespace,
+                &Component::Controller,
+                options.clone().extra(),
+                move |_| state.push(Key::State),
+            ),
+            speakers: watch::speaker_nodes(client.clone(), namespace, options.extra()),
             queue,
         }
     }

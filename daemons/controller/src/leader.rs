@@ -10,13 +10,13 @@ use metallb_core::config::{Config, ConfigError, Kind, ObjectId};
 use metallb_core::facts::{AddressOwner, Demand};
 use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report};
 use metallb_core::keys::{NamespaceName, PoolName, ServiceKey};
-use metallb_k8s::crd::ConfigurationStateStatus;
 use metallb_k8s::facts::ServiceRecord;
 use metallb_k8s::watch::{ObjectKey, StatusTarget};
 use metallb_k8s::write::conditions::Verdict;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
-use metallb_k8s::write::status::{Component, MOST_USERS, PoolUse, configuration_state, plan_object_status};
-use metallb_k8s::write::{ServiceWrite, Write, Writer};
+use metallb_k8s::write::state::StateKeeper;
+use metallb_k8s::write::status::{Component, MOST_USERS, PoolUse, plan_object_status, resource};
+use metallb_k8s::write::{CONTESTED, Contest, ServiceWrite, Target, Write, Writer};
 
 use crate::configured::Configured;
 use crate::inputs::{Inputs, Key};
@@ -33,9 +33,7 @@ pub(crate) struct Leader {
     /// Each Service as the assigner knows it, so that a write names the version it was decided on.
     records: HashMap<ServiceKey, Arc<ServiceRecord>>,
     touched_pools: BTreeSet<PoolName>,
-    /// What was last handed to the writer, which may be newer than what the watch shows, and for which object.
-    statuses: HashMap<(Kind, String), (Option<String>, serde_json::Value)>,
-    state: Option<ConfigurationStateStatus>,
+    state: StateKeeper,
     /// What was last said about pools that contain addresses of others.
     owned: BTreeMap<String, ConfigError>,
     failures: BTreeMap<&'static str, u64>,
@@ -54,8 +52,7 @@ impl Leader {
             configured,
             records: HashMap::new(),
             touched_pools: BTreeSet::new(),
-            statuses: HashMap::new(),
-            state: None,
+            state: StateKeeper::new(Component::Controller, &inputs.namespace, inputs.state.clone()),
             owned: BTreeMap::new(),
             failures: AllocationError::REASONS.into_iter().map(|reason| (reason, 0)).collect(),
             waits: Waits::new(),
@@ -98,6 +95,13 @@ impl Leader {
                 self.configured = configured.clone();
                 self.assigner.set_config(now, Arc::clone(&configured.config));
             }
+            Key::Status(kind, key) => {
+                if let Some(target) = inputs.configuration.status_target(*kind, key) {
+                    self.report_object(&target);
+                }
+            }
+            Key::State => self.settle_state(),
+            Key::Contest(contest) => self.contested(inputs, contest),
         }
         self.perform();
         if *key == Key::Configuration {
@@ -109,9 +113,9 @@ impl Leader {
     /// services costs one write per pool.
     pub(crate) fn flush(&mut self, inputs: &Inputs) {
         for pool in std::mem::take(&mut self.touched_pools) {
-            let target = inputs.configuration.pool_target(&inputs.namespace, pool.as_str());
-            if let Some(target) = target {
-                self.report_object(target);
+            let key = ObjectKey::namespaced(inputs.namespace.as_str(), pool.as_str());
+            if let Some(target) = inputs.configuration.status_target(Kind::Pool, &key) {
+                self.report_object(&target);
             }
         }
     }
@@ -191,35 +195,50 @@ impl Leader {
     /// Tells every configuration object what became of it, and the state of the whole.
     fn report_configuration(&mut self, inputs: &Inputs) {
         for target in inputs.configuration.status_targets() {
-            self.report_object(target);
+            self.report_object(&target);
         }
-        let errors = self.configured.errors();
-        let component = Component::Controller;
-        let state = configuration_state(&component, &errors, &[], self.state.as_ref(), Timestamp::now());
-        if self.state.as_ref() != Some(&state) {
-            self.writer.submit(Write::ConfigurationState { component, status: state.clone() });
-            self.state = Some(state);
-        }
+        self.settle_state();
     }
 
-    fn report_object(&mut self, mut target: StatusTarget) {
-        let slot = (target.kind, target.name.clone());
-        if let Some((uid, submitted)) = self.statuses.get(&slot)
-            && *uid == target.uid
-        {
-            target.status = submitted.clone();
-        }
+    fn settle_state(&mut self) {
+        self.state.settle(&self.writer, &self.configured.judgement(), Timestamp::now());
+    }
+
+    /// Compares the status of an object with what the watch shows of it, whoever wrote that, and writes the difference.
+    fn report_object(&mut self, target: &StatusTarget) {
         let about =
             |error: &&ConfigError| error.object.kind == target.kind && *error.object.name == *target.name;
         let owned = (target.kind == Kind::Pool).then(|| self.owned_in(&target.name)).flatten();
         let verdict = Verdict::accepted(self.configured.problems.iter().filter(about).chain(&owned));
         let usage = (target.kind == Kind::Pool).then(|| self.use_of(&PoolName::new(target.name.as_str())));
-        let write = plan_object_status(&target, &verdict, usage, Timestamp::now());
-        if let Some(write) = write {
-            if let Write::ObjectStatus { status, .. } = &write {
-                self.statuses.insert(slot, (target.uid.clone(), status.clone()));
+        match plan_object_status(target, &verdict, usage, Timestamp::now()) {
+            Some(write) => self.writer.submit(write),
+            None => self.writer.cancel(&Target::Object(target.kind, target.name.clone())),
+        }
+    }
+
+    /// Somebody else undoes what is written: told on the object that is contested.
+    fn contested(&mut self, inputs: &Inputs, contest: &Contest) {
+        let message = contest.to_string();
+        let system = inputs.namespace.as_str();
+        let regarding = match &contest.object {
+            Target::Service(service) => {
+                let notice = Notice { severity: Severity::Warning, reason: CONTESTED, message };
+                return self.tell(service, notice);
             }
-            self.writer.submit(write);
+            Target::Object(kind, name) => {
+                let key = ObjectKey::namespaced(system, name.as_str());
+                let found = inputs.configuration.status_target(*kind, &key);
+                let uid = found.map(|found| found.identity.uid().to_owned());
+                let (_, version) = resource(*kind);
+                Regarding::metallb(version, &kind.to_string(), system, name, uid)
+            }
+            Target::Own(kind, name) => Regarding::metallb("v1beta1", &kind.to_string(), system, name, None),
+        };
+        tracing::warn!(error = message, "contested");
+        let event = Event { regarding, severity: Severity::Warning, reason: CONTESTED.to_owned(), message };
+        if let Some(write) = self.events.record(Instant::now(), Timestamp::now(), event) {
+            self.writer.submit(Write::Event(write));
         }
     }
 

@@ -26,17 +26,19 @@ use metallb_core::ipam;
 use metallb_core::keys::ServiceKey;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::lease;
+use metallb_k8s::leftovers::{Sources, sweep};
 use metallb_k8s::legacy::warn_about_old_config_maps;
 use metallb_k8s::retry::{Retries, Seed};
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::webhook::bundle::Service;
-use metallb_k8s::write::{self, Stats, Writer};
+use metallb_k8s::write::{self, Stats, Target, Writer};
 use metallb_runtime::http::{DebugState, Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::metrics::Scrape;
 use metallb_runtime::tls::{Certificates, follow_directory};
 use metallb_runtime::{client, daemon};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use args::{Args, WebhookMode};
 use certificates::Certification;
@@ -93,9 +95,11 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         configured: Configured::nothing(),
         secrets_changed,
         synced: false,
+        state_settled: false,
         certificates,
         writer: None,
         leader: None,
+        sweep: None,
         stats,
         metrics_per_service: args.metrics_per_service,
         retries,
@@ -179,11 +183,15 @@ struct Controller {
     secrets_changed: Arc<Notify>,
     /// Whether everything has been listed once.
     synced: bool,
+    /// Whether it is known what its `ConfigurationState` says, or that this may not be known.
+    state_settled: bool,
     /// What the webhooks show; `None` without webhooks, and once there is something to show.
     certificates: Option<Certificates>,
     /// There once it is known who owns what is written.
     writer: Option<Writer>,
     leader: Option<Leader>,
+    /// Removes what nodes leave behind, while this controller leads.
+    sweep: Option<AbortOnDropHandle<()>>,
     stats: Arc<Stats>,
     /// Whether there is a series for each service.
     metrics_per_service: bool,
@@ -224,6 +232,10 @@ impl Controller {
                 owner = &mut questions.owner, if self.writer.is_none() => {
                     self.writer = Some(self.mk_writer(owner.ok().flatten()));
                     self.lead(*leading.borrow());
+                }
+                () = self.inputs.state.settled(), if !self.state_settled => {
+                    self.state_settled = true;
+                    self.inputs.queue.push(Key::State);
                 }
                 leads = changed(&mut leading) => match leads {
                     Ok(leads) => self.lead(leads),
@@ -273,10 +285,16 @@ impl Controller {
                 writer.allow();
                 let configured = self.configured.clone();
                 self.leader = Some(Leader::start(&self.inputs, configured, writer.clone(), self.options));
+                let sources =
+                    Sources { nodes: self.inputs.nodes.clone(), speakers: self.inputs.speakers.clone() };
+                let (client, namespace) = (self.client.clone(), self.inputs.namespace.clone());
+                let sweep = sweep(client, namespace, sources, writer.clone(), self.retries.clone());
+                self.sweep = Some(AbortOnDropHandle::new(tokio::spawn(sweep)));
             }
             (false, true) => {
                 writer.forbid();
                 self.leader = None;
+                self.sweep = None;
             }
             _ => {}
         }
@@ -284,13 +302,21 @@ impl Controller {
 
     /// A writer that may not write before this controller leads.
     fn mk_writer(&self, owner: Option<OwnerReference>) -> Writer {
-        let queue = self.inputs.queue.clone();
+        let (queue, contests) = (self.inputs.queue.clone(), self.inputs.queue.clone());
         let namespace = self.inputs.namespace.as_str();
+        let system = namespace.to_owned();
         let (stats, retries) = (Arc::clone(&self.stats), self.retries.clone());
         let options = write::Options::new(namespace, "metallb-controller", stats, retries)
             .class(self.class.clone())
             .owner(owner)
-            .outdated(move |service| queue.push(Key::Outdated(object_key(&service))));
+            .contested(move |contest| contests.push(Key::Contest(contest)))
+            .outdated(move |outdated| match outdated {
+                Target::Service(service) => queue.push(Key::Outdated(object_key(&service))),
+                Target::Object(kind, name) => {
+                    queue.push(Key::Status(kind, ObjectKey::namespaced(system.as_str(), name)));
+                }
+                Target::Own(..) => queue.push(Key::State),
+            });
         Writer::new_forbidden(self.client.clone(), options)
     }
 

@@ -26,7 +26,8 @@ pub(crate) fn families(
     let mut families = common_metrics::api_client(stats);
     let problems = configured.map(|configured| &*configured.problems).unwrap_or_default();
     let objects = configured.map(|_| inputs.configuration.object_ids()).unwrap_or_default();
-    families.extend(common_metrics::configuration(configured.is_some(), &objects, problems));
+    let judgement = configured.map(Configured::judgement);
+    families.extend(common_metrics::configuration(judgement.as_ref(), &objects, problems));
     families.extend(common_metrics::process(inputs.queue.depth(), inputs.queue.oldest()));
     let leads = f64::from(u8::from(leader.is_some()));
     families.push(Family::single(

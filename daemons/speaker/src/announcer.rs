@@ -18,16 +18,16 @@ use metallb_core::announce::{
     Change, ConflictReport, ConflictReports, Deliveries, Engine, InterfaceScope, Partners, ProblemReports,
     Receipts,
 };
-use metallb_core::config::{BfdProfile, Config, ConfigError, InForce, Peer};
+use metallb_core::config::{BfdProfile, Config, ConfigError, Peer};
 use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
 use metallb_core::membership::Metadata;
-use metallb_k8s::convert::{configure, held_back};
-use metallb_k8s::crd::ConfigurationStateStatus;
+use metallb_k8s::convert::{Judgement, configure, held_back};
 use metallb_k8s::facts::{ServiceRecord, SliceIndex};
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
-use metallb_k8s::write::status::{Component, ServiceStatus, StatusKind, configuration_state};
-use metallb_k8s::write::{Write, Writer};
+use metallb_k8s::write::state::StateKeeper;
+use metallb_k8s::write::status::{OwnKind, ServiceStatus, StatusKind};
+use metallb_k8s::write::{CONTESTED, Contest, Target, Write, Writer};
 
 use crate::inputs::{Inputs, Key};
 use crate::ownership::Ownership;
@@ -72,7 +72,11 @@ pub(crate) struct Announcer {
     waiting: BTreeMap<ServiceKey, BTreeSet<PeerName>>,
     /// Services of which it was told that this node advertises them by BGP.
     advertised: BTreeSet<ServiceKey>,
-    state: Option<ConfigurationStateStatus>,
+    state: StateKeeper,
+    /// What of the configuration is wrong and concerns this node.
+    judged: Judgement,
+    /// What this node says about it, with what became of it.
+    judgement: Judgement,
     /// Hardware addresses of the other speakers' interfaces.
     partners: Partners,
     /// How often it is told that other machines claim addresses.
@@ -101,7 +105,7 @@ struct Disagreement {
 
 impl Announcer {
     /// A speaker that knows nothing yet.
-    pub(crate) fn new(node: NodeName, mut engine: Engine, drivers: Drivers) -> Self {
+    pub(crate) fn new(node: NodeName, mut engine: Engine, drivers: Drivers, state: StateKeeper) -> Self {
         engine.set_receipts(Some(Receipts::new()));
         Self {
             events: Events::new("metallb-speaker", node.as_str()),
@@ -119,7 +123,9 @@ impl Announcer {
             deliveries: Deliveries::default(),
             waiting: BTreeMap::new(),
             advertised: BTreeSet::new(),
-            state: None,
+            state,
+            judged: Judgement::default(),
+            judgement: Judgement::default(),
             partners: Partners::default(),
             conflicts: ConflictReports::default(),
             problem_reports: ProblemReports::default(),
@@ -196,16 +202,25 @@ impl Announcer {
                     if node.name == self.node {
                         self.drivers.bgp.set_internal_addresses(translate::internal_addresses(&node));
                     }
+                    let is_own = node.name == self.node;
                     self.engine.apply_node((*node).clone());
+                    if is_own && self.started {
+                        // Its labels say which peers concern it.
+                        self.judge(inputs);
+                        self.report_configuration();
+                    }
                 }
                 None => self.engine.remove_node(&NodeName::new(&*key.name)),
             },
             Key::Status(kind, key) => self.drivers.statuses.changed(inputs, *kind, &key.name),
+            Key::OutdatedStatus(kind, key) => self.drivers.statuses.outdated(inputs, *kind, &key.name),
             Key::Configuration => {
                 self.configure(inputs);
                 self.evaluate(inputs);
                 self.report_configuration();
             }
+            Key::State => self.settle_state(),
+            Key::Contest(contest) => self.contested(contest),
             // The list goes to the membership task, not to the engine.
             Key::Speakers => {}
         }
@@ -353,6 +368,7 @@ impl Announcer {
         }
         self.problems = problems;
         self.config = Arc::new(built.config);
+        self.judge(inputs);
         self.hold_back(inputs);
         let held: BTreeSet<PeerName> = self.held_back.keys().cloned().collect();
         let own = if held.is_empty() {
@@ -379,26 +395,34 @@ impl Announcer {
         }
     }
 
+    /// Judges what of the configuration concerns this node.
+    fn judge(&mut self, inputs: &Inputs) {
+        let own = inputs.nodes.get(&ObjectKey::cluster(self.node.as_str()));
+        let labels = own.as_ref().map(|node| &node.labels);
+        self.judged = Judgement::of_speaker(&self.problems, &inputs.configuration.resources(), labels);
+    }
+
     fn report_configuration(&mut self) {
-        let errors = self
-            .problems
-            .iter()
-            .filter(|problem| problem.in_force != InForce::Fully)
-            .map(ToString::to_string);
-        let shortfalls = self.shortfalls.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
-        let errors: Vec<String> = errors.chain(shortfalls).collect();
-        let held = self.held_back.iter().map(|(peer, reason)| format!("BGPPeer \"{peer}\": {reason}"));
-        let disagreements = self.disagreements.iter();
-        let disagreements =
-            disagreements.map(|(peer, found)| format!("BGPPeer \"{peer}\": {}", found.message));
-        let warnings: Vec<String> = held.chain(disagreements).collect();
-        let component = Component::Speaker(self.node.clone());
-        let state =
-            configuration_state(&component, &errors, &warnings, self.state.as_ref(), Timestamp::now());
-        if self.state.as_ref() != Some(&state) {
-            self.drivers.writer.submit(Write::ConfigurationState { component, status: state.clone() });
-            self.state = Some(state);
+        let mut judgement = self.judged.clone();
+        let sentence = |(peer, reason): (&PeerName, &String)| format!("BGPPeer \"{peer}\": {reason}");
+        judgement.errors.extend(self.shortfalls.iter().map(sentence));
+        judgement.warnings.extend(self.held_back.iter().map(sentence));
+        let disagreements = self.disagreements.iter().map(|(peer, found)| (peer, &found.message));
+        judgement.warnings.extend(disagreements.map(sentence));
+        self.judgement = judgement;
+        self.settle_state();
+    }
+
+    /// Has this node's `ConfigurationState` say what it should.
+    fn settle_state(&mut self) {
+        if self.started {
+            self.state.settle(&self.drivers.writer, &self.judgement, Timestamp::now());
         }
+    }
+
+    /// What this node says about the configuration; nothing before it has read it.
+    pub(crate) fn judgement(&self) -> Option<&Judgement> {
+        self.started.then_some(&self.judgement)
     }
 
     fn perform(&mut self, inputs: &Inputs, change: Change) {
@@ -649,6 +673,21 @@ impl Announcer {
         let regarding = Regarding::service(service.namespace(), service.name(), record.uid.as_str());
         let event = Event { regarding, severity, reason: reason.to_owned(), message };
         self.write_event(event);
+    }
+
+    /// Somebody else undoes what this node writes: told where the status is looked for, on the service if there is one.
+    fn contested(&mut self, contest: &Contest) {
+        let service = match &contest.object {
+            Target::Own(OwnKind::Service(kind), name) => self.drivers.statuses.service(*kind, name),
+            _ => None,
+        };
+        match service {
+            Some(service) => self.tell(&service, Severity::Warning, CONTESTED, contest.to_string()),
+            None => {
+                tracing::warn!(error = %contest, "contested");
+                self.tell_node(Severity::Warning, CONTESTED, contest.to_string());
+            }
+        }
     }
 
     /// Why a session ended or does not come up, in a sentence.

@@ -21,7 +21,7 @@ pub(crate) use bgp::Labels;
 pub(crate) fn own(announcer: &mut Announcer, inputs: &Inputs, stats: &Arc<Stats>) -> Vec<Family> {
     let mut families = common_metrics::api_client(stats);
     let objects = if announcer.is_started() { inputs.configuration.object_ids() } else { Vec::new() };
-    families.extend(common_metrics::configuration(announcer.is_started(), &objects, announcer.problems()));
+    families.extend(common_metrics::configuration(announcer.judgement(), &objects, announcer.problems()));
     families.extend(common_metrics::process(inputs.queue.depth(), inputs.queue.oldest()));
     let mut changes = Family::new(
         "metallb_layer2_ownership_changes_total",
@@ -54,7 +54,7 @@ pub(crate) fn announced(node: &str, announced: &[Announced]) -> Family {
 /// What there is before anything is known.
 pub(crate) fn starting(stats: &Stats) -> Vec<Family> {
     let mut families = common_metrics::api_client(stats);
-    families.extend(common_metrics::configuration(false, &[], &[]));
+    families.extend(common_metrics::configuration(None, &[], &[]));
     families.extend(common_metrics::process(0, std::time::Duration::ZERO));
     families
 }

@@ -18,8 +18,10 @@ use metallb_core::keys::NodeName;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::legacy::warn_about_old_config_maps;
 use metallb_k8s::retry::{Retries, Seed, Subject, describe, is_final};
-use metallb_k8s::write::status::owner_reference;
-use metallb_k8s::write::{self, Stats, Writer};
+use metallb_k8s::watch::ObjectKey;
+use metallb_k8s::write::state::StateKeeper;
+use metallb_k8s::write::status::{Component, OwnKind, owner_reference};
+use metallb_k8s::write::{self, Stats, Target, Writer};
 use metallb_runtime::http::{Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::{client, seed};
 use tokio::sync::mpsc;
@@ -28,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::announcer::{Announcer, Drivers};
 use crate::args::Args;
 use crate::exclude::Exclusions;
-use crate::inputs::{Inputs, Scope};
+use crate::inputs::{Inputs, Key, Scope};
 use crate::sources::{DriverEvents, Sources};
 use crate::speaker::{Endpoints, Speaker};
 use crate::statuses::Statuses;
@@ -72,15 +74,26 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     tokio::spawn(warn_about_old_config_maps(client.clone(), namespace.clone(), retries.clone()));
     let owner = owner(&client, &retries, &namespace, args.pod_name());
     let Some(owner) = endpoints.waiting_for(owner, &stats, stop).await else { return Ok(None) };
-    let options =
-        write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), retries).owner(owner);
+    let (queue, system, contests) = (inputs.queue.clone(), namespace.clone(), inputs.queue.clone());
+    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), retries)
+        .owner(owner)
+        .contested(move |contest| contests.push(Key::Contest(contest)))
+        .outdated(move |outdated| match outdated {
+            Target::Own(OwnKind::Service(kind), name) => {
+                queue.push(Key::OutdatedStatus(kind, ObjectKey::namespaced(system.as_str(), name)));
+            }
+            Target::Own(OwnKind::Configuration, _) => queue.push(Key::State),
+            // The controller writes these.
+            Target::Service(_) | Target::Object(..) => {}
+        });
     let writer = Writer::new(client.clone(), options);
     let name = NodeName::new(node.as_str());
+    let state = StateKeeper::new(Component::Speaker(name.clone()), &namespace, inputs.state.clone());
     let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
     let sessions = translate::Common { ttl: args.bgp_ttl, uptime: uptime()?, seed: seed() };
     let drivers = Drivers { layer2, bgp, writer, statuses, sessions };
-    let announcer =
-        Announcer::new(name.clone(), Engine::new(name, engine_options(args, members.is_some())), drivers);
+    let engine = Engine::new(name.clone(), engine_options(args, members.is_some()));
+    let announcer = Announcer::new(name, engine, drivers, state);
     let sources =
         Sources { inputs, drivers: DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers } };
     let bind = membership.map(|membership| membership.bind);

@@ -112,7 +112,7 @@ impl Speaker {
     /// # Errors
     /// When a driver ends before that; what still works is drained, too.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), DriverEnded> {
-        let mut synced = false;
+        let (mut synced, mut state_settled) = (false, false);
         let end = loop {
             let timeout = self.announcer.next_timeout();
             tokio::select! {
@@ -129,6 +129,10 @@ impl Speaker {
                 }
                 kind = self.sources.inputs.status_listed(|kind| self.announcer.knows_statuses(kind)) => {
                     self.announcer.statuses_listed(&self.sources.inputs, kind);
+                }
+                () = self.sources.inputs.state.settled(), if !state_settled => {
+                    state_settled = true;
+                    self.sources.inputs.queue.push(Key::State);
                 }
                 event = self.sources.drivers.next() => match event {
                     Ok(event) => {

@@ -9,10 +9,10 @@ use metallb_core::keys::{NodeName, ServiceKey};
 use metallb_k8s::crd::ServiceL2Status;
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::write::status::{
-    NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind, label_value,
+    NODE_LABEL, OwnKind, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind, label_value,
     plan_service_status,
 };
-use metallb_k8s::write::{Write, Writer};
+use metallb_k8s::write::{Identity, Target, Write, Writer};
 
 use crate::inputs::Inputs;
 
@@ -78,11 +78,13 @@ impl Statuses {
             return;
         }
         self.inherited.remove(&slot);
-        if self.wanted.remove(&slot).is_some() {
-            // The watch may not show yet what was written, so its word is not taken that nothing is there.
-            self.writer.submit(Write::RemoveServiceStatus { kind: slot.0, name: slot.1 });
-        } else {
-            self.settle(inputs, slot.0, &slot.1);
+        let was_wanted = self.wanted.remove(&slot).is_some();
+        let (kind, name) = slot;
+        let found = inputs.status(kind, &ObjectKey::namespaced(self.namespace.as_str(), name.as_str()));
+        if was_wanted || found.is_some() {
+            // The watch may not show yet what was written; what it shows later is removed then.
+            let based_on = found.map(|found| found.identity().clone());
+            self.writer.submit(Write::Remove { kind: OwnKind::Service(kind), name, based_on });
         }
     }
 
@@ -143,13 +145,26 @@ impl Statuses {
         }
     }
 
+    /// The service that a status resource is about, if it is wanted.
+    pub(crate) fn service(&self, kind: StatusKind, name: &str) -> Option<ServiceKey> {
+        Some(self.wanted.get(&(kind, name.to_owned()))?.service.clone())
+    }
+
+    /// A write was given up, as the resource is not as it was when that was decided.
+    pub(crate) fn outdated(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
+        if self.listed.contains(&kind) {
+            self.settle(inputs, kind, name);
+        }
+    }
+
     /// Compares one status resource with what it should say, and writes the difference.
     fn settle(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
         let wanted = self.wanted.get(&(kind, name.to_owned()));
         let key = ObjectKey::namespaced(self.namespace.as_str(), name);
         let found = inputs.status(kind, &key);
-        if let Some(write) = plan_service_status(name, kind, wanted, found.as_deref()) {
-            self.writer.submit(write);
+        match plan_service_status(name, kind, wanted, found.as_deref()) {
+            Some(write) => self.writer.submit(write),
+            None => self.writer.cancel(&Target::Own(OwnKind::Service(kind), name.to_owned())),
         }
     }
 
@@ -176,8 +191,9 @@ impl Statuses {
                         !object.labels().get(NODE_LABEL).is_some_and(|node| spared.contains(node))
                     };
                     for object in found.items.into_iter().filter(stale) {
-                        let name = object.name_any();
-                        writer.submit(Write::RemoveServiceStatus { kind: StatusKind::Layer2, name });
+                        let (kind, name) = (OwnKind::Service(StatusKind::Layer2), object.name_any());
+                        let based_on = Some(Identity::of(&object.metadata));
+                        writer.submit(Write::Remove { kind, name, based_on });
                     }
                 }
                 Err(error) => {

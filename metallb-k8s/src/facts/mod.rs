@@ -23,7 +23,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use pod::SpeakerPod;
+pub use pod::{SpeakerNode, SpeakerPod};
 pub use service::{ClassFilter, ServiceRecord, service};
 
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";

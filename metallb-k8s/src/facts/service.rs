@@ -10,7 +10,7 @@ use metallb_core::{
 };
 
 use super::{annotations, objects};
-use crate::watch::Tracked;
+use crate::{watch::Tracked, write::rewritten_by};
 
 /// Which Services are ours to serve (`--lb-class`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct ServiceRecord {
     pub foreign_ingress: bool,
     /// Whether our annotation is present, under its present name.
     pub annotated: bool,
+    /// The field manager that wrote the status or our annotation last, where that was not us.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 impl ServiceRecord {
@@ -63,6 +65,7 @@ impl ServiceRecord {
             deprecated: annotations::deprecated(found),
             unknown: annotations::unknown(found),
             annotated: found.contains_key(annotations::ALLOCATED_FROM_POOL),
+            rewritten_by: rewritten_by(&object.metadata),
         })
     }
 }
@@ -71,7 +74,16 @@ impl Tracked for ServiceRecord {
     /// A new version with the same content does not matter.
     fn differs(&self, previous: &Self) -> bool {
         // Spelled out, so that a new field has to be thought about here.
-        let Self { fact, uid, resource_version: _, deprecated, unknown, foreign_ingress, annotated } = self;
+        let Self {
+            fact,
+            uid,
+            resource_version: _,
+            deprecated,
+            unknown,
+            foreign_ingress,
+            annotated,
+            rewritten_by: _,
+        } = self;
         *fact != previous.fact
             || *uid != previous.uid
             || *deprecated != previous.deprecated

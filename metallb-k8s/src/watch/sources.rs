@@ -1,5 +1,7 @@
 //! The watches that controller and speakers need.
 
+use std::sync::Arc;
+
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject},
@@ -10,15 +12,21 @@ use metallb_core::{
     facts::{Namespace, Node},
 };
 
-use super::{ConfigObject, ObjectKey, Options, Store, spawn, spawn_config};
+use super::{Change, ConfigObject, ObjectKey, Options, Store, spawn, spawn_config};
 use crate::{
     convert::{FrrNeighbors, Object, PasswordRecord, Resources, frr_configuration_name},
     crd::{
-        BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement, ServiceBGPStatus,
-        ServiceL2Status,
+        BFDProfile, BGPAdvertisement, BGPPeer, Community, ConfigurationState, IPAddressPool, L2Advertisement,
+        ServiceBGPStatus, ServiceL2Status,
     },
-    facts::{self, ApiServerRecord, ClassFilter, ServiceRecord, SliceRecord, SpeakerPod, objects},
-    write::status::{NODE_LABEL, ServiceStatusRecord, label_value},
+    facts::{
+        self, ApiServerRecord, ClassFilter, ServiceRecord, SliceRecord, SpeakerNode, SpeakerPod, objects,
+    },
+    write::{
+        Identity,
+        state::StateRecord,
+        status::{Component, NODE_LABEL, ServiceStatusRecord, label_value},
+    },
 };
 
 /// Watches the Services that are ours. Speakers ask for `spec.type=LoadBalancer` only
@@ -81,6 +89,12 @@ pub fn speaker_pods(
     spawn(Api::namespaced(client, namespace), options, cut, changed)
 }
 
+/// Watches on which nodes there are Pods of MetalLB's namespace that may be speakers.
+pub fn speaker_nodes(client: Client, namespace: &str, options: Options) -> Store<SpeakerNode> {
+    let cut = |object: objects::Pod, _: Option<&_>| SpeakerNode::cut(&object);
+    spawn(Api::namespaced(client, namespace), options, cut, |_| {})
+}
+
 /// Watches the Layer 2 statuses that the speaker on `node` wrote.
 pub fn layer2_statuses(
     client: Client,
@@ -104,6 +118,19 @@ pub fn bgp_statuses(
 ) -> Store<ServiceStatusRecord> {
     let options = options.labels(format!("{NODE_LABEL}={}", label_value(node)));
     let cut = |object: ServiceBGPStatus, _: Option<&_>| Some(ServiceStatusRecord::bgp(&object));
+    spawn(Api::namespaced(client, namespace), options, cut, changed)
+}
+
+/// Watches the `ConfigurationState` of a component.
+pub fn configuration_state(
+    client: Client,
+    namespace: &str,
+    component: &Component,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<StateRecord> {
+    let options = options.fields(format!("metadata.name={}", component.state_name()));
+    let cut = |object: ConfigurationState, _: Option<&_>| Some(StateRecord::cut(&object));
     spawn(Api::namespaced(client, namespace), options, cut, changed)
 }
 
@@ -145,26 +172,32 @@ pub struct Configuration {
 
 impl Configuration {
     /// Watches all kinds of configuration objects, and the Secrets that peers may refer to, in
-    /// MetalLB's namespace. `changed` tells nothing but that the configuration has to be judged anew.
+    /// MetalLB's namespace.
     pub fn spawn(
         client: &Client,
         namespace: &str,
         options: &Options,
-        changed: impl Fn() + Clone + Send + 'static,
+        changed: impl Fn(Touched) + Clone + Send + 'static,
     ) -> Self {
-        let notify = || {
+        let notify = |kind: Kind| {
             let changed = changed.clone();
-            move |_key: ObjectKey| changed()
+            move |key: ObjectKey, change: Change| match change {
+                Change::Content => changed(Touched::Configuration),
+                Change::Aside => changed(Touched::Status(kind, key)),
+            }
         };
         let cut = |object: objects::Secret, _: Option<&_>| Some(PasswordRecord::cut(&object));
+        let secrets = changed.clone();
+        let secrets = move |_| secrets(Touched::Configuration);
+        let (client, options) = (|| client.clone(), || options.clone());
         Self {
-            pools: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            l2_advertisements: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            bgp_advertisements: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            peers: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            communities: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            bfd_profiles: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            passwords: spawn(Api::namespaced(client.clone(), namespace), options.clone(), cut, notify()),
+            pools: spawn_config(client(), namespace, options(), notify(Kind::Pool)),
+            l2_advertisements: spawn_config(client(), namespace, options(), notify(Kind::L2Advertisement)),
+            bgp_advertisements: spawn_config(client(), namespace, options(), notify(Kind::BgpAdvertisement)),
+            peers: spawn_config(client(), namespace, options(), notify(Kind::Peer)),
+            communities: spawn_config(client(), namespace, options(), notify(Kind::Community)),
+            bfd_profiles: spawn_config(client(), namespace, options(), notify(Kind::BfdProfile)),
+            passwords: spawn(Api::namespaced(client(), namespace), options(), cut, secrets),
         }
     }
 
@@ -224,10 +257,17 @@ impl Configuration {
         ids
     }
 
-    /// The pool of this name with what is needed to write its status.
-    pub fn pool_target(&self, namespace: &str, name: &str) -> Option<StatusTarget> {
-        let pool = self.pools.get(&ObjectKey::namespaced(namespace, name))?;
-        Some(target(Kind::Pool, &pool))
+    /// The object of this kind and name with what is needed to write its status.
+    pub fn status_target(&self, kind: Kind, key: &ObjectKey) -> Option<StatusTarget> {
+        match kind {
+            Kind::Pool => target(kind, self.pools.get(key)?.as_ref()),
+            Kind::L2Advertisement => target(kind, self.l2_advertisements.get(key)?.as_ref()),
+            Kind::BgpAdvertisement => target(kind, self.bgp_advertisements.get(key)?.as_ref()),
+            Kind::Peer => target(kind, self.peers.get(key)?.as_ref()),
+            Kind::Community => target(kind, self.communities.get(key)?.as_ref()),
+            Kind::BfdProfile => target(kind, self.bfd_profiles.get(key)?.as_ref()),
+        }
+        .into()
     }
 
     /// Every object with what is needed to write its status.
@@ -243,6 +283,16 @@ impl Configuration {
     }
 }
 
+/// What changed of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever watches must know all")]
+pub enum Touched {
+    /// Something that counts: the configuration has to be judged anew.
+    Configuration,
+    /// Nothing but the status, or other things that we do not read, of one object.
+    Status(Kind, ObjectKey),
+}
+
 /// A configuration object whose status may have to be written.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -251,12 +301,14 @@ pub struct StatusTarget {
     pub kind: Kind,
     /// Its name.
     pub name: String,
-    /// Its identity.
-    pub uid: Option<String>,
+    /// Which version of which object it is.
+    pub identity: Identity,
     /// Generation of its spec.
     pub generation: Option<i64>,
     /// Its status as it stands in the cluster.
     pub status: serde_json::Value,
+    /// The field manager that wrote that, where it was not us.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 fn name_all<K>(store: &Store<ConfigObject<K>>, kind: Kind, ids: &mut Vec<ObjectId>) {
@@ -271,9 +323,10 @@ fn target<K>(kind: Kind, object: &ConfigObject<K>) -> StatusTarget {
     StatusTarget {
         kind,
         name: object.name.clone(),
-        uid: object.uid.clone(),
+        identity: object.identity.clone(),
         generation: object.generation,
         status: object.status.clone(),
+        rewritten_by: object.rewritten_by.clone(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,6 +19,7 @@ use k8s_openapi::{
 use sha2::{Digest, Sha256};
 
 use super::short_hash;
+use crate::crd::GROUP;
 
 /// What an event is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +46,17 @@ impl Regarding {
             namespace: Some(namespace.into()),
             name: name.into(),
             uid: Some(uid.into()),
+        }
+    }
+
+    /// An object of MetalLB in its namespace.
+    pub fn metallb(version: &str, kind: &str, namespace: &str, name: &str, uid: Option<String>) -> Self {
+        Self {
+            api_version: format!("{GROUP}/{version}"),
+            kind: kind.to_owned(),
+            namespace: Some(namespace.to_owned()),
+            name: name.to_owned(),
+            uid,
         }
     }
 
@@ -84,27 +97,76 @@ pub struct Event {
     pub message: String,
 }
 
-/// An event to write: new, or a further repetition of one that was written.
-#[derive(Clone, Debug, PartialEq)]
+/// An event to write: new, or a further repetition of one that was written. Small, as many may wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventWrite {
-    /// The whole event.
-    pub event: Box<CoreEvent>,
+    /// What happened.
+    pub event: Box<Event>,
+    /// How often.
+    pub count: i32,
     /// Whether it was written before, so that only its count and last time change.
     pub repeated: bool,
+    origin: Arc<Origin>,
+    name: Box<str>,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+/// Whom events come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    component: String,
+    host: String,
 }
 
 impl EventWrite {
-    pub(super) fn name(&self) -> &str {
-        self.event.metadata.name.as_deref().unwrap_or_default()
+    /// Name of the event's object.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The whole event, as Kubernetes has it.
+    pub fn body(&self) -> CoreEvent {
+        let (event, origin) = (&self.event, &self.origin);
+        let regarding = &event.regarding;
+        let severity = match event.severity {
+            Severity::Normal => "Normal",
+            Severity::Warning => "Warning",
+        };
+        let host = Some(origin.host.clone()).filter(|host| !host.is_empty());
+        CoreEvent {
+            metadata: ObjectMeta {
+                name: Some(self.name.to_string()),
+                namespace: Some(regarding.namespace.clone().unwrap_or_else(|| "default".to_owned())),
+                ..ObjectMeta::default()
+            },
+            involved_object: ObjectReference {
+                api_version: Some(regarding.api_version.clone()),
+                kind: Some(regarding.kind.clone()),
+                namespace: regarding.namespace.clone(),
+                name: Some(regarding.name.clone()),
+                uid: regarding.uid.clone(),
+                ..ObjectReference::default()
+            },
+            reason: Some(event.reason.clone()),
+            message: Some(event.message.clone()),
+            type_: Some(severity.to_owned()),
+            count: Some(self.count),
+            first_timestamp: Some(Time(self.first)),
+            last_timestamp: Some(Time(self.last)),
+            source: Some(EventSource { component: Some(origin.component.clone()), host: host.clone() }),
+            reporting_component: Some(origin.component.clone()),
+            reporting_instance: host,
+            ..CoreEvent::default()
+        }
     }
 }
 
 /// Which events are written.
 #[derive(Clone, Debug)]
 pub struct Events {
-    component: String,
-    host: String,
+    origin: Arc<Origin>,
     /// By the hash of the event.
     seen: BTreeMap<[u8; 32], Seen>,
     budgets: BTreeMap<Regarding, Budget>,
@@ -114,7 +176,7 @@ pub struct Events {
 
 #[derive(Clone, Debug)]
 struct Seen {
-    name: String,
+    name: Box<str>,
     first: Timestamp,
     count: i32,
     last: Instant,
@@ -152,13 +214,8 @@ const REMEMBERED: usize = 4096;
 impl Events {
     /// Events from this component (for example `metallb-controller`) on this host (empty: none).
     pub fn new(component: impl Into<String>, host: impl Into<String>) -> Self {
-        Self {
-            component: component.into(),
-            host: host.into(),
-            seen: BTreeMap::new(),
-            budgets: BTreeMap::new(),
-            warnings: BTreeMap::new(),
-        }
+        let origin = Arc::new(Origin { component: component.into(), host: host.into() });
+        Self { origin, seen: BTreeMap::new(), budgets: BTreeMap::new(), warnings: BTreeMap::new() }
     }
 
     /// Takes note of an event; returns what to write, if anything.
@@ -175,57 +232,33 @@ impl Events {
             seen.interval = seen.interval.saturating_mul(2).min(LONGEST_REPEAT);
             seen.next_write = now.checked_add(seen.interval).unwrap_or(now);
             let seen = seen.clone();
-            return Some(EventWrite { event: Box::new(self.body(&event, &seen, wall)), repeated: true });
+            return Some(self.write(event, &seen, wall, true));
         }
         if !self.spend(&event, now) {
             return None;
         }
         let seen = Seen {
-            name: name(&event, wall),
+            name: name(&event, wall).into(),
             first: wall,
             count: 1,
             last: now,
             next_write: now.checked_add(FIRST_REPEAT).unwrap_or(now),
             interval: FIRST_REPEAT,
         };
-        let body = self.body(&event, &seen, wall);
+        let write = self.write(event, &seen, wall, false);
         self.seen.insert(hash, seen);
-        Some(EventWrite { event: Box::new(body), repeated: false })
+        Some(write)
     }
 
-    fn body(&self, event: &Event, seen: &Seen, wall: Timestamp) -> CoreEvent {
-        let regarding = &event.regarding;
-        let severity = match event.severity {
-            Severity::Normal => "Normal",
-            Severity::Warning => "Warning",
-        };
-        CoreEvent {
-            metadata: ObjectMeta {
-                name: Some(seen.name.clone()),
-                namespace: Some(regarding.namespace.clone().unwrap_or_else(|| "default".to_owned())),
-                ..ObjectMeta::default()
-            },
-            involved_object: ObjectReference {
-                api_version: Some(regarding.api_version.clone()),
-                kind: Some(regarding.kind.clone()),
-                namespace: regarding.namespace.clone(),
-                name: Some(regarding.name.clone()),
-                uid: regarding.uid.clone(),
-                ..ObjectReference::default()
-            },
-            reason: Some(event.reason.clone()),
-            message: Some(event.message.clone()),
-            type_: Some(severity.to_owned()),
-            count: Some(seen.count),
-            first_timestamp: Some(Time(seen.first)),
-            last_timestamp: Some(Time(wall)),
-            source: Some(EventSource {
-                component: Some(self.component.clone()),
-                host: Some(self.host.clone()).filter(|host| !host.is_empty()),
-            }),
-            reporting_component: Some(self.component.clone()),
-            reporting_instance: Some(self.host.clone()).filter(|host| !host.is_empty()),
-            ..CoreEvent::default()
+    fn write(&self, event: Event, seen: &Seen, wall: Timestamp, repeated: bool) -> EventWrite {
+        EventWrite {
+            event: Box::new(event),
+            count: seen.count,
+            repeated,
+            origin: Arc::clone(&self.origin),
+            name: seen.name.clone(),
+            first: seen.first,
+            last: wall,
         }
     }
 
@@ -337,7 +370,7 @@ mod tests {
         assert!((5..=12).contains(&writes.len()), "{}", writes.len());
         assert!(writes.iter().skip(1).all(|write| write.repeated));
         assert!(writes.iter().all(|write| write.name() == writes[0].name()));
-        assert!(writes.last().unwrap().event.count > Some(2000), "suppressed repetitions are counted");
+        assert!(writes.last().unwrap().count > 2000, "suppressed repetitions are counted");
     }
 
     #[test]
@@ -374,7 +407,7 @@ mod tests {
         let (clock, mut events) = (Clock::new(), Events::new("c", ""));
         let mut message = |message: &str| {
             let write = events.record(clock.at(0), Timestamp::UNIX_EPOCH, event(message));
-            write.map(|write| write.event.message.unwrap())
+            write.map(|write| write.event.message)
         };
         assert_eq!(message(&"ä".repeat(1024)).unwrap(), "ä".repeat(1024));
         assert_eq!(message(&"ä".repeat(240_000)).unwrap(), format!("{}...", "ä".repeat(1021)));
@@ -384,7 +417,7 @@ mod tests {
     #[test]
     fn an_event_has_what_kubectl_shows() {
         let (clock, mut events) = (Clock::new(), Events::new("metallb-speaker", "n1"));
-        let written = events.record(clock.at(0), Timestamp::UNIX_EPOCH, event("m")).unwrap().event;
+        let written = events.record(clock.at(0), Timestamp::UNIX_EPOCH, event("m")).unwrap().body();
         assert_eq!(written.metadata.namespace.as_deref(), Some("web"));
         assert_eq!(written.involved_object.uid.as_deref(), Some("uid"));
         let source = written.source.unwrap();
@@ -397,7 +430,7 @@ mod tests {
             Timestamp::UNIX_EPOCH,
             Event { regarding: Regarding::node("n1"), ..event("m") },
         );
-        assert_eq!(node.unwrap().event.metadata.namespace.as_deref(), Some("default"));
+        assert_eq!(node.unwrap().body().metadata.namespace.as_deref(), Some("default"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use metallb_core::{
 use serde_json::{Value, json};
 
 use super::{
-    Write,
+    Identity, Write,
     conditions::Verdict,
     status::{
         Component, PoolUse, ServiceStatus, ServiceStatusRecord, StatusKind, configuration_state, label_value,
@@ -19,12 +19,14 @@ use super::{
     },
 };
 use crate::{
+    convert::Judgement,
     crd::{self, ConfigurationResult},
     watch::StatusTarget,
 };
 
 fn target(kind: Kind, status: Value) -> StatusTarget {
-    StatusTarget { kind, name: "x".to_owned(), uid: Some("u".to_owned()), generation: Some(1), status }
+    let (name, identity) = ("x".to_owned(), Identity::new("u", "1"));
+    StatusTarget { kind, name, identity, generation: Some(1), status, rewritten_by: None }
 }
 
 fn at(second: i64) -> Timestamp {
@@ -117,9 +119,11 @@ fn a_service_status_is_written_when_it_differs_and_removed_when_unwanted() {
         plan_service_status("x", StatusKind::Layer2, wanted, found)
     };
     assert_eq!(plan(Some(&one), Some(&found(&one))), None);
-    assert_eq!(plan(Some(&two), Some(&found(&one))), Some(Write::ServiceStatus(two.clone())));
-    assert_eq!(plan(Some(&one), None), Some(Write::ServiceStatus(one.clone())));
-    assert!(matches!(plan(None, Some(&found(&one))), Some(Write::RemoveServiceStatus { .. })));
+    assert!(
+        matches!(plan(Some(&two), Some(&found(&one))), Some(Write::ServiceStatus { status, based_on: Some(_) }) if status == two)
+    );
+    assert_eq!(plan(Some(&one), None), Some(Write::ServiceStatus { status: one.clone(), based_on: None }));
+    assert!(matches!(plan(None, Some(&found(&one))), Some(Write::Remove { .. })));
     assert_eq!(plan(None, None), None);
 }
 
@@ -150,7 +154,8 @@ fn long_names_of_nodes_become_labels_that_the_server_takes() {
 fn the_state_of_the_configuration_keeps_its_time_until_the_verdict_changes() {
     let state = |errors: &[&str], before: Option<&_>, second| {
         let errors: Vec<_> = errors.iter().map(|error| (*error).to_owned()).collect();
-        configuration_state(&Component::Controller, &errors, &[], before, at(second))
+        let judgement = Judgement { errors, warnings: Vec::new() };
+        configuration_state(&Component::Controller, &judgement, before, at(second))
     };
     let valid = state(&[], None, 1);
     assert_eq!((valid.result, valid.error_summary.as_str()), (Some(ConfigurationResult::Valid), ""));
@@ -168,10 +173,11 @@ fn the_state_of_the_configuration_keeps_its_time_until_the_verdict_changes() {
 #[test]
 fn a_warning_stands_in_the_message_of_a_valid_configuration() {
     let component = Component::Speaker(NodeName::new("n1"));
-    let state = configuration_state(&component, &[], &["no session".to_owned()], None, at(1));
+    let lacking = Judgement { errors: Vec::new(), warnings: vec!["no session".to_owned()] };
+    let state = configuration_state(&component, &lacking, None, at(1));
     assert_eq!((state.result, state.error_summary.as_str()), (Some(ConfigurationResult::Valid), ""));
     assert_eq!(state.conditions[0].message, "warning: no session");
-    let gone = configuration_state(&component, &[], &[], Some(&state), at(2));
+    let gone = configuration_state(&component, &Judgement::default(), Some(&state), at(2));
     assert_eq!(gone.conditions[0].message, "");
     assert_eq!(gone.conditions[0].last_transition_time.0, at(1));
 }
