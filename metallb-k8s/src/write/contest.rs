@@ -49,7 +49,8 @@ impl fmt::Display for Contest {
     }
 }
 
-/// The field manager that wrote the status of an object last, or what else of it we write; `None` when that was us.
+/// The field manager that wrote the status of an object last, or what else of it we write; `None` when that was us. Of
+/// objects that are decoded without their fields, only writers of the status are known.
 pub(crate) fn rewritten_by(metadata: &ObjectMeta) -> Option<Arc<str>> {
     let is_ours =
         |entry: &&ManagedFieldsEntry| entry.manager.as_deref().is_some_and(|name| OURS.contains(&name));
