@@ -333,7 +333,7 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
         labels: lean.labels,
         annotations: lean.annotations.map(|Annotations(annotations)| annotations),
         owner_references: lean.owner_references,
-        managed_fields: lean.managed_fields.map(|managers| managers.into_iter().map(Into::into).collect()),
+        managed_fields: lean.managed_fields.and_then(of_status),
         ..ObjectMeta::default()
     })
 }
@@ -345,6 +345,13 @@ struct LeanManager {
     manager: Option<String>,
     subresource: Option<String>,
     time: Option<Time>,
+}
+
+/// Those that wrote the status, if there are any.
+fn of_status(managers: Vec<LeanManager>) -> Option<Vec<ManagedFieldsEntry>> {
+    let is_of_status = |manager: &LeanManager| manager.subresource.as_deref() == Some("status");
+    let found: Vec<_> = managers.into_iter().filter(is_of_status).map(Into::into).collect();
+    (!found.is_empty()).then_some(found)
 }
 
 impl From<LeanManager> for ManagedFieldsEntry {

@@ -104,22 +104,7 @@ impl Sweep {
         let wanted: Vec<NodeLabel> = due.iter().cloned().collect();
         for number in 0..self.lists.len() {
             for nodes in wanted.chunks(NODES_AT_ONCE) {
-                let Some(kind) = self.lists.get(number).map(|list| list.kind) else { continue };
-                let selector = format!("{} in ({})", kind.node_label(), nodes.join(","));
-                let mut params = ListParams::default().labels(&selector).limit(PAGE);
-                loop {
-                    let Some(list) = self.lists.get_mut(number) else { break };
-                    let page = list.page(&params).await;
-                    for batch in page.items.chunks(BATCH) {
-                        removed += self.submit(kind, batch, &due);
-                        self.pause().await;
-                        due = &due & &self.due();
-                    }
-                    match page.next {
-                        Some(next) => params = params.continue_token(&next),
-                        None => break,
-                    }
-                }
+                removed = removed.saturating_add(self.remove_of(number, nodes, &mut due).await);
             }
         }
         if removed > 0 {
@@ -130,6 +115,31 @@ impl Sweep {
             self.leftovers.swept(node);
         }
         false
+    }
+
+    /// The same for one kind and some of the nodes; takes those out of `due` that are not due any more.
+    async fn remove_of(&mut self, number: usize, nodes: &[NodeLabel], due: &mut BTreeSet<NodeLabel>) -> u64 {
+        let (mut removed, mut token) = (0_u64, None::<String>);
+        while let Some(list) = self.lists.get_mut(number) {
+            let kind = list.kind;
+            let selector = format!("{} in ({})", kind.node_label(), nodes.join(","));
+            let mut params = ListParams::default().labels(&selector).limit(PAGE);
+            if let Some(token) = &token {
+                params = params.continue_token(token);
+            }
+            let page = list.page(&params).await;
+            for batch in page.items.chunks(BATCH) {
+                removed = removed.saturating_add(self.submit(kind, batch, due));
+                self.pause().await;
+                let still = self.due();
+                due.retain(|node| still.contains(node));
+            }
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+        removed
     }
 
     fn submit(&self, kind: OwnKind, batch: &[Object], due: &BTreeSet<NodeLabel>) -> u64 {

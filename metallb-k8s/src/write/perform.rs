@@ -156,8 +156,7 @@ impl Place<'_> {
             Err(error) => return unless_changed(Err(error)),
         };
         // Without a spec, which not every definition of these kinds has.
-        let mut object = self.object();
-        object["status"] = content.status.clone();
+        let mut object = self.object(("status", content.status.clone()));
         identity.stamp(&mut object);
         let params = PatchParams::apply(content.manager).force();
         let put = self.api().patch_status(self.name, &params, &Patch::Apply(&object)).await;
@@ -165,8 +164,7 @@ impl Place<'_> {
     }
 
     async fn make(&self, content: &Content<'_>) -> Result<Identity, kube::Error> {
-        let mut object = self.object();
-        object["metadata"] = self.metadata(content);
+        let object = self.object(("metadata", self.metadata(content)));
         let object: DynamicObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
         let params =
             PostParams { field_manager: Some(self.options.manager.clone()), ..PostParams::default() };
@@ -175,17 +173,17 @@ impl Place<'_> {
     }
 
     async fn label(&self, found: &Identity, content: &Content<'_>) -> Result<Identity, kube::Error> {
-        let mut object = self.object();
-        object["metadata"] = self.metadata(content);
+        let mut object = self.object(("metadata", self.metadata(content)));
         found.stamp(&mut object);
         let params = PatchParams::apply(&self.options.manager).force();
         let labelled = self.api().patch(self.name, &params, &Patch::Apply(&object)).await?;
         Ok(Identity::of(&labelled.metadata))
     }
 
-    fn object(&self) -> Value {
+    /// An object with this part and nothing else.
+    fn object(&self, (name, part): (&str, Value)) -> Value {
         let resource = self.kind.resource();
-        json!({ "apiVersion": resource.api_version, "kind": resource.kind })
+        json!({ "apiVersion": resource.api_version, "kind": resource.kind, name: part })
     }
 
     /// An empty list of owners would make every apply a change for the API server.

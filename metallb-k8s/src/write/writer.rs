@@ -261,7 +261,9 @@ impl Inner {
                 // Only what may be begun is waited for.
                 state.backlog.next_timeout().filter(|_| under_way.len() < self.options.in_flight.max(1))
             };
-            outdated.into_iter().for_each(|outdated| (self.options.outdated)(outdated));
+            for target in outdated {
+                (self.options.outdated)(target);
+            }
             tokio::select! {
                 () = self.wake.notified() => {}
                 Some((begun, outcome)) = under_way.next() => self.finish(era, begun, outcome),

@@ -292,8 +292,12 @@ async fn a_write_that_is_late_neither_changes_nor_removes_what_is_newer() {
     bench.writer.submit(Write::Remove { kind: LAYER2, name: name.clone(), based_on: Some(based_on.clone()) });
     bench.settled().await;
     assert_eq!(find(), newer, "not removed");
-    let found =
-        plan_service_status(&name, StatusKind::Layer2, Some(&mk_status("eth2")), Some(&record(&newer)));
+    let found = plan_service_status(
+        &name,
+        StatusKind::Layer2,
+        Some(&mk_status("eth2")),
+        Some(&record(newer.clone())),
+    );
     bench.cluster.put("servicel2statuses", newer.clone().unwrap());
     let newest = find();
     bench.writer.submit(found.unwrap());
@@ -313,8 +317,8 @@ async fn a_write_that_is_late_neither_changes_nor_removes_what_is_newer() {
     assert!(find().is_some());
 }
 
-fn record(object: &Option<Value>) -> ServiceStatusRecord {
-    let object: ServiceL2Status = serde_json::from_value(object.clone().unwrap()).unwrap();
+fn record(object: Option<Value>) -> ServiceStatusRecord {
+    let object: ServiceL2Status = serde_json::from_value(object.unwrap()).unwrap();
     ServiceStatusRecord::layer2(&object)
 }
 
@@ -325,14 +329,14 @@ async fn a_change_of_a_status_is_one_request_and_its_removal_follows_what_was_ju
     bench.settled().await;
     assert_eq!(bench.cluster.request_count(), 2, "made, and given its status");
     let name = mk_status("").object_name();
-    let found = record(&bench.cluster.get("servicel2statuses", "metallb-system", &name));
+    let found = record(bench.cluster.get("servicel2statuses", "metallb-system", &name));
     let change = plan_service_status(&name, StatusKind::Layer2, Some(&mk_status("eth1")), Some(&found));
     bench.writer.submit(change.unwrap());
     bench.settled().await;
     assert_eq!(bench.cluster.request_count(), 3);
     // Withdrawn at once, before the watch shows anything of it.
     for is_shown in [false, true] {
-        let found = record(&bench.cluster.get("servicel2statuses", "metallb-system", &name));
+        let found = record(bench.cluster.get("servicel2statuses", "metallb-system", &name));
         let based_on = is_shown.then(|| found.identity().clone());
         tokio::time::sleep(Duration::from_secs(1)).await;
         bench.cluster.delay(Duration::from_millis(100));

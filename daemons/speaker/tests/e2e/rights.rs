@@ -33,15 +33,13 @@ async fn labels_come_back(cluster: &Cluster) {
         K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     {
         let all = cluster.system::<K>().list(&ListParams::default()).await.unwrap().items;
-        for name in all.iter().map(ResourceExt::name_any) {
-            let label = |found: &K| {
-                found.labels().get("metallb.io/node").or(found.labels().get("metallb.io/node-name")).cloned()
-            };
-            cluster.until_system::<K>(&name, |found| label(found).is_some()).await;
-            let bare = json!({ "metadata": { "labels": { "metallb.io/service-name": null, "metallb.io/component-type": null } } });
+        for before in all {
+            let bare = json!({
+                "metadata": { "labels": { "metallb.io/service-name": null, "metallb.io/component-type": null } },
+            });
             let api = cluster.system::<K>();
-            api.patch(&name, &PatchParams::default(), &Patch::Merge(bare)).await.unwrap();
-            cluster.until_system::<K>(&name, |found| found.labels().len() > 1).await;
+            api.patch(&before.name_any(), &PatchParams::default(), &Patch::Merge(bare)).await.unwrap();
+            cluster.until_system::<K>(&before.name_any(), |found| found.labels() == before.labels()).await;
         }
     }
     of::<ServiceL2Status>(cluster).await;
