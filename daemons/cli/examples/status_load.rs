@@ -53,7 +53,10 @@ fn fill(server: &Server, services: usize) -> Result<(), Box<dyn Error>> {
         server.apply_object(&json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"name": name, "namespace": "default", "annotations": {"metallb.io/ip-allocated-from-pool": "web"}},
-            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "selector": {"app": name}},
+            "spec": {
+                "type": "LoadBalancer", "allocateLoadBalancerNodePorts": false,
+                "ports": [{"port": 80}], "selector": {"app": name},
+            },
             "status": {"loadBalancer": {"ingress": [{"ip": address}]}},
         }))?;
         server.apply_object(&json!({
