@@ -9,6 +9,7 @@ mod service;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,6 +40,15 @@ pub struct ExplainArgs {
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
 
+    /// Ask the network, too: is there a route to the address, and who answers ARP or neighbor discovery for it? On a node,
+    /// or on a machine in the same segment; needs CAP_NET_RAW.
+    #[arg(long)]
+    wire: bool,
+
+    /// The interface of the segment for --wire; without it the one to which the route leads.
+    #[arg(long, requires = "wire", value_name = "NAME")]
+    interface: Option<String>,
+
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -59,6 +69,7 @@ Examples:
   metallb explain web                     why is its EXTERNAL-IP pending?
   metallb explain web -n shop             a service of another namespace
   metallb explain shop/web -o json        for programs
+  sudo -E metallb explain web --wire      and who answers for it on this segment?
   kubectl metallb explain web             the same as a plugin of kubectl";
 
 /// Runs the command.
@@ -79,7 +90,11 @@ fn answer(args: &ExplainArgs) -> Result<ExitCode, Trouble> {
         Ok((Snapshot::gather(&connected.client, &args.connection).await?, connected.namespace))
     })?;
     let namespace = stated.or_else(|| args.namespace.clone()).unwrap_or(default);
-    let chain = explain(Instant::now(), &snapshot, &namespace, name);
+    let mut chain = explain(Instant::now(), &snapshot, &namespace, name);
+    if args.wire {
+        let asked = wire::wire(&mut chain, &snapshot, (&namespace, name), args.interface.as_deref());
+        runtime()?.block_on(asked);
+    }
     let text = match args.output {
         Output::Table => render::table(&chain, &snapshot, exit::width(), exit::is_terminal()),
         Output::Json => serde_json::to_string_pretty(&chain).map_err(Trouble::read)? + "\n",

@@ -3,5 +3,8 @@
 
 mod explain;
 mod migrate;
+#[path = "../../../controller/tests/harness/namespace.rs"]
+mod namespace;
 mod status;
 mod support;
+mod wire;
