@@ -681,12 +681,11 @@ impl Announcer {
             Target::Own(OwnKind::Service(kind), name) => self.drivers.statuses.service(*kind, name),
             _ => None,
         };
-        match service {
-            Some(service) => self.tell(&service, Severity::Warning, CONTESTED, contest.to_string()),
-            None => {
-                tracing::warn!(error = %contest, "contested");
-                self.tell_node(Severity::Warning, CONTESTED, contest.to_string());
-            }
+        if let Some(service) = service {
+            self.tell(&service, Severity::Warning, CONTESTED, contest.to_string());
+        } else {
+            tracing::warn!(error = %contest, "contested");
+            self.tell_node(Severity::Warning, CONTESTED, contest.to_string());
         }
     }
 

@@ -30,11 +30,10 @@ const LONG: Duration = Duration::from_secs(60);
 /// Takes all addresses from the link but one of each side, which is link-local.
 fn bare(lab: &Lab) {
     for device in ["vrouter", "vspeaker"] {
-        let (ip, own): (&dyn Fn(&[&str]) -> Result<(), String>, _) = if device == "vrouter" {
-            (&|arguments| lab.router_ip(arguments), "fe80::1/64")
-        } else {
-            (&|arguments| lab.speaker_ip(arguments), "fe80::2/64")
+        let ip = |arguments: &[&str]| {
+            if device == "vrouter" { lab.router_ip(arguments) } else { lab.speaker_ip(arguments) }
         };
+        let own = if device == "vrouter" { "fe80::1/64" } else { "fe80::2/64" };
         ip(&["addr", "flush", "dev", device]).unwrap();
         ip(&["addr", "add", own, "dev", device, "nodad"]).unwrap();
     }
@@ -328,9 +327,7 @@ fn raw(device: &str) -> Socket {
     let index = if_nametoindex(device).unwrap();
     socket.set_multicast_hops_v6(255).unwrap();
     socket.set_multicast_if_v6(index).unwrap();
-    for group in ["ff02::2"] {
-        socket.join_multicast_v6(&group.parse().unwrap(), index).unwrap();
-    }
+    socket.join_multicast_v6(&"ff02::2".parse().unwrap(), index).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket
 }

@@ -95,7 +95,7 @@ mod tests {
         crd::{self, DecodeError},
     };
 
-    fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: serde_json::Value) -> Object<K> {
+    fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &serde_json::Value) -> Object<K> {
         let version = if kind == "BGPPeer" { "v1beta2" } else { "v1beta1" };
         let object = json!({
             "apiVersion": format!("metallb.io/{version}"), "kind": kind, "metadata": { "name": name }, "spec": spec,
@@ -117,13 +117,13 @@ mod tests {
             object(
                 "BGPPeer",
                 name,
-                json!({
+                &json!({
                     "myASN": 64500, "peerASN": 64501, "peerAddress": "no address", "nodeSelectors": selectors,
                 }),
             )
         };
         let mut resources = Resources::default();
-        resources.pools.push(object("IPAddressPool", "web", json!({ "addresses": ["192.0.2.300/24"] })));
+        resources.pools.push(object("IPAddressPool", "web", &json!({ "addresses": ["192.0.2.300/24"] })));
         resources.peers.push(peer("first", json!([{ "matchLabels": { "rack": "1" } }])));
         resources.peers.push(peer("every", json!([])));
         resources
@@ -163,7 +163,7 @@ mod tests {
         let peer = json!({
             "myASN": 64500, "peerASN": 64501, "peerAddress": "192.0.2.1", "bfdProfile": "missing",
         });
-        resources.peers.push(object("BGPPeer", "router", peer));
+        resources.peers.push(object("BGPPeer", "router", &peer));
         let built = configure(&resources, &Config::default());
         let problems: Vec<ConfigError> = built.errors.into_iter().chain(built.warnings).collect();
         let judgement = Judgement::of_speaker(&problems, &resources, Some(&labels("1")));

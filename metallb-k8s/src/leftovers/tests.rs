@@ -23,7 +23,7 @@ fn a_node_that_is_gone_leaves_nothing_and_one_without_a_speaker_is_waited_for() 
     assert_eq!(leftovers.observe(now, &without), nodes([]), "the watch of Pods may be ahead");
     assert_eq!(leftovers.observe(now + GONE_PATIENCE, &without), nodes(["a"]));
     leftovers.swept("a");
-    let almost = now + NODE_PATIENCE - SECOND;
+    let almost = now + NODE_PATIENCE.saturating_sub(SECOND);
     assert_eq!(leftovers.observe(almost, &without), nodes([]));
     assert_eq!(leftovers.observe(now + NODE_PATIENCE, &without), nodes(["b"]));
     assert_eq!(leftovers.observe(now + NODE_PATIENCE + SECOND, &without), nodes(["b"]), "until it is swept");

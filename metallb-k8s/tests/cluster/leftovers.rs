@@ -52,6 +52,7 @@ fn left(cluster: &Cluster) -> usize {
 }
 
 /// A leading controller that does nothing else.
+#[expect(clippy::disallowed_methods, reason = "what a daemon does")]
 fn start(cluster: &Cluster) -> (JoinHandle<()>, Writer) {
     let (stats, retries) = (Arc::new(Stats::new()), retries());
     let watch = WatchOptions::new(Arc::clone(&stats), retries.clone()).extra();
@@ -89,7 +90,7 @@ async fn what_gone_nodes_left_is_removed_and_nothing_of_those_that_live() {
 
     // The Pod goes, and the node stays.
     cluster.delete("pods", NAMESPACE, "speaker-a");
-    tokio::time::sleep(NODE_PATIENCE - Duration::from_secs(5)).await;
+    tokio::time::sleep(NODE_PATIENCE.saturating_sub(Duration::from_secs(5))).await;
     assert_eq!(left(&cluster), 3 * 5 + 1, "it may come back");
     eventually("what the Pod left is gone", || left(&cluster) == 2 * 5 + 1).await;
 
@@ -98,7 +99,7 @@ async fn what_gone_nodes_left_is_removed_and_nothing_of_those_that_live() {
     tokio::time::sleep(NODE_PATIENCE).await;
     assert_eq!(left(&cluster), 2 * 5 + 1, "its Pod is still there");
     cluster.delete("pods", NAMESPACE, "speaker-b");
-    tokio::time::sleep(GONE_PATIENCE - Duration::from_secs(3)).await;
+    tokio::time::sleep(GONE_PATIENCE.saturating_sub(Duration::from_secs(3))).await;
     assert_eq!(left(&cluster), 2 * 5 + 1);
     eventually("what the node left is gone", || left(&cluster) == 5 + 1).await;
     assert!(cluster.get("configurationstates", NAMESPACE, "controller").is_some(), "it names no node");
