@@ -98,7 +98,9 @@ fn answer(args: &StatusArgs) -> Result<ExitCode, Trouble> {
 async fn watch(args: &StatusArgs) -> Result<ExitCode, Trouble> {
     let client = connect(&args.connection.way).await?.client;
     let (namespace, every) = (args.namespace.as_deref(), Duration::from_secs(args.interval));
-    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+    // A terminal without a size (a serial line, a recorder) shows nothing but lines.
+    let has_room = ratatui::crossterm::terminal::size().is_ok_and(|(columns, rows)| columns > 0 && rows > 0);
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() && has_room {
         screen::watch(&client, &args.connection, namespace, every).await?;
     } else {
         follow(&client, args, every).await?;

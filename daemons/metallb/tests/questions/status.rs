@@ -109,7 +109,9 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
 /// A terminal of its own, by `script`: returns what the program wrote, after pressing a key when it has drawn.
 fn in_terminal(kubeconfig: &Path, key: &'static [u8]) -> (Option<i32>, String) {
     use std::io::{Read as _, Write as _};
-    let line = format!("{} status --watch --interval 1", env!("CARGO_BIN_EXE_metallb"));
+    // Without a terminal around it, `script` makes one that has no size.
+    let line =
+        format!("stty rows 24 columns 80; {} status --watch --interval 1", env!("CARGO_BIN_EXE_metallb"));
     let mut script = std::process::Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .env("KUBECONFIG", kubeconfig)
