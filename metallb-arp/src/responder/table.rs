@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::types::{AnnounceError, Counters, DEFEND_INTERVAL, HANDOVER, InterfaceIndex, Scope};
+use super::types::{AnnounceError, CLAIM_INTERVAL, Counters, DEFEND_INTERVAL, InterfaceIndex, Scope};
 use crate::gratuitous::{Class, Schedule};
 use crate::wire::MacAddr;
 use crate::wire::ndp::Nonce;
@@ -199,8 +199,8 @@ pub(super) struct Presence {
     pub(super) conflict_at: Option<Instant>,
     /// Who claims the address, until that is reported.
     pub(super) claimant: Option<MacAddr>,
-    /// When partners began to claim the address, and when they last did.
-    partner: Option<(Instant, Instant)>,
+    /// The partner whose claim was last reported, and when.
+    partner: Option<(MacAddr, Instant)>,
 }
 
 impl Presence {
@@ -216,16 +216,19 @@ impl Presence {
         }
     }
 
-    /// A partner claims the address: whether that is for the user of the responder to sort out. That is so for
-    /// [`HANDOVER`]; a partner that was quiet for [`DEFEND_INTERVAL`] is given that time anew.
-    pub(super) fn is_handover(&mut self, now: Instant) -> bool {
-        let before = |at: Instant, time| now.saturating_duration_since(at) < time;
-        let begun = match self.partner {
-            Some((begun, last)) if before(last, DEFEND_INTERVAL) => begun,
-            _ => now,
-        };
-        self.partner = Some((begun, now));
-        before(begun, HANDOVER)
+    /// A partner claims the address: whether that is to be reported.
+    pub(super) fn is_new_claim(&mut self, now: Instant, mac: MacAddr) -> bool {
+        let recent = |(by, at)| by == mac && now.saturating_duration_since(at) < CLAIM_INTERVAL;
+        let new = !self.partner.is_some_and(recent);
+        if new {
+            self.partner = Some((mac, now));
+        }
+        new
+    }
+
+    /// Whether it was defended a short while ago.
+    pub(super) fn has_defended(&self, now: Instant) -> bool {
+        self.conflict_at.and_then(|at| at.checked_add(DEFEND_INTERVAL)).is_some_and(|end| now < end)
     }
 
     /// Makes it due at another time, or not at all.

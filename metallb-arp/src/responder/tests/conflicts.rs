@@ -100,36 +100,55 @@ fn a_claim_does_not_stop_the_first_announcements() {
     assert_eq!(sent[0].at, DEFENCE_DELAY);
 }
 
-/// A partner that takes an address over is left alone; one that goes on is a machine like any other.
+/// What a partner claims may be its own by now.
 #[test]
-fn a_partner_has_time_to_take_an_address_over() {
+fn a_claim_of_a_partner_is_reported_and_nothing_is_done_about_it() {
     for (address, frame) in claims() {
         let mut world = settled();
         world.responder.set_partners([THIEF].into());
+        let claimed = || Event::Claimed { address, interface: ETH0, mac: THIEF };
         assert_eq!(world.receive(&frame), Outcome::Conflict(address));
-        assert!(world.live(HANDOVER - millis(1)).is_empty());
-        // What came last came in time.
         assert_eq!(world.receive(&frame), Outcome::Conflict(address));
-        assert!(world.live(secs(5)).is_empty() && world.events().is_empty());
-        // It goes on after that time.
+        assert_eq!(world.events(), [claimed()]);
+        assert!(world.live(CLAIM_INTERVAL).is_empty());
         assert_eq!(world.receive(&frame), Outcome::Conflict(address));
-        let defence = world.live(secs(1));
-        let reaction = Reaction::Defend;
-        assert_eq!(world.events(), [Event::Conflict { address, interface: ETH0, mac: THIEF, reaction }]);
-        assert!(!defence.is_empty());
+        assert_eq!(world.events(), [claimed()]);
+        assert!(world.live(secs(60)).is_empty() && world.events().is_empty());
+        assert_eq!(world.responder.counters(address).unwrap().conflicts, 3);
+        // A stranger, on the other hand, is defended against.
+        world.responder.set_partners(BTreeSet::new());
+        assert_eq!(world.receive(&frame), Outcome::Conflict(address));
+        assert!(!world.live(secs(1)).is_empty());
     }
 }
 
-/// The same partner may take an address over as often as it likes.
+/// Each of two partners that claim an address within a moment is reported.
 #[test]
-fn a_partner_that_was_quiet_has_its_time_anew() {
+fn two_partners_are_two_claims() {
+    let other = MacAddr::new([2, 0, 0, 0, 3, 3]);
     let mut world = settled();
-    world.responder.set_partners([THIEF].into());
-    for _ in 0..3 {
-        assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
-        assert!(world.live(DEFEND_INTERVAL).is_empty() && world.events().is_empty());
+    world.responder.set_partners([THIEF, other].into());
+    for mac in [THIEF, other] {
+        assert_eq!(world.receive(&claim(V4, mac)), Outcome::Conflict(V4.into()));
     }
-    world.responder.set_partners(BTreeSet::new());
-    assert_eq!(world.receive(&claim(V4, THIEF)), Outcome::Conflict(V4.into()));
-    assert!(!world.live(secs(1)).is_empty());
+    let claimed = |mac| Event::Claimed { address: V4.into(), interface: ETH0, mac };
+    assert_eq!(world.events(), [claimed(THIEF), claimed(other)]);
+}
+
+/// req: R5227-2.4
+#[test]
+fn an_address_is_defended_at_the_users_word_not_more_than_once_in_ten_seconds() {
+    let mut world = settled();
+    for address in [V4.into(), V6.into()] {
+        world.responder.defend(world.now(), address);
+        let defence = world.live(DEFEND_INTERVAL - millis(1));
+        assert_eq!(defence.len(), if address.is_ipv4() { 2 } else { 1 });
+        world.responder.defend(world.now(), address);
+        assert!(world.live(millis(1)).is_empty());
+        world.responder.defend(world.now(), address);
+        assert!(!world.live(millis(1)).is_empty());
+    }
+    world.withdraw(V4);
+    world.responder.defend(world.now(), V4.into());
+    assert!(world.live(secs(60)).is_empty() && world.events().is_empty());
 }
