@@ -11,10 +11,11 @@ use metallb_arp::responder::Interface;
 use metallb_arp::wire::MacAddr;
 use metallb_bgp::io::tokio::Speaker as BgpSpeaker;
 use metallb_bgp::session::{CloseReason, PeerKey, StopReason};
-use metallb_core::announce::{Change, Engine, InterfaceScope, Partners, ProblemReports};
+use metallb_core::announce::{Change, Engine, InterfaceScope};
 use metallb_core::config::{BfdProfile, Config, ConfigError, InForce, Peer};
-use metallb_core::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
-use metallb_core::membership::Metadata;
+use metallb_core::keys::{NodeName, PeerName, ServiceKey};
+use metallb_core::membership::View;
+use metallb_core::speaker::{Claim, Close, Departure, Output, Report, Speaker};
 use metallb_k8s::convert::{configure, held_back};
 use metallb_k8s::crd::ConfigurationStateStatus;
 use metallb_k8s::facts::{ServiceRecord, SliceIndex};
@@ -22,9 +23,10 @@ use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
 use metallb_k8s::write::status::{Component, ServiceStatus, StatusKind, configuration_state};
 use metallb_k8s::write::{Write, Writer};
+use tokio::task::JoinHandle;
 
 use crate::inputs::{Inputs, Key};
-use crate::ownership::Ownership;
+use crate::membership;
 use crate::statuses::Statuses;
 use crate::translate;
 
@@ -40,12 +42,14 @@ pub(crate) struct Drivers {
     pub statuses: Statuses,
     /// What all its BGP sessions have in common.
     pub sessions: translate::Common,
+    /// The other speakers; `None` without membership.
+    pub membership: Option<membership::Handle>,
 }
 
 /// The state of a speaker.
 pub(crate) struct Announcer {
     node: NodeName,
-    engine: Engine,
+    machine: Speaker,
     drivers: Drivers,
     events: Events,
     slices: SliceIndex,
@@ -59,27 +63,28 @@ pub(crate) struct Announcer {
     /// Peers whose sessions somebody else still holds, and why.
     held_back: BTreeMap<PeerName, String>,
     state: Option<ConfigurationStateStatus>,
-    /// Hardware addresses of the other speakers' interfaces.
-    partners: Partners,
-    /// What is wrong with services, until it has lasted.
-    problem_reports: ProblemReports,
-    /// Who lives.
-    members: BTreeSet<NodeName>,
-    /// Who died since the last evaluation.
-    gone: BTreeSet<NodeName>,
-    /// How often this node took each Layer 2 address or let go of it.
-    ownership: Ownership,
-    /// Whether the caches are complete, so that decisions may be made.
-    started: bool,
+    /// What the drain has come to.
+    drain: Drain,
+}
+
+/// What the drain asks of the owner.
+#[derive(Debug, Default)]
+struct Drain {
+    /// The goodbye to the other speakers.
+    goodbye: Option<JoinHandle<()>>,
+    /// Whether somebody should find out if the node stays.
+    asks_departure: bool,
+    /// How to close the sessions, at the end.
+    close: Option<Close>,
 }
 
 impl Announcer {
     /// A speaker that knows nothing yet.
-    pub(crate) fn new(node: NodeName, engine: Engine, drivers: Drivers) -> Self {
+    pub(crate) fn new(node: NodeName, machine: Speaker, drivers: Drivers) -> Self {
         Self {
             events: Events::new("metallb-speaker", node.as_str()),
             node,
-            engine,
+            machine,
             drivers,
             slices: SliceIndex::default(),
             records: HashMap::new(),
@@ -89,12 +94,7 @@ impl Announcer {
             shortfalls: BTreeMap::new(),
             held_back: BTreeMap::new(),
             state: None,
-            partners: Partners::default(),
-            problem_reports: ProblemReports::default(),
-            members: BTreeSet::new(),
-            gone: BTreeSet::new(),
-            ownership: Ownership::default(),
-            started: false,
+            drain: Drain::default(),
         }
     }
 
@@ -110,17 +110,8 @@ impl Announcer {
         for (key, _) in inputs.services.all() {
             self.look(inputs, &Key::Service(key));
         }
-        self.started = true;
+        self.machine.complete_facts();
         self.evaluate(inputs);
-        self.drivers.bgp.table_complete();
-        self.report_configuration();
-    }
-
-    /// It is known who lives: what this node does not announce now is not its any more.
-    pub(crate) fn decided(&mut self, inputs: &Inputs) {
-        if self.started {
-            self.drivers.statuses.decided(inputs);
-        }
     }
 
     /// This node's statuses of a kind have been read.
@@ -143,8 +134,8 @@ impl Announcer {
                 let slice = inputs.slices.get(key).map(|slice| (*slice).clone());
                 for service in self.slices.apply(key, slice) {
                     match self.slices.endpoints(&service) {
-                        Some(endpoints) => self.engine.apply_endpoints(endpoints),
-                        None => self.engine.remove_endpoints(&service),
+                        Some(endpoints) => self.machine.apply_endpoints(endpoints),
+                        None => self.machine.remove_endpoints(&service),
                     }
                 }
             }
@@ -153,9 +144,9 @@ impl Announcer {
                     if node.name == self.node {
                         self.drivers.bgp.set_internal_addresses(translate::internal_addresses(&node));
                     }
-                    self.engine.apply_node((*node).clone());
+                    self.machine.apply_node((*node).clone());
                 }
-                None => self.engine.remove_node(&NodeName::new(&*key.name)),
+                None => self.machine.remove_node(&NodeName::new(&*key.name)),
             },
             Key::Status(kind, key) => self.drivers.statuses.changed(inputs, *kind, &key.name),
             Key::Configuration => {
@@ -168,88 +159,74 @@ impl Announcer {
         }
     }
 
-    /// Takes who lives.
-    pub(crate) fn set_members(&mut self, members: BTreeSet<NodeName>) {
-        self.gone.extend(self.members.difference(&members).cloned());
-        self.members.clone_from(&members);
-        self.engine.set_members(members);
-    }
-
-    /// Takes what a speaker says about itself; `None` when it is not known any more.
-    pub(crate) fn hear(&mut self, node: &NodeName, metadata: Option<&Metadata>) {
-        if *node == self.node {
-            return;
-        }
-        let interfaces = metadata.into_iter().flat_map(|metadata| metadata.interfaces.values());
-        let macs = interfaces.filter_map(|interface| interface.mac).collect();
-        let now = Instant::now();
-        self.partners.set(now, node, macs);
-        self.drivers
-            .layer2
-            .set_partners(self.partners.addresses(now).into_iter().map(MacAddr::new).collect());
-        let Some(metadata) = metadata else {
-            self.engine.set_claims(node.clone(), BTreeSet::new());
-            self.engine.remove_interfaces(node);
-            return;
-        };
-        self.engine.set_claims(node.clone(), metadata.claims.clone());
-        self.engine.set_interfaces(node.clone(), metadata.interfaces());
+    /// Takes what is known of the other speakers.
+    pub(crate) fn hear(&mut self, speakers: View) {
+        self.machine.set_view(Instant::now(), speakers);
     }
 
     /// Takes the interfaces on which this node can answer.
     pub(crate) fn interfaces(&mut self, interfaces: &[Interface]) {
-        let facts = |interface: &Interface| {
-            (InterfaceName::new(interface.name.as_str()), translate::interface_facts(interface))
-        };
-        self.engine.set_interfaces(self.node.clone(), interfaces.iter().map(facts).collect());
+        self.machine.set_interfaces(translate::interfaces(interfaces));
     }
 
-    /// Another machine claims one of our addresses; not another speaker that takes it over (the driver knows those).
-    pub(crate) fn conflict(&mut self, address: IpAddr, interface: &str, mac: MacAddr) {
-        tracing::warn!(protocol = "layer2", ip = %address, interface, %mac, error = "address conflict",
-            "another machine claims the address");
-        let holders: Vec<ServiceKey> = self
-            .engine
-            .announced()
-            .filter(|announced| announced.address == address)
-            .map(|announced| announced.service)
-            .collect();
-        for service in holders {
-            let message =
-                format!("{address} is also claimed by {mac} on interface {interface} of node {}", self.node);
-            self.tell(&service, Severity::Warning, "addressConflict", message);
-        }
+    /// Another speaker claims an address.
+    pub(crate) fn claimed(&mut self, inputs: &Inputs, claim: &Claim) {
+        self.machine.handle_claim(Instant::now(), claim);
+        self.carry_out(inputs);
+    }
+
+    /// A machine that is no speaker claims one of our addresses.
+    pub(crate) fn conflict(&mut self, inputs: &Inputs, claim: &Claim) {
+        self.machine.handle_conflict(Instant::now(), claim);
+        self.carry_out(inputs);
+    }
+
+    /// Leaves; the drivers are not done before [`Announcer::close`] says so.
+    pub(crate) fn stop(&mut self, inputs: &Inputs) {
+        self.machine.stop(Instant::now());
+        self.carry_out(inputs);
+    }
+
+    /// Whether somebody should find out if the node stays.
+    pub(crate) const fn asks_departure(&self) -> bool {
+        self.drain.asks_departure
+    }
+
+    /// Takes what becomes of the node.
+    pub(crate) fn set_departure(&mut self, inputs: &Inputs, departure: Departure) {
+        self.machine.set_departure(Instant::now(), departure);
+        self.carry_out(inputs);
+    }
+
+    /// How to close the sessions, once everything else is over.
+    pub(crate) const fn close(&self) -> Option<Close> {
+        self.drain.close
+    }
+
+    /// The goodbye to the other speakers, which may still be under way.
+    pub(crate) fn take_goodbye(&mut self) -> Option<JoinHandle<()>> {
+        self.drain.goodbye.take()
     }
 
     /// Brings the decisions up to date and carries out what changed.
     pub(crate) fn evaluate(&mut self, inputs: &Inputs) {
-        if !self.started {
-            return;
-        }
         let before = self.shortfalls.clone();
-        for change in self.engine.evaluate() {
-            self.perform(inputs, change);
-        }
+        self.machine.evaluate(Instant::now());
+        self.carry_out(inputs);
         self.follow_profiles();
-        for node in std::mem::take(&mut self.gone) {
-            for service in self.drivers.statuses.left_by(&node) {
-                self.drivers.statuses.sweep(&service, &self.engine.other_claimants(&service));
-            }
-        }
-        if self.shortfalls != before {
+        if self.is_started() && self.shortfalls != before {
             self.report_configuration();
         }
     }
 
     /// The engine, for metrics and debugging.
     pub(crate) const fn engine(&self) -> &Engine {
-        &self.engine
+        self.machine.engine()
     }
 
     /// How often each Layer 2 address came to this node or left it, as long as it is to be announced by anybody.
     pub(crate) fn ownership_changes(&mut self) -> Vec<(IpAddr, u64)> {
-        self.ownership.retain(|address| self.engine.is_layer2(address));
-        self.ownership.changes().collect()
+        self.machine.ownership_changes()
     }
 
     /// What the announcements are carried out with.
@@ -269,16 +246,16 @@ impl Announcer {
 
     /// Whether decisions are being made.
     pub(crate) const fn is_started(&self) -> bool {
-        self.started
+        self.machine.is_started()
     }
 
     fn service(&mut self, inputs: &Inputs, key: &ObjectKey) {
         if let Some(record) = inputs.services.get(key) {
             self.records.insert(record.fact.key.clone(), Arc::clone(&record));
-            self.engine.apply_service((*record.fact).clone());
+            self.machine.apply_service((*record.fact).clone());
         } else {
             let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
-            self.engine.remove_service(&key);
+            self.machine.remove_service(&key);
             self.records.remove(&key);
         }
     }
@@ -298,7 +275,7 @@ impl Announcer {
         } else {
             Arc::new(self.config.without_peers(&held))
         };
-        self.engine.set_config(own);
+        self.machine.set_config(own);
     }
 
     /// Leaves peers alone whose sessions the FRR of an earlier installation may still hold.
@@ -335,10 +312,93 @@ impl Announcer {
         }
     }
 
-    fn perform(&mut self, inputs: &Inputs, change: Change) {
-        if let Change::L2 { address, state } = &change {
-            self.ownership.set(*address, state.is_some());
+    /// Carries out what the machine has decided.
+    fn carry_out(&mut self, inputs: &Inputs) {
+        while let Some(output) = self.machine.poll_output() {
+            self.perform(inputs, output);
         }
+    }
+
+    fn perform(&mut self, inputs: &Inputs, output: Output) {
+        match output {
+            Output::Change(change) => self.change(inputs, change),
+            Output::Started => {
+                self.drivers.bgp.table_complete();
+                self.report_configuration();
+            }
+            Output::Decided => {
+                self.drivers.statuses.decided(inputs);
+                if let Some(membership) = &self.drivers.membership {
+                    membership.take_part();
+                }
+            }
+            Output::Partners(macs) => {
+                self.drivers.layer2.set_partners(macs.into_iter().map(MacAddr::new).collect());
+            }
+            Output::Metadata(metadata) => {
+                if let Some(membership) = &self.drivers.membership {
+                    membership.set_metadata(metadata);
+                }
+            }
+            Output::Defend(address) => self.drivers.layer2.defend(address),
+            Output::Reannounce => self.drivers.layer2.reannounce(),
+            Output::Gone(node) => {
+                for service in self.drivers.statuses.left_by(&node) {
+                    let others = self.engine().other_claimants(&service);
+                    self.drivers.statuses.sweep(&service, &others);
+                }
+            }
+            Output::Report(report) => self.report(&report),
+            Output::Leave => {
+                let membership = self.drivers.membership.clone();
+                let goodbye =
+                    membership.map(|membership| tokio::spawn(async move { membership.leave().await }));
+                self.drain.goodbye = goodbye;
+            }
+            Output::AskDeparture => self.drain.asks_departure = true,
+            Output::Silence => self.drivers.layer2.shutdown(),
+            Output::Close(close) => self.drain.close = Some(close),
+        }
+    }
+
+    fn report(&mut self, report: &Report) {
+        let reason = report.reason();
+        match report {
+            Report::AnnounceFailed { service, .. } => {
+                self.tell(service, Severity::Warning, reason, report.to_string());
+            }
+            Report::AnnouncedAgain { service, .. } => {
+                tracing::info!(%service, "announced as it should be again");
+            }
+            Report::AddressConflict { address, services, interface, mac, .. } => {
+                let mac = MacAddr::new(*mac);
+                tracing::warn!(protocol = "layer2", ip = %address, %interface, %mac, error = "address conflict",
+                    "another machine claims the address");
+                for service in services {
+                    self.tell(service, Severity::Warning, reason, report.to_string());
+                }
+            }
+            Report::SpeakersApart { speaker, address, .. } => {
+                tracing::warn!(protocol = "layer2", ip = %address, node = %speaker, error = %report,
+                    "speakers do not hear each other");
+                self.tell_node(Severity::Warning, reason, report.to_string());
+            }
+            Report::ExclusionIgnored => {
+                tracing::warn!(error = %report, "exclude label");
+                self.tell_node(Severity::Warning, reason, report.to_string());
+            }
+            Report::ExclusionCounts => tracing::info!("the exclude label of nodes counts again"),
+            Report::Settled => tracing::info!("membership has settled"),
+            Report::Members { members, .. } => tracing::info!(?members, "members"),
+            Report::Reunited => tracing::info!("reunited with speakers that lived apart"),
+            Report::NoSuccessor { addresses, .. } => {
+                tracing::info!(protocol = "layer2", addresses, "nobody took these addresses over yet");
+            }
+            other => tracing::debug!(?other, reason, "report"),
+        }
+    }
+
+    fn change(&mut self, inputs: &Inputs, change: Change) {
         match change {
             Change::L2 { address, state: Some(scope) } => self.announce(address, &scope),
             Change::L2 { address, state: None } => {
@@ -360,36 +420,20 @@ impl Announcer {
                 self.layer2_owner(inputs, &service, interfaces.as_ref());
             }
             Change::BgpPeers { service, peers } => self.bgp_peers(inputs, &service, peers),
-            Change::ExclusionIgnored { ignored } => self.exclusion(ignored),
-            Change::Problem { service, problem } => {
-                if self.problem_reports.handle_problem(Instant::now(), &service, problem) {
-                    tracing::info!(%service, "announced as it should be again");
-                }
-            }
+            // They come as reports.
+            Change::ExclusionIgnored { .. } | Change::Problem { .. } => {}
         }
     }
 
     /// When [`Announcer::handle_timeout`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.problem_reports.next_timeout()
+        self.machine.next_timeout()
     }
 
-    /// Tells what has lasted.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for (service, problem) in self.problem_reports.handle_timeout(now) {
-            self.tell(&service, Severity::Warning, "announceFailed", problem.to_string());
-        }
-    }
-
-    fn exclusion(&mut self, ignored: bool) {
-        if !ignored {
-            tracing::info!("the exclude label of nodes counts again");
-            return;
-        }
-        let message = "every node with a live speaker is a control plane labelled \
-            node.kubernetes.io/exclude-from-external-load-balancers: the label is ignored";
-        tracing::warn!(error = message, "exclude label");
-        self.tell_node(Severity::Warning, "excludeLabelIgnored", message.to_owned());
+    /// Does what time asks for.
+    pub(crate) fn handle_timeout(&mut self, inputs: &Inputs) {
+        self.machine.handle_timeout(Instant::now());
+        self.carry_out(inputs);
     }
 
     fn announce(&self, address: IpAddr, scope: &InterfaceScope) {
@@ -475,7 +519,8 @@ impl Announcer {
     fn began(&mut self, service: &ServiceKey, kind: StatusKind) {
         let protocol = match kind {
             StatusKind::Layer2 => {
-                self.drivers.statuses.sweep(service, &self.engine.other_claimants(service));
+                let others = self.engine().other_claimants(service);
+                self.drivers.statuses.sweep(service, &others);
                 "layer2"
             }
             StatusKind::Bgp => "bgp",

@@ -1,19 +1,19 @@
 //! The speaker: tells the network where the addresses of services live.
 //!
-//! Only wiring: the watches of `metallb-k8s`, the interfaces of `metallb-arp` and the members of the membership engine
-//! feed the announcement engine of `metallb-core`, whose changes the drivers of `metallb-arp` and `metallb-bgp` carry
-//! out. One task owns the engine.
+//! Only wiring: the watches of `metallb-k8s`, the interfaces of `metallb-arp` and the view of the membership engine
+//! feed the speaker machine of `metallb-core`, whose outputs the drivers of `metallb-arp` and `metallb-bgp` carry
+//! out. One task owns the machine.
 #![forbid(unsafe_code)]
 
 mod announcer;
 mod args;
 mod complaints;
 mod debug;
+mod drain;
 mod exclude;
 mod inputs;
 mod membership;
 mod metrics;
-mod ownership;
 mod seal;
 mod setup;
 mod shared_secret;

@@ -13,8 +13,9 @@ use metallb_arp::io::linux;
 use metallb_arp::responder;
 use metallb_bgp::io::tokio::{EventReceiver, Speaker as BgpSpeaker, SpeakerConfig};
 use metallb_bgp::types::RouterId;
-use metallb_core::announce::{Engine, Liveness, Options};
+use metallb_core::announce::{Liveness, Options};
 use metallb_core::keys::NodeName;
+use metallb_core::speaker;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::legacy::warn_about_old_config_maps;
 use metallb_k8s::retry::{Retries, Seed, Subject, describe, is_final};
@@ -59,7 +60,7 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
         tracing::info!("membership is off (no --ml-bindaddr or --ml-labels): every node counts as alive");
         None
     };
-    let (members, speakers) = started.map(|started| (started.handle, started.view)).unzip();
+    let (members, speakers) = started.map(|started| (started.handle, started.heard)).unzip();
     let class = ClassFilter::new(args.common.lb_class.as_str());
     let frr_namespace = args.frr_namespace();
     let scope = Scope {
@@ -78,9 +79,9 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let name = NodeName::new(node.as_str());
     let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
     let sessions = translate::Common { ttl: args.bgp_ttl, uptime: uptime()?, seed: seed() };
-    let drivers = Drivers { layer2, bgp, writer, statuses, sessions };
-    let announcer =
-        Announcer::new(name.clone(), Engine::new(name, engine_options(args, members.is_some())), drivers);
+    let drivers = Drivers { layer2, bgp, writer, statuses, sessions, membership: members.clone() };
+    let options = speaker::Options::new(engine_options(args, members.is_some()), env!("CARGO_PKG_VERSION"));
+    let announcer = Announcer::new(name.clone(), speaker::Speaker::new(name, options), drivers);
     let sources =
         Sources { inputs, drivers: DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers } };
     let bind = membership.map(|membership| membership.bind);

@@ -1,18 +1,14 @@
 //! The one loop that owns the announcements: everything else sends it facts.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use kube::{Api, Client};
+use kube::Client;
 use metallb_arp::io::linux;
-use metallb_arp::responder::Interface;
 use metallb_bgp::fsm::State;
-use metallb_bgp::io::tokio::Shutdown;
 use metallb_bgp::session;
-use metallb_k8s::facts::{is_leaving, objects};
 use metallb_k8s::write::Stats;
 use metallb_k8s::write::events::Severity;
 use metallb_runtime::http::{DebugState, Readiness};
@@ -23,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::announcer::Announcer;
 use crate::args::PeerLabel;
 use crate::inputs::Key;
-use crate::membership::{self, View};
+use crate::membership::{self, Heard};
 use crate::sources::{DriverEnded, DriverEvent, Sources};
 use crate::{debug, metrics, translate};
 
@@ -65,16 +61,17 @@ impl Endpoints {
 
 /// A speaker.
 pub(crate) struct Speaker {
-    node: String,
-    client: Client,
-    announcer: Announcer,
-    sources: Sources,
+    pub(crate) node: String,
+    pub(crate) client: Client,
+    pub(crate) announcer: Announcer,
+    pub(crate) sources: Sources,
     endpoints: Endpoints,
     stats: Arc<Stats>,
     membership: Option<(membership::Handle, SocketAddr)>,
-    interfaces: Option<Vec<Interface>>,
+    /// Whether it is known on which interfaces this node can answer.
+    has_interfaces: bool,
     /// What was last known of the speakers.
-    view: View,
+    heard: Heard,
 }
 
 impl Speaker {
@@ -87,7 +84,6 @@ impl Speaker {
         endpoints: Endpoints,
         stats: Arc<Stats>,
     ) -> Self {
-        let (membership, interfaces) = (None, None);
         Self {
             node,
             client,
@@ -95,9 +91,9 @@ impl Speaker {
             sources,
             endpoints,
             stats,
-            membership,
-            interfaces,
-            view: View::default(),
+            membership: None,
+            has_interfaces: false,
+            heard: Heard::default(),
         }
     }
 
@@ -116,7 +112,7 @@ impl Speaker {
             let timeout = self.announcer.next_timeout();
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
-                () = sleep_until(timeout) => self.announcer.handle_timeout(Instant::now()),
+                () = sleep_until(timeout) => self.announcer.handle_timeout(&self.sources.inputs),
                 () = self.sources.inputs.synced(), if !synced => {
                     synced = true;
                     tracing::info!("caches are synced");
@@ -143,7 +139,7 @@ impl Speaker {
             self.endpoints.readiness.set(false);
             tracing::error!(error = %ended, "leaving");
         }
-        self.drain().await;
+        Box::pin(self.drain()).await;
         end
     }
 
@@ -151,15 +147,14 @@ impl Speaker {
         match event {
             DriverEvent::Layer2(event) => self.layer2(event),
             DriverEvent::Bgp(event) => self.bgp(&event),
-            DriverEvent::Speakers(view) => self.hear(view),
+            DriverEvent::Speakers(heard) => self.hear(heard),
         }
     }
 
     /// Decides for the first time once the caches are synced and the interfaces are known.
     fn start_if_ready(&mut self, synced: bool) {
-        if synced && self.interfaces.is_some() && !self.announcer.is_started() {
+        if synced && self.has_interfaces && !self.announcer.is_started() {
             self.announcer.start(&self.sources.inputs);
-            self.conclude();
             self.endpoints.readiness.set(true);
             tracing::info!(node = self.node, "announcing");
         }
@@ -176,36 +171,28 @@ impl Speaker {
             taken += 1;
             next = if taken < BATCH { self.sources.inputs.queue.try_pop() } else { None };
         }
-        self.evaluate();
+        self.announcer.evaluate(&self.sources.inputs);
         if speakers {
             self.send_speakers();
         }
     }
 
-    fn evaluate(&mut self) {
-        self.announcer.evaluate(&self.sources.inputs);
-        self.conclude();
-        self.send_metadata();
-    }
-
-    /// Before membership has settled nobody counts as alive, and what is not announced means nothing.
-    fn conclude(&mut self) {
-        if self.membership.is_none() || self.view.settled {
-            self.announcer.decided(&self.sources.inputs);
-        }
-    }
-
-    fn layer2(&mut self, event: linux::Event) {
+    pub(crate) fn layer2(&mut self, event: linux::Event) {
         match event {
             linux::Event::Interfaces(interfaces) => {
                 let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
                 tracing::info!(protocol = "layer2", interfaces = ?names, "usable interfaces");
                 self.announcer.interfaces(&interfaces);
-                self.interfaces = Some(interfaces);
-                self.evaluate();
+                self.announcer.evaluate(&self.sources.inputs);
+                self.has_interfaces = true;
             }
             linux::Event::Conflict { address, interface, mac, .. } => {
-                self.announcer.conflict(address, &interface, mac);
+                let claim = translate::claim(address, &interface, mac);
+                self.announcer.conflict(&self.sources.inputs, &claim);
+            }
+            linux::Event::Claimed { address, interface, mac, .. } => {
+                let claim = translate::claim(address, &interface, mac);
+                self.announcer.claimed(&self.sources.inputs, &claim);
             }
             linux::Event::Error { interface, error, .. } => {
                 tracing::error!(protocol = "layer2", interface, %error, "interface");
@@ -214,30 +201,13 @@ impl Speaker {
         }
     }
 
-    /// Until the start is over nobody counts as alive, so that nothing is claimed; then those who live.
-    fn hear(&mut self, view: View) {
-        let before = std::mem::replace(&mut self.view, view);
-        if self.view.settled && !before.settled {
-            tracing::info!("membership has settled");
-        }
-        if self.view.members != before.members {
-            tracing::info!(members = ?self.view.members, "members");
-        }
-        for (node, metadata) in self.view.changed_metadata(&before) {
-            self.announcer.hear(node, metadata);
-        }
-        for complaint in self.view.new_complaints(&before) {
+    fn hear(&mut self, heard: Heard) {
+        let before = std::mem::replace(&mut self.heard, heard);
+        self.announcer.hear(self.heard.speakers.clone());
+        for complaint in self.heard.new_complaints(&before) {
             self.announcer.tell_node(Severity::Warning, "MembershipDropped", complaint.to_owned());
         }
-        if self.view.settled {
-            self.announcer.set_members(self.view.members.clone());
-        }
-        self.evaluate();
-        if self.view.reunions != before.reunions {
-            tracing::info!("reunited with speakers that lived apart");
-            // What is still announced from here may be remembered as the other's.
-            self.announcer.drivers().layer2.reannounce();
-        }
+        self.announcer.evaluate(&self.sources.inputs);
     }
 
     fn bgp(&mut self, event: &session::Event) {
@@ -302,14 +272,6 @@ impl Speaker {
             .set_peers(translate::speakers(pods, *bind, |address| engine.layer2_owner(address).is_some()));
     }
 
-    /// Tells the other speakers what this node can do and what it has.
-    fn send_metadata(&self) {
-        if let (Some((membership, _)), Some(interfaces)) = (&self.membership, &self.interfaces) {
-            let claims = self.announcer.engine().claims();
-            membership.set_metadata(translate::metadata(interfaces, claims));
-        }
-    }
-
     fn answer(&mut self, scrape: Scrape) {
         let mut families = metrics::own(&mut self.announcer, &self.sources.inputs, &self.stats);
         let announced: Vec<_> = self.announcer.engine().announced().collect();
@@ -337,98 +299,9 @@ impl Speaker {
             }
         });
     }
-
-    /// Leaves without a gap: others are told first and take over while we still answer.
-    async fn drain(self) {
-        if let Some((membership, _)) = &self.membership {
-            let claims = self.claims_of_others().await;
-            membership.leave().await;
-            self.wait_for_successors(claims).await;
-        }
-        let drivers = self.announcer.drivers();
-        drivers.layer2.shutdown();
-        let text = format!("speaker on {} stops", self.node);
-        // Of the peers that do graceful restart; the others lose the routes either way.
-        let how =
-            if self.keeps_routes().await { Shutdown::Graceful { text } } else { Shutdown::Cease { text } };
-        let close = tokio::time::timeout(CLOSE_LIMIT, drivers.bgp.shutdown(how));
-        let flush = tokio::time::timeout(FLUSH_LIMIT, drivers.writer.idle());
-        let (closed, flushed) = tokio::join!(close, flush);
-        if closed.is_err() {
-            tracing::warn!(
-                protocol = "bgp",
-                error = "peers did not take the last message in time",
-                "stopping"
-            );
-        }
-        if flushed.is_err() {
-            tracing::warn!(
-                waiting = drivers.writer.busy(),
-                error = "the API server is too slow",
-                "not everything was written before the stop"
-            );
-        }
-    }
-
-    /// How often other machines have claimed each address so far.
-    async fn claims_of_others(&self) -> BTreeMap<IpAddr, u64> {
-        match self.announcer.drivers().layer2.snapshot().await {
-            Ok(snapshot) => {
-                snapshot.addresses.into_iter().map(|(ip, counters)| (ip, counters.conflicts)).collect()
-            }
-            Err(error) => {
-                tracing::debug!(protocol = "layer2", %error, "nothing to hand over");
-                BTreeMap::new()
-            }
-        }
-    }
-
-    /// Answers on until every address was claimed by its successor, or a second has passed. The successor's word is
-    /// final: the address is withdrawn before the responder would defend it.
-    async fn wait_for_successors(&self, before: BTreeMap<IpAddr, u64>) {
-        let mut left = self.announcer.engine().claims();
-        let mut look = tokio::time::interval(HANDOVER_LOOK);
-        let taken_over = async {
-            while !left.is_empty() {
-                look.tick().await;
-                let claims = self.claims_of_others().await;
-                left.retain(|address| {
-                    let mine = claims.get(address) <= before.get(address);
-                    if !mine {
-                        self.announcer.drivers().layer2.withdraw(*address);
-                    }
-                    mine && claims.contains_key(address)
-                });
-            }
-        };
-        if tokio::time::timeout(HANDOVER_LIMIT, taken_over).await.is_err() {
-            tracing::info!(
-                protocol = "layer2",
-                addresses = left.len(),
-                "nobody took these addresses over yet"
-            );
-        }
-    }
-
-    /// Whether this is a restart that peers should bridge: graceful restart is configured and the node stays.
-    async fn keeps_routes(&self) -> bool {
-        if !self.announcer.config().peers().values().any(|peer| peer.graceful_restart) {
-            return false;
-        }
-        let nodes: Api<objects::Node> = Api::all(self.client.clone());
-        if let Ok(Ok(node)) = tokio::time::timeout(NODE_LIMIT, nodes.get(&self.node)).await {
-            return !is_leaving(&node);
-        }
-        tracing::warn!(
-            node = self.node,
-            error = "the API server does not answer",
-            "cannot see whether the node stays: keeping the routes"
-        );
-        true
-    }
 }
 
-async fn sleep_until(at: Option<Instant>) {
+pub(crate) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
@@ -437,18 +310,3 @@ async fn sleep_until(at: Option<Instant>) {
 
 /// Changes looked at before deciding, so that a burst is decided on once but nobody starves.
 const BATCH: usize = 1024;
-
-/// How often to look whether a successor has claimed an address; well below the responder's patience before a defence.
-const HANDOVER_LOOK: Duration = Duration::from_millis(20);
-
-/// How long answers go on for the successors to take over.
-const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
-
-/// How long peers may take to read the last message.
-const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
-
-/// How long writes under way may take.
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-
-/// How long the look at the own node may take.
-const NODE_LIMIT: Duration = Duration::from_secs(1);

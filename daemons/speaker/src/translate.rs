@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use metallb_arp::responder::{Interface, Scope, Subnet};
+use metallb_arp::wire::MacAddr;
 use metallb_bgp::addresses::InternalAddresses;
 use metallb_bgp::bfd;
 use metallb_bgp::session::{
@@ -20,7 +21,8 @@ use metallb_core::announce::{InterfaceScope, Route};
 use metallb_core::config::{self, BfdProfile, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
 use metallb_core::facts;
 use metallb_core::keys::{InterfaceName, NodeName, PeerName};
-use metallb_core::membership::{InterfaceFacts, Metadata};
+use metallb_core::membership::InterfaceFacts;
+use metallb_core::speaker::Claim;
 use metallb_k8s::facts::SpeakerPod;
 
 use crate::args::TtlMode;
@@ -224,21 +226,21 @@ pub(crate) fn interface_facts(interface: &Interface) -> facts::Interface {
     }
 }
 
-/// What this node tells the others about itself.
+/// The interfaces of this node.
 #[must_use]
-pub(crate) fn metadata(interfaces: &[Interface], claims: BTreeSet<IpAddr>) -> Metadata {
+pub(crate) fn interfaces(interfaces: &[Interface]) -> BTreeMap<InterfaceName, InterfaceFacts> {
     let facts = |interface: &Interface| InterfaceFacts {
         mac: Some(interface.mac.octets()),
         interface: interface_facts(interface),
     };
-    Metadata {
-        interfaces: interfaces
-            .iter()
-            .map(|interface| (InterfaceName::new(interface.name.as_str()), facts(interface)))
-            .collect(),
-        claims,
-        version: Arc::from(env!("CARGO_PKG_VERSION")),
-    }
+    let named = |interface: &Interface| (InterfaceName::new(interface.name.as_str()), facts(interface));
+    interfaces.iter().map(named).collect()
+}
+
+/// What a frame claims.
+#[must_use]
+pub(crate) fn claim(address: IpAddr, interface: &str, mac: MacAddr) -> Claim {
+    Claim { address, interface: InterfaceName::new(interface), mac: mac.octets() }
 }
 
 /// The other speakers, reached in the family of our own address. A service's address is none of a speaker: whoever owns

@@ -246,6 +246,14 @@ impl Engine {
         self.layer2.groups.of(address)?.outcome.owner()
     }
 
+    /// Whether a node would own a Layer 2 address if a speaker lived there: what the election says of a speaker that is
+    /// not heard. As of the last evaluation.
+    #[must_use]
+    pub fn would_own(&self, node: &NodeName, address: IpAddr) -> bool {
+        let group = self.layer2.groups.of(address);
+        group.is_some_and(|group| self.layer2.would_own(group, node, &self.world))
+    }
+
     /// Whether an address of a service is to be announced by Layer 2, from whichever node.
     #[must_use]
     pub fn is_layer2(&self, address: IpAddr) -> bool {
@@ -283,6 +291,16 @@ impl Engine {
                     .map(move |(protocol, _)| Announced { service: key.clone(), protocol, address })
             })
         })
+    }
+
+    /// The services of which this node announces an address by Layer 2.
+    #[must_use]
+    pub fn announced_at(&self, address: IpAddr) -> BTreeSet<ServiceKey> {
+        let services = self.layer2.groups.services_on(address);
+        services
+            .filter(|key| self.emitted.owns(key) && self.emitted.l2.contains_key(&address))
+            .cloned()
+            .collect()
     }
 
     /// The interfaces on which this node announces an address by Layer 2; `None` when it does not.

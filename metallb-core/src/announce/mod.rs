@@ -49,8 +49,6 @@ mod explain;
 mod groups;
 mod l2;
 mod nodes;
-mod partners;
-mod patience;
 mod readiness;
 mod reasons;
 mod world;
@@ -63,6 +61,4 @@ pub use explain::{
 };
 pub use l2::Ownership;
 pub use nodes::Liveness;
-pub use partners::{MEMORY, Partners};
-pub use patience::{PATIENCE, ProblemReports};
 pub use reasons::{AnnounceProblem, Decision, Rejection};

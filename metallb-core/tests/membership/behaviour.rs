@@ -145,13 +145,31 @@ fn a_peer_that_is_not_ready_and_never_heard_delays_a_start_but_little() {
 }
 
 #[test]
-fn a_start_without_a_list_of_peers_ends_after_three_seconds() {
+fn a_start_ends_two_detection_times_after_the_first_list_of_peers_and_not_before() {
     let mut sim = Simulation::new(2, LAN, 7);
     sim.create(0, 1);
-    sim.run_for(ms(2_900));
+    sim.run_for(Duration::from_secs(60));
+    assert!(!sim.machine(0).is_settled(), "an API server that is away says nothing about the others");
+    sim.members_ready(0, &[1]);
+    sim.run_for(ms(750));
     assert!(!sim.machine(0).is_settled());
-    sim.run_for(ms(150));
+    sim.run_for(ms(100));
     assert!(sim.machine(0).is_settled());
+}
+
+#[test]
+fn a_member_that_confirms_counts_for_the_others_when_it_takes_part() {
+    let mut sim = Simulation::new(2, LAN, 7);
+    sim.start_all();
+    sim.kill(1);
+    sim.run_for(Duration::from_secs(1));
+    sim.start_confirming(1);
+    sim.run_for(Duration::from_secs(1));
+    assert!(sim.machine(1).is_settled());
+    assert_eq!((sim.view(0), sim.view(1)), (set([0]), set([0, 1])));
+    sim.with(1, metallb_core::membership::Membership::take_part);
+    sim.run_for(ms(1));
+    assert_eq!(sim.view(0), set([0, 1]));
 }
 
 #[test]

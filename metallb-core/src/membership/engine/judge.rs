@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crate::keys::NodeName;
 
-use super::super::peer::Status;
-use super::{Membership, Settling, is_direct, later};
+use super::super::peer::{PeerState, Status};
+use super::{Membership, Settling, SettlingByPeers, is_direct, later};
 
 impl Membership {
     /// Judges every peer, and finds when time alone may change a judgement next.
@@ -72,15 +72,15 @@ impl Membership {
         if self.settling.settled || self.leaving.is_some() {
             return;
         }
+        let Some(by_peers) = self.settling.by_peers else { return };
         let missing = |status| matches!(status, Status::Unknown | Status::Down);
-        let complete = self.settling.by_peers.is_some_and(|by_peers| {
-            let soon = self.now < by_peers.soon;
-            !self.peers.values().any(|state| (state.peer.ready || soon) && missing(state.status))
-        });
-        if !complete && self.now < self.settling.deadline() {
+        let soon = self.now < by_peers.soon;
+        let waits = |state: &PeerState| (state.peer.ready || soon) && missing(state.status);
+        if self.now < by_peers.last && self.peers.values().any(waits) {
             return;
         }
         self.settling.settled = true;
+        self.settling.takes_part = !self.settling.confirms;
         self.pending.settled = true;
         self.sending.next = self.now;
         let starting: Vec<NodeName> = self
@@ -99,14 +99,9 @@ impl Membership {
 }
 
 impl Settling {
-    pub(super) fn deadline(&self) -> Instant {
-        self.by_peers.map_or(self.last, |by_peers| by_peers.last.min(self.last))
-    }
-
     /// The next moment at which the passing of time alone may end the start.
-    pub(super) fn next_deadline(&self, now: Instant) -> Instant {
-        let soon = self.by_peers.map(|by_peers| by_peers.soon).filter(|soon| now < *soon);
-        let deadline = self.deadline();
-        soon.map_or(deadline, |soon| soon.min(deadline))
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let SettlingByPeers { soon, last } = self.by_peers?;
+        Some(if now < soon { soon.min(last) } else { last })
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// The Layer 2 addresses that this node has or had.
 #[derive(Debug, Default)]
-pub(crate) struct Ownership(BTreeMap<IpAddr, Turns>);
+pub(super) struct Ownership(BTreeMap<IpAddr, Turns>);
 
 #[derive(Debug, Default)]
 struct Turns {
@@ -15,7 +15,7 @@ struct Turns {
 
 impl Ownership {
     /// This node owns an address now, or does not. The same again is no change: it may be on other interfaces.
-    pub(crate) fn set(&mut self, address: IpAddr, owned: bool) {
+    pub(super) fn set(&mut self, address: IpAddr, owned: bool) {
         let turns = self.0.entry(address).or_default();
         if turns.owned != owned {
             turns.owned = owned;
@@ -24,12 +24,12 @@ impl Ownership {
     }
 
     /// Forgets the addresses that are nobody's any more.
-    pub(crate) fn retain(&mut self, exists: impl Fn(IpAddr) -> bool) {
+    pub(super) fn retain(&mut self, exists: impl Fn(IpAddr) -> bool) {
         self.0.retain(|address, _| exists(*address));
     }
 
     /// How often each address came or left.
-    pub(crate) fn changes(&self) -> impl Iterator<Item = (IpAddr, u64)> + '_ {
+    pub(super) fn changes(&self) -> impl Iterator<Item = (IpAddr, u64)> + '_ {
         self.0.iter().map(|(address, turns)| (*address, turns.changes))
     }
 }

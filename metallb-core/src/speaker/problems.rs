@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use crate::announce::AnnounceProblem;
 use crate::keys::ServiceKey;
-
-use super::reasons::AnnounceProblem;
 
 /// Problems of services on their way to being told. Watches of different kinds come in any order, so that a new service
 /// may have no endpoint for a moment; only what still holds after [`PATIENCE`] is told.
 #[derive(Debug, Default)]
-pub struct ProblemReports {
+pub(super) struct ProblemReports {
     held: HashMap<ServiceKey, (Instant, AnnounceProblem)>,
     due: BTreeMap<Instant, BTreeSet<ServiceKey>>,
     told: HashMap<ServiceKey, AnnounceProblem>,
@@ -21,7 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 
 impl ProblemReports {
     /// Takes what an evaluation says about a service. True when that ends a problem that was told.
-    pub fn handle_problem(
+    pub(super) fn handle_problem(
         &mut self,
         now: Instant,
         service: &ServiceKey,
@@ -49,12 +48,12 @@ impl ProblemReports {
 
     /// When [`ProblemReports::handle_timeout`] has something to tell.
     #[must_use]
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.due.first_key_value().map(|(at, _)| *at)
     }
 
     /// The problems that have lasted, to be told now.
-    pub fn handle_timeout(&mut self, now: Instant) -> Vec<(ServiceKey, AnnounceProblem)> {
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<(ServiceKey, AnnounceProblem)> {
         let mut lasting = Vec::new();
         while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= now) {
             for service in entry.remove() {
@@ -69,12 +68,8 @@ impl ProblemReports {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::begin;
     use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "virtual time needs a beginning; only differences matter")]
-    fn begin() -> Instant {
-        Instant::now()
-    }
 
     fn problem(last: u8) -> AnnounceProblem {
         AnnounceProblem::NoAdvertisement { address: [192, 0, 2, last].into() }
