@@ -1,0 +1,74 @@
+//! Speakers on one segment, in virtual time: the machine of `metallb-core`, its membership and the responder of
+//! `metallb-arp`, put together as the daemon does it, and everything that can happen to them in any order.
+//!
+//! `METALLB_HISTORIES=20000` plays as many histories, `METALLB_SEED=17` one of them, with its events.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod client;
+mod faults;
+mod history;
+mod node;
+mod random;
+mod scenarios;
+mod segment;
+mod truth;
+mod watch;
+
+use std::time::Duration;
+
+use faults::Fault;
+use watch::Rule;
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn whatever_happens_the_owner_answers_and_nobody_else() {
+    if let Some(seed) = setting("METALLB_SEED") {
+        let watch = history::play(seed, MINUTE, None, true);
+        assert!(watch.violations.is_empty(), "{:#?}", watch.violations);
+        return;
+    }
+    let (mut moves, mut checks) = (0, 0);
+    let histories = setting("METALLB_HISTORIES").unwrap_or(HISTORIES);
+    for seed in 0..histories {
+        let watch = history::play(seed, MINUTE, None, false);
+        assert!(watch.violations.is_empty(), "METALLB_SEED={seed}: {:#?}", watch.violations);
+        moves += watch.total_moves;
+        checks += watch.checks;
+    }
+    println!("{histories} histories, {moves} moves, {checks} checks");
+}
+
+/// The rules are worth something: each mended fault is found when it is put back.
+#[test]
+fn mended_faults_are_found_when_they_are_put_back() {
+    for (fault, rule) in [
+        (Fault::ClaimAtOnce, Rule::MovesAreJustified),
+        (Fault::ForgetPartners, Rule::NoDefenceAgainstTheOwner),
+        (Fault::DefendAtOnce, Rule::NoDefenceAgainstTheOwner),
+        (Fault::LeaveAtOnce, Rule::NoGap),
+        (Fault::KeepQuietAfterReunion, Rule::TheCacheIsRight),
+    ] {
+        let found = (0..ENOUGH).find(|seed| {
+            let watch = history::play(*seed, MINUTE, Some(fault), false);
+            watch.violations.iter().any(|violation| violation.rule == rule)
+        });
+        println!("{fault:?} breaks {rule:?} with seed {found:?}");
+        assert!(found.is_some(), "{fault:?} is not found in {ENOUGH} histories");
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Histories that are played without being asked for.
+const HISTORIES: u64 = 10;
+/// In one of so many histories every fault shows.
+const ENOUGH: u64 = 50;
