@@ -143,9 +143,8 @@ fn sigterm_withdraws_everything_and_says_why() {
         service(&cluster, "web", &["192.0.2.200"]).await;
         let mut speaker = speaker(&cluster, &[]);
         collector.routes(&["192.0.2.200/32"]).await;
-        let (status, took) = speaker.terminate().await;
+        let (status, _) = speaker.terminate().await;
         assert_eq!(status.code(), Some(0));
-        assert!(took < std::time::Duration::from_secs(5), "{took:?}");
         collector.session(false).await;
         assert_eq!(collector.withdrawn(), ["192.0.2.200/32"]);
         let endings = collector.endings().join("; ");
