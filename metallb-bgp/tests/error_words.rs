@@ -24,6 +24,7 @@ const NAMES: SettingNames = SettingNames {
     families: "spec.dualStackAddressFamily",
     authentication: "spec.password",
     local_address: "spec.sourceAddress",
+    tcp_mss: "spec.tcpMSS",
 };
 
 fn mk_config() -> PeerConfig {

@@ -284,6 +284,12 @@ impl Speaker {
                 self.announcer.withheld(&self.sources.inputs, peer, *family, *reason);
             }
             session::Event::Advertised { peer } => self.announcer.advertised(&self.sources.inputs, peer),
+            session::Event::Unacknowledged { peer, segments } => {
+                let message = segments.explain(&translate::SETTINGS);
+                tracing::warn!(protocol = "bgp", %peer, error = message, "the path may lose big packets");
+                let message = format!("BGP session {peer}: {message}");
+                self.announcer.tell_node(Severity::Warning, "BGPPathMTU", message);
+            }
             session::Event::CapabilitiesGivenUp { peer, capabilities } => {
                 let given_up: Vec<String> = capabilities.iter().map(ToString::to_string).collect();
                 let given_up = given_up.join(", ");

@@ -59,6 +59,7 @@ pub(crate) const SETTINGS: SettingNames = SettingNames {
     families: "spec.dualStackAddressFamily",
     authentication: "spec.password",
     local_address: "spec.sourceAddress",
+    tcp_mss: "spec.tcpMSS",
 };
 
 /// The name of a peer for the BGP speaker.
@@ -128,6 +129,9 @@ pub(crate) fn session(
     };
     // Nobody here wants its routes: those that cannot be read end no session.
     session.on_unreadable = OnUnreadable::DisableFamily;
+    session.next_hops.v4 = peer.next_hop_v4;
+    session.next_hops.v6 = peer.next_hop_v6;
+    session.tcp_mss = peer.tcp_mss;
     session.bind_device = peer.vrf.as_ref().map(ToString::to_string);
     session.graceful_restart = peer.graceful_restart.then(|| graceful_restart(peer, common.uptime));
     session.bfd = profile.map(bfd).transpose()?;

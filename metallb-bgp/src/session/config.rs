@@ -198,6 +198,10 @@ pub struct PeerConfig {
     pub role: Option<RolePolicy>,
     /// Next hops instead of the session's addresses.
     pub next_hops: NextHops,
+    /// Maximum segment size of connections we open (`TCP_MAXSEG`, at least 88), for paths that drop big packets. The kernel
+    /// may choose a smaller one. A change applies to the next connection; those that the peer opens are as its listener
+    /// is. Default: the system's.
+    pub tcp_mss: Option<u16>,
     /// Deliver received routes as events. They are counted and checked either way.
     pub import: bool,
     /// Close with Cease 6/1 when the peer has announced more prefixes than this. `None` counts no
@@ -248,6 +252,7 @@ impl PeerConfig {
             send_hold_time: None,
             role: None,
             next_hops: NextHops { v4: None, v6: None },
+            tcp_mss: None,
             import: false,
             max_prefixes: None,
             enforce_first_as: true,

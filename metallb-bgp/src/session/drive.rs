@@ -245,6 +245,9 @@ impl Session {
     fn establish(&mut self, now: Instant, direction: Direction) {
         self.counters.established += 1;
         self.up_since = Some(now);
+        self.ended_soon = false;
+        let negotiated = self.connection(direction).and_then(|c| c.negotiated.as_ref());
+        self.last_hold = negotiated.and_then(|n| n.hold_time.duration()).unwrap_or_default();
         self.idle_hold = None;
         self.crossed = None;
         self.received.clear();
@@ -270,6 +273,7 @@ impl Session {
     /// want for now, later each time (RFC 4271 §8.1.1 DampPeerOscillations, RFC 4486 §4).
     fn damp(&mut self, now: Instant, reason: Option<&CloseReason>) {
         let up = self.up_since.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+        self.ended_soon = up < self.last_hold.saturating_mul(2);
         let unwelcome = reason.is_some_and(CloseReason::is_unwelcome);
         if up >= if unwelcome { STABLE_AFTER_REFUSAL } else { STABLE } {
             self.damping = FIRST_BACKOFF;

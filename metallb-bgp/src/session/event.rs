@@ -106,6 +106,14 @@ pub enum Event {
         /// Why; `None` when they are sent again.
         reason: Option<WithheldReason>,
     },
+    /// A session ended within two hold times, and TCP had sent what the peer did not acknowledge again: the path may lose
+    /// packets that are as big as those of routes. Told after its end.
+    Unacknowledged {
+        /// Whose session.
+        peer: PeerKey,
+        /// What was sent in vain.
+        segments: Unacknowledged,
+    },
     /// The peer refuses capabilities of ours (2/4, 2/7); the attempts that follow leave them out, until the peer is
     /// configured anew or reset.
     CapabilitiesGivenUp {
@@ -137,11 +145,22 @@ impl Event {
             | Self::Malformed { peer, .. }
             | Self::FamilyDisabled { peer, .. }
             | Self::RoutesWithheld { peer, .. }
+            | Self::Unacknowledged { peer, .. }
             | Self::CapabilitiesGivenUp { peer, .. }
             | Self::NotificationCrossed { peer, .. }
             | Self::RefreshIgnored { peer, .. } => peer,
         }
     }
+}
+
+/// What a peer did not acknowledge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unacknowledged {
+    /// How many segments.
+    pub segments: u32,
+    /// How many octets one has at most.
+    pub size: u32,
 }
 
 /// The routes of one received UPDATE.

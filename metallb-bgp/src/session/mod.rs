@@ -44,7 +44,7 @@ pub use authentication::{
 pub use config::PeerBfd;
 pub use config::{ConfigError, GracefulRestart, NextHops, OfferedFamilies, PeerConfig, PeerKey, TtlPolicy};
 pub use connection::{ConnectionId, Endpoints};
-pub use event::{CloseReason, Event, ReceivedUpdate};
+pub use event::{CloseReason, Event, ReceivedUpdate, Unacknowledged};
 pub use failure::{SocketError, SocketStep};
 pub use reconfigure::Reconfigured;
 pub use snapshot::{Counters, NegotiatedSnapshot, PeerSnapshot};
@@ -95,6 +95,10 @@ pub struct Session {
     damping: Duration,
     /// When the session was established.
     up_since: Option<Instant>,
+    /// The hold time of the session that is or was established last.
+    last_hold: Duration,
+    /// The session that ended last was not up for two hold times.
+    ended_soon: bool,
     /// Why the session does not come up or ended, as the user was told last.
     told: Option<CloseReason>,
     /// What the peer refused.
@@ -160,6 +164,8 @@ impl Session {
             backoff: FIRST_BACKOFF,
             damping: FIRST_BACKOFF,
             up_since: None,
+            last_hold: Duration::ZERO,
+            ended_soon: false,
             told: None,
             given_up: GivenUp::default(),
             crossed: None,
@@ -337,6 +343,16 @@ impl Session {
         let whole = connection.written(octets);
         if whole && connection.timers.send_hold.is_some() {
             self.start_send_hold(now, direction);
+        }
+    }
+
+    /// TCP has sent segments of a connection that has just been given up again, and the peer has not acknowledged them. To
+    /// be called when [`Effect::Close`] is carried out.
+    pub fn handle_unacknowledged(&mut self, segments: u32, size: u32) {
+        let of_path = self.last_error.as_ref().is_some_and(|(_, reason)| reason.is_of_path());
+        if std::mem::take(&mut self.ended_soon) && of_path && self.state() != State::Established {
+            let segments = Unacknowledged { segments, size };
+            self.events.push_back(Event::Unacknowledged { peer: self.key.clone(), segments });
         }
     }
 

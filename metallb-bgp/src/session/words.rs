@@ -5,7 +5,7 @@ mod received;
 use std::fmt;
 
 use self::received::Received;
-use super::{CloseReason, NegotiatedSnapshot, PeerConfig, SocketStep};
+use super::{CloseReason, NegotiatedSnapshot, PeerConfig, SocketStep, Unacknowledged};
 use crate::types::{AfiSafi, Family, RemoteAs};
 use crate::wire::iana;
 use crate::wire::notification::Notification;
@@ -29,6 +29,8 @@ pub struct SettingNames {
     pub authentication: &'static str,
     /// [`PeerConfig::local_address`].
     pub local_address: &'static str,
+    /// [`PeerConfig::tcp_mss`].
+    pub tcp_mss: &'static str,
 }
 
 impl SettingNames {
@@ -41,6 +43,7 @@ impl SettingNames {
         families: "families",
         authentication: "authentication",
         local_address: "local_address",
+        tcp_mss: "tcp_mss",
     };
 }
 
@@ -58,6 +61,18 @@ impl CloseReason {
     #[must_use]
     pub const fn explain<'a>(&'a self, config: &'a PeerConfig, names: &'a SettingNames) -> Sentence<'a> {
         Sentence { reason: self, config, names }
+    }
+}
+
+impl Unacknowledged {
+    /// What it may mean, as a sentence with the remedy.
+    #[must_use]
+    pub fn explain(&self, names: &SettingNames) -> String {
+        format!(
+            "the router has not acknowledged {} segments of up to {} octets, though they were sent more than once: the path \
+             may lose big packets; compare the MTU of both ends and of what is between them, or set {}",
+            self.segments, self.size, names.tcp_mss
+        )
     }
 }
 

@@ -192,6 +192,12 @@ pub struct PeerInput {
     pub connect_time: Option<String>,
     /// BGP identifier, an IPv4 address.
     pub router_id: Option<String>,
+    /// IPv4 next hop to announce instead of the chosen one.
+    pub next_hop_v4: Option<String>,
+    /// IPv6 next hop to announce instead of the chosen one.
+    pub next_hop_v6: Option<String>,
+    /// Maximum segment size of TCP, 88 to 65495.
+    pub tcp_mss: Option<i32>,
     /// Nodes that have the session; empty: all.
     pub node_selectors: Vec<SelectorInput>,
     /// TCP-MD5 password.

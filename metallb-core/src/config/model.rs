@@ -1,7 +1,7 @@
 //! Valid configuration objects. They can only be obtained from [`Config::build`](super::Config::build).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::community::Community;
@@ -289,6 +289,12 @@ pub struct Peer {
     pub connect_time: Option<Duration>,
     /// BGP identifier; `None`: the speaker's rule.
     pub router_id: Option<Ipv4Addr>,
+    /// IPv4 next hop to announce; `None`: the speaker's rule.
+    pub next_hop_v4: Option<Ipv4Addr>,
+    /// IPv6 next hop to announce; `None`: the speaker's rule.
+    pub next_hop_v6: Option<Ipv6Addr>,
+    /// Maximum segment size of TCP; `None`: the system's.
+    pub tcp_mss: Option<u16>,
     /// Nodes that have the session; empty: all.
     pub node_selectors: Vec<Selector>,
     /// TCP-MD5 password.

@@ -212,6 +212,7 @@ fn is_obsolete(old: &Event, new: &Event) -> bool {
         Event::RoutesWithheld { family, .. } => {
             matches!(old, Event::RoutesWithheld { family: of, .. } if family == of)
         }
+        Event::Unacknowledged { .. } => matches!(old, Event::Unacknowledged { .. }),
         Event::CapabilitiesGivenUp { .. } => matches!(old, Event::CapabilitiesGivenUp { .. }),
         Event::NotificationCrossed { .. } => matches!(old, Event::NotificationCrossed { .. }),
         // Once a session for each family.

@@ -262,6 +262,13 @@ impl Peer {
     fn close(&mut self, id: ConnectionId, last: &[u8], closing: &mut Vec<Closing>) {
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
         if let LinkKind::Open(mut open) = self.links.swap_remove(index).kind {
+            match sys::sent_in_vain(open.stream.as_fd()) {
+                Ok(Some((segments, size))) => self.session.handle_unacknowledged(segments, size),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(peer = %self.session.key(), %error, "TCP says nothing of itself")
+                }
+            }
             open.out.drain(..open.written);
             open.out.extend_from_slice(last);
             let place = Place { peer: self.session.key().clone(), rank: open.rank, since: now() };

@@ -40,6 +40,9 @@ fn prepare(config: &PeerConfig, remote: SocketAddr) -> io::Result<Socket> {
     let options = mark_traffic(&socket, remote);
     let options = options.and_then(|()| configure(&SockRef::from(&socket), remote, config));
     options.map_err(at(SocketStep::SetOptions))?;
+    if let Some(mss) = config.tcp_mss {
+        socket.set_tcp_mss(u32::from(mss.min(LARGEST_MSS))).map_err(at(SocketStep::SetOptions))?;
+    }
     if let Some(local) = config.local_address {
         let scope = match remote {
             SocketAddr::V6(v6) => v6.scope_id(),
@@ -199,5 +202,33 @@ mod tests {
         config.bind_device = None;
         config.remote = "[::ffff:192.0.2.1]:1179".parse().unwrap();
         assert_eq!(with_scope(&config).unwrap(), "192.0.2.1:1179".parse().unwrap());
+    }
+}
+
+/// The largest value that Linux takes for `TCP_MAXSEG`; no segment of ours is as long.
+const LARGEST_MSS: u16 = 32_767;
+
+#[cfg(test)]
+mod mss_tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::types::{Asn, RemoteAs};
+
+    async fn segments(mss: Option<u16>) -> u32 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let remote = listener.local_addr().unwrap();
+        let mut config = PeerConfig::new(remote, Asn::new(64513), RemoteAs::Any, 0);
+        config.tcp_mss = mss;
+        let _ours = dial(config).await.unwrap();
+        let (theirs, _) = listener.accept().unwrap();
+        SockRef::from(&theirs).tcp_mss().unwrap()
+    }
+
+    #[tokio::test]
+    async fn segments_are_no_longer_than_configured() {
+        assert!(segments(Some(600)).await <= 600);
+        assert!(segments(None).await > 600);
+        assert!(segments(Some(u16::MAX)).await > 600, "more than the kernel takes");
     }
 }

@@ -104,6 +104,34 @@ pub(super) fn is_ended(socket: BorrowedFd<'_>) -> bool {
     poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
+/// The beginning of `struct tcp_info` of `linux/tcp.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+struct TcpInfo {
+    state: u8,
+    congestion_state: u8,
+    /// Times the retransmission timer has expired since the peer last acknowledged something.
+    retransmits: u8,
+    rest: [u8; 5],
+    timeouts: [u32; 2],
+    segment_size: u32,
+    received_segment_size: u32,
+    unacknowledged: u32,
+}
+
+/// How many segments the peer has not acknowledged though they were sent again, and how long one may be; `None` where
+/// nothing has been sent in vain.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn sent_in_vain(socket: BorrowedFd<'_>) -> io::Result<Option<(u32, u32)>> {
+    let mut infos = [TcpInfo::default()];
+    get(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut infos)?;
+    let [info] = infos;
+    let in_vain = info.retransmits > 0 && info.unacknowledged > 0;
+    Ok(in_vain.then_some((info.unacknowledged, info.segment_size)))
+}
+
 /// `struct cmsghdr` with the `struct in_pktinfo` that follows it.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
