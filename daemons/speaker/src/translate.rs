@@ -28,12 +28,9 @@ use crate::args::TtlMode;
 /// Why a valid peer gets no session from this speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unsupported {
-    /// A session over an interface instead of to an address.
-    #[error("spec.interface: unnumbered sessions are not there yet; use spec.peerAddress")]
-    Unnumbered,
     /// A link-local address without an interface.
     #[error(
-        "spec.peerAddress: a link-local address needs an interface, which is not there yet; use a global address"
+        "spec.peerAddress: a link-local address means something on one link only; give spec.interface instead of it"
     )]
     LinkLocal,
     /// The hold time does not fit the protocol.
@@ -59,6 +56,7 @@ pub(crate) const SETTINGS: SettingNames = SettingNames {
     families: "spec.dualStackAddressFamily",
     authentication: "spec.password",
     local_address: "spec.sourceAddress",
+    interface: "spec.interface",
 };
 
 /// The name of a peer for the BGP speaker.
@@ -94,17 +92,19 @@ pub(crate) fn session(
     profile: Option<&BfdProfile>,
     common: Common,
 ) -> Result<PeerConfig, Unsupported> {
-    let PeerEndpoint::Address(address) = peer.endpoint else { return Err(Unsupported::Unnumbered) };
-    if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
-        return Err(Unsupported::LinkLocal);
-    }
-    let remote = SocketAddr::new(address, peer.port);
-    let mut session = PeerConfig::new(
-        remote,
-        Asn::new(peer.shown_asn()),
-        remote_as(peer.remote),
-        common.seed_of(&peer.name),
-    );
+    let (own, remote, seed) =
+        (Asn::new(peer.shown_asn()), remote_as(peer.remote), common.seed_of(&peer.name));
+    let mut session = match &peer.endpoint {
+        PeerEndpoint::Address(IpAddr::V6(v6)) if v6.is_unicast_link_local() => {
+            return Err(Unsupported::LinkLocal);
+        }
+        PeerEndpoint::Address(address) => {
+            PeerConfig::new(SocketAddr::new(*address, peer.port), own, remote, seed)
+        }
+        PeerEndpoint::Interface(interface) => {
+            PeerConfig::unnumbered(interface.as_str(), peer.port, own, remote, seed)
+        }
+    };
     session.local_address = peer.source;
     session.router_id = peer.router_id.map(RouterId::new).transpose().map_err(|_| Unsupported::RouterId)?;
     session.hold_time = HoldTime::try_from(peer.hold_time).map_err(|_| Unsupported::HoldTime)?;
@@ -293,6 +293,19 @@ mod tests {
         change(&mut peer);
         let built = Config::build(&Input { peers: vec![peer], ..Input::default() }, &Config::default());
         session(built.config.peers().values().next().unwrap(), None, common).unwrap()
+    }
+
+    // req: T8
+    #[test]
+    fn a_peer_behind_an_interface_has_both_families_and_no_address() {
+        let session = mk_session(
+            |peer| (peer.address, peer.interface, peer.port) = (None, Some("eth1".to_owned()), Some(1790)),
+            COMMON,
+        );
+        assert_eq!(session.interface.as_deref(), Some("eth1"));
+        assert!(session.is_remote_unknown() && session.remote.port() == 1790);
+        assert_eq!(session.families, OfferedFamilies::Both);
+        assert_eq!(session.remote_name().to_string(), "the router on eth1");
     }
 
     const COMMON: Common = Common { ttl: TtlMode::Compat, uptime: Duration::ZERO, seed: 7 };

@@ -141,8 +141,14 @@ impl PeerBfd {
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of a peer")]
 pub struct PeerConfig {
-    /// The peer's address and port. A link-local address carries its interface in the scope id.
+    /// The peer's address and port. A link-local address carries its interface in the scope id. Of an unnumbered peer
+    /// the port alone is said; its address is learned.
     pub remote: SocketAddr,
+    /// The interface that an unnumbered peer is behind: its address is that of a router that advertises itself there, as
+    /// we do, or the other host of an IPv4 prefix of 30 or 31 ([`unnumbered`](crate::unnumbered)). Where there are
+    /// several they are tried in turn, by a session that waits for [strict](PeerBfd::strict) BFD the first alone. IPv4
+    /// prefixes have IPv6 next hops where the peer takes them (RFC 8950). Default: the peer has the address `remote`.
+    pub interface: Option<String>,
     /// Source address of the session. Default: what the system chooses.
     pub local_address: Option<IpAddr>,
     /// The ASN we present; with local-as this is the local one, and nothing else appears in
@@ -227,6 +233,7 @@ impl PeerConfig {
     pub const fn new(remote: SocketAddr, local_asn: Asn, remote_asn: RemoteAs, seed: u64) -> Self {
         Self {
             remote,
+            interface: None,
             local_address: None,
             local_asn,
             remote_asn,

@@ -10,6 +10,7 @@ use ipnetwork::IpNetwork;
 use super::{AuthenticationError, ConfigError, NegotiatedSnapshot, PeerKey, SocketError, WithheldReason};
 use crate::fsm::State;
 use crate::types::{AfiSafi, Attributes, Family};
+use crate::unnumbered::NoNeighbor;
 use crate::wire::capability::Capability;
 use crate::wire::iana;
 use crate::wire::notification::Notification;
@@ -179,6 +180,8 @@ pub enum CloseReason {
     ReplacedByPeer,
     /// Stopped from our side without a NOTIFICATION.
     Stopped,
+    /// There was nobody to connect to behind the interface of an unnumbered peer.
+    NoNeighbor(NoNeighbor),
     /// There can be no session with this configuration.
     Invalid(ConfigError),
 }
@@ -212,6 +215,7 @@ impl CloseReason {
         match self {
             Self::ConnectFailed(_)
             | Self::ConnectTimeout
+            | Self::NoNeighbor(_)
             | Self::ConnectionFailed(_)
             | Self::ConnectionClosed
             | Self::SendHoldExpired => true,
@@ -262,6 +266,7 @@ impl fmt::Display for CloseReason {
             Self::SendHoldExpired => f.write_str("the peer stopped reading: send-hold time over"),
             Self::ReplacedByPeer => f.write_str("replaced by a new connection of the peer"),
             Self::Stopped => f.write_str("stopped"),
+            Self::NoNeighbor(reason) => write!(f, "no neighbor: {reason}"),
             Self::Invalid(error) => write!(f, "not possible as configured: {error}"),
         }
     }

@@ -24,6 +24,7 @@ mod drive;
 mod event;
 mod failure;
 mod import;
+mod neighbor;
 mod offer;
 mod receive;
 mod reconfigure;
@@ -46,6 +47,7 @@ pub use config::{ConfigError, GracefulRestart, NextHops, OfferedFamilies, PeerCo
 pub use connection::{ConnectionId, Endpoints};
 pub use event::{CloseReason, Event, ReceivedUpdate};
 pub use failure::{SocketError, SocketStep};
+pub use neighbor::RemoteName;
 pub use reconfigure::Reconfigured;
 pub use snapshot::{Counters, NegotiatedSnapshot, PeerSnapshot};
 pub use stop::StopReason;

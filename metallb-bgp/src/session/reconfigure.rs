@@ -27,6 +27,7 @@ impl Session {
     /// identifier and the times of graceful restart wait for the next establishment; the snapshot lists them as
     /// pending.
     pub fn reconfigure(&mut self, now: Instant, config: PeerConfig, table: &mut AdvTable) -> Reconfigured {
+        let config = config.with_neighbor_of(&self.config);
         if config == self.config {
             return Reconfigured::Unchanged;
         }
@@ -57,6 +58,7 @@ impl Session {
         };
         other_as
             || old.remote != new.remote
+            || old.interface != new.interface
             || old.local_address != new.local_address
             || old.local_asn != new.local_asn
             || !old.authentication.rolls_over(&new.authentication)

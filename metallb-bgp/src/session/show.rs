@@ -20,6 +20,7 @@ impl Session {
         PeerSnapshot {
             peer: self.key.clone(),
             remote: endpoints.map_or(self.config.remote, |e| e.remote),
+            interface: self.config.interface.clone(),
             local: endpoints.map(|e| e.local),
             state: self.state(),
             since: self.since,

@@ -15,8 +15,11 @@ use crate::wire::notification::Notification;
 pub struct PeerSnapshot {
     /// The peer's name.
     pub peer: PeerKey,
-    /// The configured or, for a listening range, actual address of the peer.
+    /// The configured or, for a listening range, actual address of the peer; of an unnumbered peer the one that was
+    /// learned, unspecified while there is none.
     pub remote: SocketAddr,
+    /// The interface that an unnumbered peer is behind.
+    pub interface: Option<String>,
     /// Our address, while connected.
     pub local: Option<SocketAddr>,
     /// State of the connection that is furthest.

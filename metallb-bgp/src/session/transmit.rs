@@ -221,6 +221,8 @@ struct Export<'a> {
     negotiated: &'a Negotiated,
     local_asn: Asn,
     next_hops: NextHops,
+    /// Of an unnumbered peer over IPv6 IPv4 routes, too, point to the link: an IPv4 address need not mean anything there.
+    prefers_ipv6: bool,
     graceful_shutdown: bool,
     endpoints: Endpoints,
 }
@@ -231,6 +233,7 @@ impl<'a> Export<'a> {
             negotiated: connection.negotiated.as_ref()?,
             local_asn: connection.sent_open.as_ref()?.asn,
             next_hops: config.next_hops,
+            prefers_ipv6: config.interface.is_some() && config.next_hops.v4.is_none(),
             graceful_shutdown: config.graceful_shutdown,
             endpoints: connection.endpoints?,
         })
@@ -266,6 +269,9 @@ impl<'a> Export<'a> {
     /// RFC 4271 §5.1.3, RFC 2545 §3, RFC 8950 §4: never the peer's own address.
     fn next_hop(&self, family: Family) -> Result<NextHop, WithheldReason> {
         let hop = match (family, self.v4(), self.v6()) {
+            (Family::Ipv4Unicast, _, Ok(hop)) if self.prefers_ipv6 && self.negotiated.extended_next_hop => {
+                hop
+            }
             (Family::Ipv4Unicast, Ok(address), _) => NextHop::V4(address),
             (Family::Ipv4Unicast, Err(_), Ok(hop)) if self.negotiated.extended_next_hop => hop,
             (Family::Ipv4Unicast, Err(reason), Ok(_)) if !self.negotiated.extended_next_hop => {
@@ -297,7 +303,8 @@ impl<'a> Export<'a> {
         let link_local = local.filter(Ipv6Addr::is_unicast_link_local).or(chosen.link_local);
         match (chosen.v6, link_local) {
             (Ok(chosen), link_local) => Ok(NextHop::V6 { global: chosen.address, link_local }),
-            (Err(_), Some(_)) => Ok(NextHop::V6 { global: Ipv6Addr::UNSPECIFIED, link_local }),
+            // As most routers do it, where RFC 2545 knows no way.
+            (Err(_), Some(global)) => Ok(NextHop::V6 { global, link_local }),
             (Err(reason), None) => Err(reason),
         }
     }

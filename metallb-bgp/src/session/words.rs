@@ -7,6 +7,7 @@ use std::fmt;
 use self::received::Received;
 use super::{CloseReason, NegotiatedSnapshot, PeerConfig, SocketStep};
 use crate::types::{AfiSafi, Family, RemoteAs};
+use crate::unnumbered::NoNeighbor;
 use crate::wire::iana;
 use crate::wire::notification::Notification;
 use crate::wire::open::OpenError;
@@ -29,6 +30,8 @@ pub struct SettingNames {
     pub authentication: &'static str,
     /// [`PeerConfig::local_address`].
     pub local_address: &'static str,
+    /// [`PeerConfig::interface`].
+    pub interface: &'static str,
 }
 
 impl SettingNames {
@@ -41,6 +44,7 @@ impl SettingNames {
         families: "families",
         authentication: "authentication",
         local_address: "local_address",
+        interface: "interface",
     };
 }
 
@@ -93,7 +97,7 @@ impl fmt::Display for Sentence<'_> {
                 Received { config: self.config, names }.write(notification, f)?;
             }
             CloseReason::ConnectFailed(error) => {
-                write!(f, "no connection to {}: {error}", self.config.remote)?;
+                write!(f, "no connection to {}: {error}", self.config.remote_name())?;
                 if let (Some(SocketStep::BindAddress), Some(own)) = (error.step, self.config.local_address) {
                     write!(f, "; {} is {own}", names.local_address)?;
                 }
@@ -101,7 +105,8 @@ impl fmt::Display for Sentence<'_> {
             CloseReason::ConnectTimeout => write!(
                 f,
                 "{} does not answer: it is unreachable, a filter is in between, or {} is another than its key",
-                self.config.remote, names.authentication
+                self.config.remote_name(),
+                names.authentication
             )?,
             CloseReason::Unauthenticated(error) => {
                 write!(f, "{} cannot be used: {error}", names.authentication)?;
@@ -115,6 +120,7 @@ impl fmt::Display for Sentence<'_> {
             }
             CloseReason::ReplacedByPeer => f.write_str("the router restarted and opened a new connection")?,
             CloseReason::Stopped => f.write_str("stopped from this side")?,
+            CloseReason::NoNeighbor(reason) => self.no_neighbor(*reason, f)?,
             CloseReason::Invalid(error) => write!(f, "not possible as configured: {error}")?,
         }
         Ok(())
@@ -122,6 +128,29 @@ impl fmt::Display for Sentence<'_> {
 }
 
 impl Sentence<'_> {
+    fn no_neighbor(&self, reason: NoNeighbor, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let setting = self.names.interface;
+        let interface = self.config.interface.as_deref().unwrap_or_default();
+        match reason {
+            NoNeighbor::NoInterface => write!(f, "this node has no interface {interface}; see {setting}"),
+            NoNeighbor::Down => write!(f, "interface {interface} is down or has no carrier"),
+            NoNeighbor::NoAddress => write!(
+                f,
+                "interface {interface} has neither an IPv6 link-local address nor an IPv4 address with a prefix \
+                 of 30 or 31: give it one of both, or {setting} another name"
+            ),
+            NoNeighbor::Silent => write!(
+                f,
+                "no router has advertised itself on interface {interface}: have the router send router \
+                 advertisements there"
+            ),
+            NoNeighbor::Deaf(Some(NOT_PERMITTED)) => {
+                write!(f, "interface {interface}: {reason}; that takes CAP_NET_RAW")
+            }
+            NoNeighbor::Deaf(_) => write!(f, "interface {interface}: {reason}"),
+        }
+    }
+
     fn refused_open(&self, error: &OpenError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names;
         match error {
@@ -235,3 +264,6 @@ fn list(items: &[impl fmt::Display], f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     Ok(())
 }
+
+/// EPERM.
+const NOT_PERMITTED: i32 = 1;

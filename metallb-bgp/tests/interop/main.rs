@@ -34,3 +34,4 @@ mod security;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;
+mod unnumbered;

@@ -18,3 +18,4 @@ mod routes;
 mod settings;
 mod support;
 mod takeover;
+mod unnumbered;

@@ -2,6 +2,7 @@
 
 mod accept;
 mod bfd;
+mod unnumbered;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -16,6 +17,7 @@ use self::bfd::Watchdog;
 use super::demand::Owner;
 use super::farewells::Farewells;
 use super::handle::Command;
+use super::links::Links;
 use super::listener::Listeners;
 use super::netlink::AddressSource;
 use super::node::Node;
@@ -47,6 +49,8 @@ pub(super) struct Engine {
     peers: Peers,
     ranges: BTreeMap<PeerKey, ListenRange>,
     listeners: Listeners,
+    /// The interfaces of unnumbered peers.
+    links: Links,
     restart: Restart,
     bfd: Watchdog,
     /// Connections that sessions have just closed.
@@ -72,6 +76,7 @@ impl Engine {
             is_node_known: false,
             node: Node { internal: config.internal_addresses, ..Node::default() },
             bfd: Watchdog::new(config.bfd_seed),
+            links: Links::new(config.bfd_seed),
             config,
             commands,
             outbox,
@@ -106,6 +111,7 @@ impl Engine {
             let mut progress = self.poll_addresses(cx);
             progress |= self.poll_bfd(cx);
             progress |= self.poll_commands(cx);
+            progress |= self.poll_links(cx);
             // Peers and ranges that were added before a connection came must be known when it is taken.
             if self.is_node_known {
                 progress |= self.poll_listeners(cx);
@@ -143,6 +149,8 @@ impl Engine {
 
     /// Has every session take the addresses of now.
     fn spread_addresses(&mut self, before: &AddressTable) {
+        self.links.apply(&self.node.addresses);
+        self.take_neighbors(None, false);
         for Member { peer, seat } in self.peers.members() {
             peer.take_addresses(&self.node, before, &self.table);
             self.schedule.mark(seat);
@@ -221,11 +229,17 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(key, &mut self.schedule) {
             peer.apply_socket_options(&config);
         }
-        if self.demand(&Owner::Peer(key.clone()), config.remote.ip().into(), &config.authentication) {
+        if self.demand_for(key, self.remote_of(key, &config), &config.authentication) {
             self.accept_waiting();
         }
+        let unnumbered = config.interface.is_some();
         if let Some(peer) = self.peers.get_mut(key, &mut self.schedule) {
+            let unnumbered = unnumbered || peer.session.config().interface.is_some();
             peer.reconfigure(now(), config, &mut self.table);
+            if unnumbered {
+                self.follow_interfaces();
+                self.take_neighbors(None, false);
+            }
             self.watch(key);
             return;
         }
@@ -241,7 +255,12 @@ impl Engine {
         if !self.bfd.holds(key, session.config()) {
             session.start(now);
         }
+        let unnumbered = session.config().interface.is_some();
         self.peers.insert(Peer::new(session, range), &mut self.schedule);
+        if unnumbered {
+            self.follow_interfaces();
+            self.take_neighbors(None, false);
+        }
         self.watch(key);
     }
 
@@ -261,6 +280,9 @@ impl Engine {
         }
         self.bfd.release(key);
         peer.session.stop(now(), reason, &mut self.table);
+        if peer.session.config().interface.is_some() {
+            self.follow_interfaces();
+        }
         self.finish(peer);
     }
 
@@ -269,7 +291,7 @@ impl Engine {
         if peer.session.has_sent_end_of_rib() {
             self.restart.note(peer.session.key(), now());
         }
-        peer.run_effects(&mut self.table, &mut self.closing);
+        peer.run_effects(&self.links, &mut self.table, &mut self.closing);
         peer.drain_events(&mut self.outbox);
         self.outbox.depart(peer.session.key());
     }
@@ -284,6 +306,7 @@ impl Engine {
         for Member { peer, seat } in self.peers.members().filter(established) {
             let mut work = Work {
                 node: &self.node,
+                links: &self.links,
                 table: &mut self.table,
                 closing: &mut self.closing,
                 outbox: &mut self.outbox,
@@ -329,6 +352,7 @@ impl Engine {
         seat.begin();
         let mut work = Work {
             node: &self.node,
+            links: &self.links,
             table: &mut self.table,
             closing: &mut self.closing,
             outbox: &mut self.outbox,
@@ -336,6 +360,7 @@ impl Engine {
         };
         let progress = peer.poll(&mut seat.context(), &mut work);
         self.schedule.set_deadline(seat, peer.next_timeout());
+        let moved = peer.take_moved().then(|| peer.session.key().clone());
         if peer.is_over() {
             let key = peer.session.key().clone();
             if let Some(peer) = self.peers.remove(&key, &mut self.schedule) {
@@ -346,6 +371,9 @@ impl Engine {
         }
         if progress {
             self.schedule.mark(seat);
+        }
+        if let Some(key) = moved {
+            self.moved(&key);
         }
         progress
     }

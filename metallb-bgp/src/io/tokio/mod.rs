@@ -11,6 +11,7 @@ mod engine;
 mod farewells;
 mod handle;
 mod linger;
+mod links;
 mod listener;
 mod netlink;
 mod node;

@@ -1,6 +1,7 @@
 //! A session with its sockets.
 
 mod keys;
+mod neighbor;
 
 use std::future::Future;
 use std::io::{self, Read};
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 use super::engine::now;
 use super::farewells::{Place, Rank};
 use super::linger::Lingering;
+use super::links::Links;
 use super::node::Node;
 use super::outbox::Outbox;
 use super::scarce::Scarce;
@@ -26,6 +28,9 @@ use crate::fsm::State;
 use crate::session::{ConnectionId, Effect, Event, PeerConfig, PeerKey, Session, SocketError, SocketStep};
 use crate::table::AdvTable;
 
+pub(super) use self::neighbor::candidates;
+use self::neighbor::{Neighbors, Wait};
+
 type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// A session and the connections it asked for or accepted.
@@ -34,6 +39,7 @@ pub(super) struct Peer {
     /// The range it came from.
     pub(super) range: Option<PeerKey>,
     links: Vec<Link>,
+    neighbors: Neighbors,
     /// While nothing is read because the user is behind: when to see whether the peer has ended the connection.
     look: Option<Instant>,
     /// Warnings about connections that are not taken.
@@ -49,6 +55,7 @@ pub(super) struct Closing {
 /// What a peer works with.
 pub(super) struct Work<'a> {
     pub(super) node: &'a Node,
+    pub(super) links: &'a Links,
     pub(super) table: &'a mut AdvTable,
     pub(super) closing: &'a mut Vec<Closing>,
     pub(super) outbox: &'a mut Outbox,
@@ -61,6 +68,8 @@ struct Link {
 }
 
 enum LinkKind {
+    /// For somebody to be heard.
+    Waiting(Wait),
     Dialing(Dial),
     Open(Open),
 }
@@ -74,7 +83,8 @@ struct Open {
 
 impl Peer {
     pub(super) fn new(session: Session, range: Option<PeerKey>) -> Self {
-        Self { session, range, links: Vec::new(), look: None, refusals: Scarce::default() }
+        let neighbors = Neighbors::default();
+        Self { session, range, links: Vec::new(), neighbors, look: None, refusals: Scarce::default() }
     }
 
     /// Whether a peer of a range has gone.
@@ -172,18 +182,20 @@ impl Peer {
 
     /// One round: effects, sockets, events. Returns whether anything happened.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
-        let mut progress = self.run_effects(work.table, work.closing);
+        let mut progress = self.run_effects(work.links, work.table, work.closing);
         self.look.take_if(|at| *at <= now());
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             progress |= match &mut link.kind {
+                LinkKind::Waiting(_) => self.poll_waiting(cx, index, work.links),
                 LinkKind::Dialing(_) => self.poll_dial(cx, index, work),
                 LinkKind::Open(_) => self.poll_read(cx, index, work) | self.poll_write(cx, index, work),
             };
             index += 1;
         }
         self.note_established();
-        progress |= self.run_effects(work.table, work.closing);
+        progress |= self.run_effects(work.links, work.table, work.closing);
+        self.note_neighbor(work.links);
         self.drain_events(work.outbox);
         progress
     }
@@ -239,15 +251,17 @@ impl Peer {
     }
 
     /// Does what the session asks for.
-    pub(super) fn run_effects(&mut self, table: &mut AdvTable, closing: &mut Vec<Closing>) -> bool {
+    pub(super) fn run_effects(
+        &mut self,
+        links: &Links,
+        table: &mut AdvTable,
+        closing: &mut Vec<Closing>,
+    ) -> bool {
         let mut progress = false;
         while let Some(effect) = self.session.poll_effect(table) {
             progress = true;
             match effect {
-                Effect::Connect(id) => {
-                    let dial = Box::pin(socket::dial(self.session.config().clone()));
-                    self.links.push(Link { id, kind: LinkKind::Dialing(dial) });
-                }
+                Effect::Connect(id) => self.begin(id, links),
                 Effect::Close { id, last } => self.close(id, &last, closing),
             }
         }

@@ -9,6 +9,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnetwork::IpNetwork;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::Socket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.
@@ -139,6 +142,40 @@ pub(super) fn arrival(socket: BorrowedFd<'_>, v4: bool) -> io::Result<u32> {
     Ok(u32::try_from(interface).unwrap_or_default())
 }
 
+/// Has the runtime say when a socket can be read.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a socket owns its descriptor and gives the same one as long as it lives; nothing takes it out of `AsyncFd`
+    // or closes it in there.
+    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(io::Error::from)
+}
+
+/// Has an ICMPv6 socket receive these types of messages only (RFC 3542 §3.2).
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn pass_icmpv6(socket: BorrowedFd<'_>, types: &[u8]) -> io::Result<()> {
+    // A set bit keeps a type out.
+    let mut filter = [u32::MAX; 8];
+    for kind in types {
+        if let Some(word) = filter.get_mut(usize::from(kind >> 5)) {
+            *word &= !(1 << (kind & 31));
+        }
+    }
+    set(socket, libc::IPPROTO_ICMPV6, ICMP6_FILTER, &filter)
+}
+
+/// Binds a socket to the interface of this index (`SO_BINDTOIFINDEX`), whatever its name is or becomes.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn bind_interface(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let index = i32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
+    set(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)
+}
+
 fn is_host(hosts: &IpNetwork) -> bool {
     hosts.prefix() == if hosts.is_ipv4() { 32 } else { 128 }
 }
@@ -189,6 +226,8 @@ where
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// `linux/icmpv6.h`.
+const ICMP6_FILTER: i32 = 1;
 const MAX_KEY: usize = 80;
 /// Room for the headers of a first packet: 60 octets of IPv4 or 40 of IPv6 with extensions, 60 of TCP.
 const FIRST_PACKET: usize = 512;

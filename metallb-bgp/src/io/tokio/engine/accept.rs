@@ -12,6 +12,7 @@ use super::super::linger::Lingering;
 use super::super::peer::{Closing, Peer};
 use super::super::peers::Member;
 use super::super::socket;
+use super::unnumbered::is_neighbor;
 use super::{Engine, now};
 use crate::session::{PeerConfig, PeerKey, StopReason};
 use crate::wire::header::MessageLimit;
@@ -76,10 +77,11 @@ impl Engine {
         match self.peer_for(&stream, remote) {
             Ok(key) => {
                 let Some(peer) = self.peers.get_mut(&key, &mut self.schedule) else { return };
-                match self.listeners.refusal(&Owner::Peer(key)) {
-                    Some(error) => peer.refuse(now(), error),
-                    None => peer.accept(stream, remote, (&self.node, &self.table)),
+                if let Some(error) = self.listeners.refusal(&Owner::Peer(key)) {
+                    return peer.refuse(now(), error);
                 }
+                peer.came_from(remote, &self.links);
+                peer.accept(stream, remote, (&self.node, &self.table));
             }
             Err(refusal) => self.refuse(stream, remote, &refusal),
         }
@@ -122,7 +124,10 @@ impl Engine {
             }
             is_here
         };
-        let of_host = |peer: &&Peer| same_host(peer.session.config().remote, remote);
+        let of_host = |peer: &&Peer| {
+            is_neighbor(peer, remote, &self.links)
+                .unwrap_or_else(|| same_host(peer.session.config().remote, remote))
+        };
         let all = self.peers.values().filter(of_host).filter(|peer| is_here(peer.session.config()));
         if let Some(peer) = all.min_by_key(|peer| (peer.range.is_some(), peer.session.key())) {
             return Ok(peer.session.key().clone());
@@ -160,7 +165,7 @@ enum Refusal {
 /// The configuration of a peer that came from a range.
 fn dynamic_config(range: &ListenRange, remote: SocketAddr) -> PeerConfig {
     let mut config = range.template.clone();
-    config.remote = remote;
+    (config.remote, config.interface) = (remote, None);
     config.passive = true;
     config
 }

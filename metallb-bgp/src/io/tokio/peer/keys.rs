@@ -54,7 +54,7 @@ impl Peer {
     fn ensure_keys(&self) -> Result<(), AuthenticationError> {
         let open = self.links.iter().filter_map(|link| match &link.kind {
             LinkKind::Open(open) => Some(&open.stream),
-            LinkKind::Dialing(_) => None,
+            LinkKind::Dialing(_) | LinkKind::Waiting(_) => None,
         });
         open.into_iter().try_for_each(|stream| self.ensure(stream))
     }
