@@ -486,7 +486,7 @@ impl Announcer {
         let profile = self.profile(&peer);
         match translate::session(&peer, profile.as_deref(), self.drivers.sessions) {
             Ok(session) => {
-                tracing::info!(protocol = "bgp", peer = %name, address = %session.remote, "session configured");
+                tracing::info!(protocol = "bgp", peer = %name, address = %session.remote_name(), "session configured");
                 // Of other families, or of another router, is known only what the next session shows.
                 let is_other = |found: &Disagreement| {
                     (found.remote, found.families) != (session.remote, session.families)

@@ -83,7 +83,8 @@ fn session(now: Instant, peer: &PeerSnapshot) -> Value {
     let ago = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at).as_secs());
     json!({
         "peer": peer.peer.as_str(),
-        "remote": peer.remote,
+        "remote": (!peer.remote.ip().is_unspecified()).then_some(peer.remote),
+        "interface": peer.interface,
         "local": peer.local,
         "localASN": peer.local_asn.value(),
         "routerID": peer.router_id.map(|id| id.to_string()),
