@@ -23,3 +23,4 @@ mod secrets;
 mod shared_secret;
 mod site;
 mod takeover;
+mod unnumbered;
