@@ -18,6 +18,9 @@ use crate::report::ms;
 /// How long a path has been up before it is cut: FRR makes its side anew once after a session of BGP is established.
 const LASTING_SECONDS: u64 = 2;
 
+/// How long a router may take to end the sessions whose BFD was switched off, and they to come back.
+const RESET_LIMIT: Duration = Duration::from_secs(10);
+
 /// Sessions of all nodes, by node and peer.
 type Sessions = BTreeMap<(String, String), SpeakerSession>;
 
@@ -64,6 +67,15 @@ impl Tour<'_> {
             self.reporter.saw("BFDProfile taken from the BGPPeers: no path is watched");
             self.reporter
                 .note("this router may take that for a failure and end the sessions, which then come back");
+            // One that leaves them alone, as RFC 5882 asks for, ends the wait by its limit.
+            within(RESET_LIMIT, async || {
+                let now = self.sessions().await?;
+                let is_new = |key, session: &SpeakerSession| {
+                    before.get(key).is_some_and(|earlier| earlier.established < session.established)
+                };
+                Ok(now.iter().all(|(key, session)| is_new(key, session)).then_some(()))
+            })
+            .await?;
             let up = |session: &SpeakerSession| session.state == "Established" && session.bfd.is_none();
             self.until_sessions("sessions without BFD", up).await?;
         }
