@@ -17,7 +17,7 @@ TESTS = ROOT / "deploy/monitoring/tests"
 DASHBOARD = ROOT / "deploy/monitoring/dashboard/metallb-dashboard.json"
 DASHBOARD_CONFIG_MAP = ROOT / "deploy/monitoring/dashboard/dashboard-configmap.yaml"
 RULE_FILES = ["alerts.yaml", "recording-rules.yaml"]
-PAGES = ["deploy/monitoring/README.md", "docs/metrics.md", "docs/logs.md", "docs/monitoring-proof.md"]
+PAGES = ["deploy/monitoring/README.md", "docs/metrics.md", "docs/logs.md", "docs/monitoring-proof.md", "docs/debug-state.md"]
 
 
 class Alert:

@@ -6,6 +6,8 @@
     reason = "a property that does not hold has to panic, and the naive judgement is written simply"
 )]
 
+use std::net::Ipv4Addr;
+
 use metallb_bgp::types::{Asn, AsnWidth, Attributes, Families, Family, PeerKind, SegmentKind};
 use metallb_bgp::wire::Message;
 use metallb_bgp::wire::error::EncodeError;
@@ -141,6 +143,9 @@ fn context(choice: u8) -> UpdateContext {
     }
     if on(7) {
         context.add_path = Families::BOTH;
+    }
+    if on(0) && on(4) {
+        context.own_address = Some(Ipv4Addr::new(192, 0, 2, 1).into());
     }
     context
 }

@@ -198,7 +198,10 @@ impl Source<'_> {
                     namespaces: self.texts(),
                     namespace_selectors: self.selectors(),
                     service_selectors: self.selectors(),
+                    max_per_namespace: self.flag().then(|| i64::from(self.byte()) - 2),
+                    sharing: self.flag().then(|| self.text()),
                 }),
+                exclude_addresses: if self.flag() { self.texts() } else { Vec::new() },
                 ..PoolInput::default()
             });
         }

@@ -12,6 +12,7 @@ pub mod bgp;
 pub mod core;
 pub mod membership;
 pub mod replay;
+pub mod unnumbered;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

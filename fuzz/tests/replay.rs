@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use metallb_fuzz::{announce, arp, bfd, bgp, core, membership};
+use metallb_fuzz::{announce, arp, bfd, bgp, core, membership, unnumbered};
 
 type Target = fn(&[u8]);
 
 /// Every target, and how many changed inputs it gets here; `cargo fuzz` does the long runs.
-const TARGETS: [(&str, Target, usize); 17] = [
+const TARGETS: [(&str, Target, usize); 19] = [
     ("announce_facts", announce::facts, 400),
     ("arp_frame", arp::frame, 3000),
     ("arp_ndp", arp::ndp, 3000),
@@ -26,6 +26,8 @@ const TARGETS: [(&str, Target, usize); 17] = [
     ("membership_calls", membership::calls, 400),
     ("membership_datagram", membership::datagram, 3000),
     ("membership_metadata", membership::metadata, 3000),
+    ("unnumbered_link", unnumbered::link, 400),
+    ("unnumbered_message", unnumbered::message, 3000),
 ];
 
 fn files(folder: &str, target: &str) -> Vec<Vec<u8>> {

@@ -9,6 +9,7 @@
 //!   the outcome of connecting go in; octets, events and what to do with sockets come out.
 //! * [`table`] — what is announced to whom. One table for all sessions; each session is a cursor into it.
 //! * [`addresses`] — the machine's addresses, and which of them become next hops.
+//! * [`unnumbered`] — peers that are known by their interface, found by router advertisements.
 //! * [`types`] — values of the domain.
 //! * `bfd` (feature `bfd`) — Bidirectional Forwarding Detection, usable alone.
 //! * `io` (feature `tokio`) — sockets around the above.
@@ -28,6 +29,7 @@ pub mod io;
 pub mod session;
 pub mod table;
 pub mod types;
+pub mod unnumbered;
 pub mod wire;
 
 /// The examples of the README, compiled and run with the documentation's.

@@ -239,7 +239,9 @@ fn what_a_peer_announces_is_passed_on_to_nobody() {
 fn malformed_updates_are_shown_once_a_second_and_only_their_beginning() {
     let mut table = AdvTable::new();
     let theirs = mk_open(90, PEER.into(), vec![Capability::ExtendedMessage]);
-    let mut talk = Talk::established("router", mk_config(), &theirs, &mut table);
+    let mut config = mk_config();
+    config.import = true;
+    let mut talk = Talk::established("router", config, &theirs, &mut table);
     let malformed = mk_update(7, 20_000);
     for _ in 0..100 {
         talk.say(&malformed);

@@ -11,6 +11,7 @@ use metallb_bgp::session::{
     AuthenticationError, CloseReason, ConfigError, OfferedFamilies, PeerConfig, SettingNames,
 };
 use metallb_bgp::types::{Asn, Family, HoldTime, RemoteAs};
+use metallb_bgp::unnumbered::NoNeighbor;
 use metallb_bgp::wire::capability::Capability;
 use metallb_bgp::wire::notification::Notification;
 use metallb_bgp::wire::open::OpenError;
@@ -24,6 +25,8 @@ const NAMES: SettingNames = SettingNames {
     families: "spec.dualStackAddressFamily",
     authentication: "spec.password",
     local_address: "spec.sourceAddress",
+    interface: "spec.interface",
+    tcp_mss: "spec.tcpMSS",
 };
 
 fn mk_config() -> PeerConfig {
@@ -103,10 +106,28 @@ fn all_others() -> Vec<CloseReason> {
         CloseReason::Stopped,
         CloseReason::Invalid(ConfigError::ReservedAsn(Asn::new(0))),
         CloseReason::Invalid(ConfigError::ConnectTimeTooShort(Duration::from_millis(1))),
+        CloseReason::Invalid(ConfigError::SegmentSize(40)),
     ];
     list.push(CloseReason::ConnectFailed(ErrorKind::ConnectionRefused.into()));
     list.push(CloseReason::ConnectionFailed(ErrorKind::ConnectionReset.into()));
     list
+}
+
+/// Everything there is to say where nobody is behind an interface.
+fn all_without_neighbor() -> Vec<CloseReason> {
+    let reasons = [
+        NoNeighbor::NoInterface,
+        NoNeighbor::Down,
+        NoNeighbor::NoAddress,
+        NoNeighbor::Silent,
+        NoNeighbor::Deaf(Some(1)),
+        NoNeighbor::Deaf(None),
+    ];
+    reasons.map(CloseReason::NoNeighbor).into()
+}
+
+fn mk_unnumbered() -> PeerConfig {
+    PeerConfig::unnumbered("eth1", 179, Asn::new(64513), RemoteAs::External, 0)
 }
 
 fn page() -> PathBuf {
@@ -114,9 +135,14 @@ fn page() -> PathBuf {
 }
 
 fn rows(list: &[CloseReason]) -> String {
+    rows_of(&mk_config(), list)
+}
+
+fn rows_of(config: &PeerConfig, list: &[CloseReason]) -> String {
     let row = |reason: &CloseReason| {
         let technical = reason.to_string().replace('|', "\\|");
-        format!("| {} | `{technical}` |\n", sentence(reason).replace('|', "\\|"))
+        let sentence = reason.explain(config, &NAMES).to_string();
+        format!("| {} | `{technical}` |\n", sentence.replace('|', "\\|"))
     };
     list.iter().map(row).collect()
 }
@@ -129,10 +155,12 @@ fn text() -> String {
          families. A test makes this page; the numbers in parentheses are error code and subcode of the NOTIFICATION\n\
          (RFC 4271 §4.5).\n\n\
          ## The router says so\n\n{head}{}\n## We refuse what the router says of itself\n\n{head}{}\n\
-         ## Everything else\n\n{head}{}",
+         ## Everything else\n\n{head}{}\n\
+         ## Nobody is behind `interface: eth1`\n\n{head}{}",
         rows(&all_received()),
         rows(&all_refused()),
         rows(&all_others()),
+        rows_of(&mk_unnumbered(), &all_without_neighbor()),
     )
 }
 
@@ -166,6 +194,11 @@ fn a_sentence_has_the_values_of_both_sides() {
     assert!(sentence(&received(2, 3, &[])).contains("set spec.routerID"));
     assert!(sentence(&received(5, 2, &[2])).contains("UPDATE"));
     assert!(sentence(&received(3, 8, &data(3, 8))).contains("NEXT_HOP"));
+    let silent = CloseReason::NoNeighbor(NoNeighbor::Silent);
+    let said = silent.explain(&mk_unnumbered(), &NAMES).to_string();
+    assert!(said.starts_with("no router has advertised itself on interface eth1"), "{said}");
+    let said = CloseReason::ConnectTimeout.explain(&mk_unnumbered(), &NAMES).to_string();
+    assert!(said.starts_with("the router on eth1 does not answer"), "{said}");
     let mut config = mk_config();
     config.minimum_hold_time = HoldTime::from_secs(30).ok();
     let short = CloseReason::RefusedOpen(OpenError::UnacceptableHoldTime(9));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use metallb_bgp::types::{Asn, AsnWidth, Families, Family, PeerKind};
 use metallb_bgp::wire::update::{Action, OnUnreadable, UpdateContext};
@@ -23,7 +24,8 @@ fn context() -> impl Strategy<Value = UpdateContext> {
         1 => Just(Families::only(Family::Ipv6Unicast)),
     ];
     let remote = prop_oneof![Just(64513_u32), Just(4_200_000_001)];
-    (any::<[bool; 6]>(), families, remote).prop_map(|(flags, families, remote)| {
+    let own = prop_oneof![Just(None), prop::sample::select(&OWN[..]).prop_map(|own| own.parse().ok())];
+    (any::<[bool; 6]>(), families, remote, own).prop_map(|(flags, families, remote, own)| {
         let [internal, narrow, extended, enforce, refuse, disable] = flags;
         let peer = if internal { PeerKind::Internal } else { PeerKind::External };
         let width = if narrow { AsnWidth::Two } else { AsnWidth::Four };
@@ -31,6 +33,7 @@ fn context() -> impl Strategy<Value = UpdateContext> {
         context.extended_next_hop = extended;
         context.enforce_first_as = enforce;
         context.refuse_as_sets = refuse;
+        context.own_address = own;
         if disable {
             context.unreadable = OnUnreadable::DisableFamily;
         }
@@ -78,13 +81,27 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(segment, 0..3).prop_map(|segments| segments.concat())
 }
 
+/// Addresses that may be ours, and are among the next hops.
+const OWN: [&str; 3] = ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"];
+
+/// A next hop of 4, 16 or 32 octets, of addresses of every kind.
+fn hop() -> impl Strategy<Value = Vec<u8>> {
+    let v4 = ["192.0.2.1", "0.0.0.0", "0.0.0.1", "127.0.0.1", "224.0.0.1", "255.255.255.255"];
+    let v6 =
+        ["2001:db8::1", "::", "::1", "ff02::1", "fe80::1", "::ffff:192.0.2.1", "::ffff:127.0.0.1", "::2"];
+    let v4 = prop::sample::select(v4.map(|ip| ip.parse::<Ipv4Addr>().unwrap().octets().to_vec()).to_vec());
+    let v6 = prop::sample::select(v6.map(|ip| ip.parse::<Ipv6Addr>().unwrap().octets().to_vec()).to_vec());
+    let any_length = (0..40_u8).prop_map(|length| (1..=length).collect());
+    let two = (v6.clone(), v6.clone()).prop_map(|(first, second)| [first, second].concat());
+    prop_oneof![3 => v4, 3 => v6, 3 => two, 1 => any_length]
+}
+
 fn reach() -> impl Strategy<Value = Vec<u8>> {
     let family = prop_oneof![4 => Just([0, 1, 1]), 4 => Just([0, 2, 1]), 1 => Just([0, 25, 70])];
-    let hop = prop_oneof![Just(4_usize), Just(16), Just(32), 0..40_usize];
-    (family, hop, any::<u8>(), nlri(32), nlri(128)).prop_map(|(family, hop, reserved, v4, v6)| {
+    (family, hop(), any::<u8>(), nlri(32), nlri(128)).prop_map(|(family, hop, reserved, v4, v6)| {
         let mut octets = family.to_vec();
-        octets.push(u8::try_from(hop).unwrap());
-        octets.extend((0..hop).map(|i| u8::try_from(i + 1).unwrap()));
+        octets.push(u8::try_from(hop.len()).unwrap());
+        octets.extend(hop);
         octets.push(reserved);
         octets.extend(if family[1] == 1 { v4 } else { v6 });
         octets

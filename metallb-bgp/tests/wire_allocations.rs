@@ -26,7 +26,7 @@ fn table(family: Family) -> Vec<IpNetwork> {
 fn block(family: Family) -> AttributeBlock {
     let next_hop: IpAddr = match family {
         Family::Ipv4Unicast => Ipv4Addr::new(192, 0, 2, 1).into(),
-        Family::Ipv6Unicast => Ipv6Addr::LOCALHOST.into(),
+        Family::Ipv6Unicast => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     };
     let mut attributes = Attributes::originate(next_hop.into());
     attributes.as_path = AsPath::sequence([Asn::new(64513)]);

@@ -5,15 +5,18 @@
 
 mod endpoints;
 mod interface;
+mod owner;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::keys::{Created, Family, NodeName, PoolName, Port, ServiceKey, SharingKey};
+use crate::quote::quoted;
 use crate::select::Labels;
 
 pub use endpoints::{Endpoints, FamilyEndpoints, Places, Serving};
 pub use interface::Interface;
+pub use owner::AddressOwner;
 
 /// Something that wants addresses and is announced with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,13 +243,23 @@ pub enum TrafficPolicy {
 #[non_exhaustive]
 pub enum RequestError {
     /// A wanted address cannot be read.
-    #[error("{text:?} is not an IP address; write for example 192.0.2.10 or 2001:db8::10")]
+    #[error("{} is not an IP address; write for example 192.0.2.10 or 2001:db8::10", quoted(.text))]
     InvalidAddress {
-        /// As written.
+        /// As written; no more of it than is shown is needed.
         text: Box<str>,
     },
+    /// A text is longer than Kubernetes allows for what it is to be.
+    #[error("{place} has {length} bytes, and at most {longest} are allowed; shorten it")]
+    TooLong {
+        /// Where it stands.
+        place: &'static str,
+        /// How long it is, in bytes.
+        length: usize,
+        /// How long it may be, in bytes.
+        longest: usize,
+    },
     /// A list of wanted addresses has an empty element: a comma too many.
-    #[error("{place}: {text:?} has a comma with nothing before or behind it; remove the comma")]
+    #[error("{place}: {} has a comma with nothing before or behind it; remove the comma", quoted(.text))]
     EmptyAddress {
         /// Where the list stands.
         place: &'static str,
@@ -289,7 +302,7 @@ pub enum RequestError {
         family: Family,
     },
     /// A cluster IP cannot be read.
-    #[error("cluster IP {text:?} is not an IP address")]
+    #[error("cluster IP {} is not an IP address", quoted(.text))]
     InvalidClusterIp {
         /// As found.
         text: Box<str>,
@@ -325,6 +338,8 @@ pub struct Node {
     pub out_of_service: bool,
     /// Its own addresses, in the order in which they are listed: Kubernetes' `InternalIP`.
     pub internal_addresses: Vec<IpAddr>,
+    /// Addresses under which it is reached from outside: Kubernetes' `ExternalIP`.
+    pub external_addresses: Vec<IpAddr>,
 }
 
 impl Node {
@@ -338,7 +353,13 @@ impl Node {
             control_plane: false,
             out_of_service: false,
             internal_addresses: Vec::new(),
+            external_addresses: Vec::new(),
         }
+    }
+
+    /// All addresses that are visibly its own, which no service must get.
+    pub fn own_addresses(&self) -> BTreeSet<IpAddr> {
+        self.internal_addresses.iter().chain(&self.external_addresses).copied().collect()
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`quote`]: text of objects in messages
 //! - [`mod@simulate`]: what a configuration would do
 //! - `membership` (feature `membership`): which speakers live
+//! - `speaker` (feature `membership`): what one speaker does, from its start to its end
 //!
 //! Nothing here reads a clock, a file or a socket, and equal inputs give equal results.
 
@@ -29,6 +30,8 @@ pub mod membership;
 pub mod quote;
 pub mod select;
 pub mod simulate;
+#[cfg(feature = "membership")]
+pub mod speaker;
 
 /// The example of the README is compiled and run with the tests.
 #[cfg(doctest)]

@@ -23,6 +23,13 @@ pub const fn limited(text: &str) -> Quoted<'_> {
     Quoted { text, marks: false }
 }
 
+/// The beginning of a text, so much of it as [`quoted`] shows and a little more, so that it shows that there was more. For
+/// what is kept of a text that may be long.
+pub fn beginning(text: &str) -> &str {
+    let end = text.char_indices().nth(LONGEST + 1).map(|(index, _)| index);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
 /// See [`quoted`] and [`limited`].
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a> {
@@ -58,6 +65,14 @@ mod tests {
         assert_eq!(limited(&text).to_string(), text);
         assert_eq!(limited(&format!("{text}b")).to_string(), format!("{text}..."));
         assert_eq!(quoted(&format!("{text}b")).to_string(), format!("\"{text}\"..."));
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_shows_the_same() {
+        for text in ["ä".repeat(LONGEST), "ä".repeat(LONGEST + 1), "ä".repeat(100_000)] {
+            assert_eq!(quoted(beginning(&text)).to_string(), quoted(&text).to_string());
+            assert!(beginning(&text).len() <= 2 * (LONGEST + 1));
+        }
     }
 
     #[test]

@@ -185,7 +185,7 @@ fn an_unchanged_object_is_the_same_value_as_before() {
 #[test]
 fn peers_say_what_is_missing_and_what_excludes_each_other() {
     type Case = (fn(&mut PeerInput), &'static str);
-    let cases: [Case; 25] = [
+    let cases: [Case; 31] = [
         (|p| p.peer_asn = None, "spec.peerASN: is missing"),
         (|p| p.dynamic_asn = Some("internal".into()), "spec.dynamicASN: cannot be set together with peerASN"),
         (|p| (p.peer_asn, p.dynamic_asn) = (None, Some("both".into())), "write internal or external"),
@@ -217,6 +217,15 @@ fn peers_say_what_is_missing_and_what_excludes_each_other() {
         (|p| p.connect_time = Some("1500ms".into()), "whole number of seconds"),
         (|p| p.connect_time = Some("0s".into()), "use 1 to 65535"),
         (|p| p.router_id = Some("0.0.0.0".into()), "BGP identifier"),
+        (
+            |p| p.next_hop_v4 = Some("2001:db8::1".into()),
+            "spec.nextHop.ipv4: \"2001:db8::1\" is not an address",
+        ),
+        (|p| p.next_hop_v4 = Some("127.0.0.1".into()), "write one like 192.0.2.1 for ipv4"),
+        (|p| p.next_hop_v6 = Some("fe80::1".into()), "spec.nextHop.ipv6: \"fe80::1\" is not an address"),
+        (|p| p.next_hop_v6 = Some("::ffff:192.0.2.1".into()), "2001:db8::1 for ipv6, or self"),
+        (|p| p.tcp_mss = Some(87), "spec.tcpMSS: 87 is out of range; use 88 to 32767"),
+        (|p| p.tcp_mss = Some(32_768), "use 88 to 32767"),
         (|p| p.password = PasswordInput::Both, "spec.passwordSecret: cannot be set together with password"),
         (|p| p.password = PasswordInput::Plain(Secret::new("x".repeat(81))), "81 octets"),
         (|p| (p.ebgp_multi_hop, p.peer_asn) = (true, Some(64500)), "only for external peers"),

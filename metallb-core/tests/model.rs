@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metallb_core::config::{Config, Input, Meta, Pool, PoolInput, ServiceAllocationInput};
-use metallb_core::facts::{FamilyPolicy, Request, RequestedFamilies};
+use metallb_core::config::{Config, Input, Meta, Pool, PoolInput, ServiceAllocationInput, SharingScope};
+use metallb_core::facts::{AddressOwner, FamilyPolicy, Request, RequestedFamilies};
 use metallb_core::ipam::{Allocator, Backend, Claim, Options, Sharing, SharingOrder};
-use metallb_core::keys::{Created, Family, NamespaceName, PoolName, Port, Protocol, ServiceKey, SharingKey};
+use metallb_core::keys::{
+    Created, Family, NamespaceName, NodeName, PoolName, Port, Protocol, ServiceKey, SharingKey,
+};
 use metallb_core::select::Labels;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
@@ -26,6 +28,8 @@ struct Wish {
 #[derive(Clone, Debug)]
 enum Op {
     Pools(Vec<PoolInput>),
+    /// An owner has these addresses of the universe from now on.
+    Reserve(usize, BTreeSet<usize>),
     Allocate(usize, Wish),
     Again(usize),
     Revise(usize),
@@ -39,6 +43,8 @@ enum Op {
 struct Held {
     wish: Wish,
     addresses: Vec<IpAddr>,
+    /// In which step it got each.
+    since: BTreeMap<IpAddr, u64>,
 }
 
 /// What is considered, one after the other: what can be joined, what is free, what rests for others.
@@ -62,6 +68,13 @@ struct Model {
     /// Who had the address, and until when it rests.
     resting: BTreeMap<IpAddr, (usize, u64)>,
     losses: u64,
+    /// Addresses that are somebody's own, by owner.
+    reserved: BTreeMap<usize, BTreeSet<IpAddr>>,
+    /// Addresses are shared within one namespace only, unless a pool says otherwise.
+    within_namespace: bool,
+    given: u64,
+    /// Who had to give way, and where.
+    displaced: Vec<(usize, IpAddr)>,
 }
 
 /// The ends from here on are those of addresses that are remembered for who lost them, in the order of the losses.
@@ -80,13 +93,38 @@ fn universe() -> impl Iterator<Item = IpAddr> {
 
 impl Model {
     fn holders(&self, address: IpAddr, except: usize) -> impl Iterator<Item = &Held> {
-        let others =
-            self.services.iter().filter(move |(service, _)| **service != except).map(|(_, held)| held);
-        others.filter(move |held| held.addresses.contains(&address))
+        self.others(address, except).map(|(_, held)| held)
+    }
+
+    fn others(&self, address: IpAddr, except: usize) -> impl Iterator<Item = (usize, &Held)> {
+        let others = self.services.iter().filter(move |(service, _)| **service != except);
+        others
+            .map(|(service, held)| (*service, held))
+            .filter(move |(_, held)| held.addresses.contains(&address))
+    }
+
+    fn shares_within_namespace(&self, address: IpAddr) -> bool {
+        let own = self.pool_with(address).and_then(|pool| pool.sharing_scope());
+        own.map_or(self.within_namespace, |scope| scope == SharingScope::Namespace)
     }
 
     fn may_join(&self, service: usize, wish: &Wish, address: IpAddr, lenient: bool) -> bool {
-        self.holders(address, service).all(|other| {
+        self.in_the_way(service, wish, address, lenient).next().is_none()
+    }
+
+    /// Those beside whom the service may not hold the address.
+    fn in_the_way(
+        &self,
+        service: usize,
+        wish: &Wish,
+        address: IpAddr,
+        lenient: bool,
+    ) -> impl Iterator<Item = usize> {
+        let foreign = move |other: usize| key(other).namespace() != key(service).namespace();
+        let fits = move |(number, other): &(usize, &Held)| {
+            if !lenient && self.shares_within_namespace(address) && foreign(*number) {
+                return false;
+            }
             let (Some(mine), Some(theirs)) = (&wish.sharing, &other.wish.sharing) else { return false };
             let selector = |sharing: &Sharing| match &sharing.backend {
                 Backend::Anywhere => None,
@@ -95,7 +133,58 @@ impl Model {
             let equal =
                 mine == theirs || lenient && mine.key == theirs.key && selector(mine) == selector(theirs);
             equal && wish.ports.is_disjoint(&other.wish.ports)
+        };
+        self.others(address, service).filter(move |other| !fits(other)).map(|(number, _)| number)
+    }
+
+    /// Whether all that are in the way are of other namespaces and came later; then they lose the address.
+    fn displace(&mut self, service: usize, wish: &Wish, address: IpAddr, lenient: bool) -> bool {
+        let later: Vec<usize> = self.in_the_way(service, wish, address, lenient).collect();
+        let since = |service: usize| self.services[&service].since[&address];
+        let gives_way = |other: &usize| {
+            key(*other).namespace() != key(service).namespace() && since(*other) > since(service)
+        };
+        if !later.iter().all(gives_way) {
+            return false;
+        }
+        for other in later {
+            self.note(other, Family::of(address), None);
+            let held = self.services.get_mut(&other).unwrap();
+            held.addresses.retain(|held| *held != address);
+            if held.addresses.is_empty() {
+                self.services.remove(&other);
+            }
+            self.displaced.push((other, address));
+        }
+        true
+    }
+
+    /// The addresses of the pool that services of the namespace hold.
+    fn held_by_namespace(&self, service: usize, pool: &Pool) -> BTreeSet<IpAddr> {
+        let own =
+            self.services.iter().filter(|(other, _)| key(**other).namespace() == key(service).namespace());
+        own.flat_map(|(_, held)| held.addresses.iter().copied())
+            .filter(|address| pool.entry_of(*address).is_some())
+            .collect()
+    }
+
+    /// Whether the namespace may hold no further address of the pool when it gets `with`.
+    fn is_full(&self, service: usize, pool: &Pool, with: Option<IpAddr>) -> bool {
+        let mut held = self.held_by_namespace(service, pool);
+        held.extend(with.filter(|address| pool.entry_of(*address).is_some()));
+        pool.max_per_namespace().is_some_and(|max| held.len() >= max as usize)
+    }
+
+    fn has_room(&self, service: usize, address: IpAddr, with: Option<IpAddr>) -> bool {
+        self.pool_with(address).is_none_or(|pool| {
+            self.held_by_namespace(service, pool).contains(&address) || !self.is_full(service, pool, with)
         })
+    }
+
+    /// Not given out although its pool has it.
+    fn is_barred(&self, address: IpAddr) -> bool {
+        self.reserved.values().any(|own| own.contains(&address))
+            || self.pool_with(address).is_some_and(|pool| pool.excludes(address))
     }
 
     fn pool_with(&self, address: IpAddr) -> Option<&Arc<Pool>> {
@@ -143,12 +232,26 @@ impl Model {
     }
 
     /// The address of a pool that comes first among those that are considered in this step.
-    fn choose(&self, service: usize, wish: &Wish, pool: &Pool, family: Family, step: Step) -> Option<IpAddr> {
+    fn choose(
+        &self,
+        service: usize,
+        wish: &Wish,
+        (pool, family): (&Pool, Family),
+        step: Step,
+        with: Option<IpAddr>,
+    ) -> Option<IpAddr> {
         let addresses =
             pool.entries.iter().flat_map(|entry| universe().filter(|address| entry.contains(*address)));
-        let usable = addresses.filter(|address| Family::of(*address) == family && pool.contains(*address));
-        let free: Vec<IpAddr> =
+        let usable = addresses.filter(|address| {
+            Family::of(*address) == family && pool.contains(*address) && !self.is_barred(*address)
+        });
+        let mut free: Vec<IpAddr> =
             usable.filter(|address| self.may_join(service, wish, *address, false)).collect();
+        if self.is_full(service, pool, with) {
+            let own = self.held_by_namespace(service, pool);
+            free.retain(|address| own.contains(address));
+            return free.first().copied();
+        }
         let is_held = |address: &&IpAddr| self.holders(**address, service).next().is_some();
         let joined = free.iter().find(is_held).copied();
         if step == Step::Joined || joined.is_some() && !self.first_free {
@@ -179,7 +282,9 @@ impl Model {
             let mut usable = addresses.filter(|address| {
                 Family::of(*address) != Family::of(has)
                     && pool.contains(*address)
+                    && !self.is_barred(*address)
                     && partners.iter().any(|held| held.addresses.contains(address))
+                    && self.has_room(service, *address, Some(has))
                     && self.may_join(service, wish, *address, false)
             });
             usable.next()
@@ -192,7 +297,9 @@ impl Model {
             let mut v4 = addresses.filter(|address| {
                 Family::of(*address) == Family::V4
                     && pool.contains(*address)
+                    && !self.is_barred(*address)
                     && self.holders(*address, service).next().is_some()
+                    && self.has_room(service, *address, None)
                     && self.may_join(service, wish, *address, false)
             });
             let others = if self.two_pools { pools } else { &[*pool][..] };
@@ -219,6 +326,7 @@ impl Model {
 
     fn wanted(&self, service: usize, wish: &Wish, has: &[IpAddr]) -> Option<Vec<IpAddr>> {
         let mut pools = BTreeSet::new();
+        let mut with = None;
         for &address in wish.request.wanted_addresses() {
             let pool = self
                 .pool_with(address)
@@ -227,8 +335,14 @@ impl Model {
                 return None;
             }
             pools.insert(pool.name.clone());
-            if !has.contains(&address) && !self.may_join(service, wish, address, false) {
-                return None;
+            let may_get = !self.is_barred(address)
+                && self.may_join(service, wish, address, false)
+                && self.has_room(service, address, with);
+            if !has.contains(&address) {
+                if !may_get {
+                    return None;
+                }
+                with = Some(address);
             }
         }
         if pools.len() > 1 && !self.two_pools {
@@ -258,7 +372,9 @@ impl Model {
         }
         self.steps(wish).iter().find_map(|&step| {
             let set = if step == Step::Joined { self.rest_of_set(service, wish, has, &pools) } else { None };
-            set.or_else(|| pools.iter().find_map(|pool| self.choose(service, wish, pool, family, step)))
+            set.or_else(|| {
+                pools.iter().find_map(|pool| self.choose(service, wish, (pool, family), step, Some(has)))
+            })
         })
     }
 
@@ -272,18 +388,23 @@ impl Model {
         if step == Step::Joined && families.len() == 2 {
             return self.joined_set(service, wish, &groups.concat());
         }
-        let one = |pools: &[&Arc<Pool>], family| {
-            pools.iter().find_map(|pool| self.choose(service, wish, pool, family, step))
+        let one = |pools: &[&Arc<Pool>], family, with| {
+            pools.iter().find_map(|pool| self.choose(service, wish, (pool, family), step, with))
         };
         for group in &groups {
             let full = |step| {
                 group.iter().find_map(|pool| {
                     let all = [Family::V4, Family::V6].into_iter().filter(|family| families.contains(family));
-                    let all = all.map(|family| self.choose(service, wish, pool, family, step));
+                    let mut with = None;
+                    let all = all.map(|family| {
+                        with = self.choose(service, wish, (pool, family), step, with);
+                        with
+                    });
                     all.collect::<Option<Vec<IpAddr>>>()
                 })
             };
-            let half = || families.iter().find_map(|&family| one(group, family)).map(|address| vec![address]);
+            let half =
+                || families.iter().find_map(|&family| one(group, family, None)).map(|address| vec![address]);
             let prefer = families.len() == 2 && wish.request.policy() != FamilyPolicy::RequireDual;
             let found = full(step).or_else(|| if prefer { full(Step::Resting).or_else(half) } else { None });
             if found.is_some() {
@@ -292,7 +413,8 @@ impl Model {
         }
         if families.len() == 2 && self.two_pools {
             let all = groups.concat();
-            return Some(vec![one(&all, Family::V4)?, one(&all, Family::V6)?]);
+            let v4 = one(&all, Family::V4, None)?;
+            return Some(vec![v4, one(&all, Family::V6, Some(v4))?]);
         }
         None
     }
@@ -300,9 +422,11 @@ impl Model {
     /// What the service has been given; nothing when it is refused, and then nothing has changed.
     fn allocate(&mut self, service: usize, wish: &Wish) -> Vec<IpAddr> {
         let before = (self.services.clone(), self.kept_for.clone(), self.resting.clone());
+        let displaced = self.displaced.len();
         let has = self.try_allocate(service, wish);
         if has.is_empty() {
             (self.services, self.kept_for, self.resting) = before;
+            self.displaced.truncate(displaced);
         }
         has
     }
@@ -316,10 +440,14 @@ impl Model {
             )
         });
         let mut has = Vec::new();
+        self.given += 1;
+        let since = before.as_ref().map(|held| held.since.clone()).unwrap_or_default();
         for address in before.map(|held| held.addresses).unwrap_or_default() {
             let kept = self.may_keep(service, wish, address, &[]);
             let (changed, same_sharing) = changed.unwrap();
-            let stays = !changed || self.may_join(service, wish, address, same_sharing);
+            let stays = !changed
+                || self.may_join(service, wish, address, same_sharing)
+                || kept.is_some() && self.displace(service, wish, address, same_sharing);
             if let Some((pool, held)) = kept.clone().filter(|_| stays) {
                 self.note(service, Family::of(address), held.then_some(pool));
                 has.push(address);
@@ -329,7 +457,7 @@ impl Model {
                 self.lose(service, address, for_pool);
             }
         }
-        self.services.remove(&service);
+        self.set(service, wish, &has, &since);
         let complete =
             |has: &[IpAddr]| wish.request.families().iter().all(|f| has.iter().any(|a| Family::of(*a) == f));
         if !complete(&has) {
@@ -340,6 +468,7 @@ impl Model {
             {
                 self.rest(service, alone);
                 has.clear();
+                self.set(service, wish, &has, &since);
             }
             let nothing_before = has.is_empty();
             if wish.request.wanted_addresses().is_empty() {
@@ -362,10 +491,19 @@ impl Model {
             let found = *had == service && *end > REMEMBERED && again(address);
             !found && !has.contains(address)
         });
-        if !has.is_empty() {
-            self.services.insert(service, Held { wish: wish.clone(), addresses: has.clone() });
-        }
+        self.set(service, wish, &has, &since);
         has
+    }
+
+    /// The service holds these, some of them since earlier.
+    fn set(&mut self, service: usize, wish: &Wish, has: &[IpAddr], since: &BTreeMap<IpAddr, u64>) {
+        let since = |address: &IpAddr| (*address, since.get(address).copied().unwrap_or(self.given));
+        let held =
+            Held { wish: wish.clone(), addresses: has.to_vec(), since: has.iter().map(since).collect() };
+        self.services.remove(&service);
+        if !has.is_empty() {
+            self.services.insert(service, held);
+        }
     }
 
     fn revise(&mut self, service: usize, held: &Held) {
@@ -381,10 +519,7 @@ impl Model {
                 self.lose(service, address, for_pool);
             }
         }
-        self.services.remove(&service);
-        if !has.is_empty() {
-            self.services.insert(service, Held { wish: held.wish.clone(), addresses: has });
-        }
+        self.set(service, &held.wish, &has, &held.since);
     }
 
     /// Whether the service can get its other address beside the one that it has.
@@ -429,8 +564,14 @@ impl Model {
             .map(|(address, _)| *address)
             .filter(lacks)
             .filter(|address| matches!(self.may_keep(service, wish, *address, &[]), Some((_, false))))
-            .filter(|address| self.may_join(service, wish, *address, false))
+            .filter(|address| !self.is_barred(*address) && self.may_join(service, wish, *address, false))
+            .filter(|address| self.has_room(service, *address, None))
             .collect();
+        if let [first, second] = picks[..]
+            && !self.has_room(service, second, Some(first))
+        {
+            picks.pop();
+        }
         if let [one] = picks[..]
             && has.is_empty()
             && wish.request.policy() == FamilyPolicy::RequireDual
@@ -514,16 +655,19 @@ fn range() -> impl Strategy<Value = String> {
 
 prop_compose! {
     fn pool()(
-        name in "[pqr]", addresses in vec(range(), 1..3), auto in prop::bool::weighted(0.8), avoid: bool, created in 0_i64..3,
-        allocation in option::weighted(0.4, (-1_i32..3, option::of("n[01]"))),
+        name in "[pqr]", addresses in vec(range(), 1..3), exclude in vec(range(), 0..2), auto in prop::bool::weighted(0.8), avoid: bool, created in 0_i64..3,
+        allocation in option::weighted(0.5, (-1_i32..3, option::of("n[01]"), option::weighted(0.4, 1_i64..4),
+            option::weighted(0.4, prop_oneof!["Cluster", "Namespace"]))),
     ) -> PoolInput {
         PoolInput {
             meta: Meta::new(name, Created(created)),
             addresses,
             auto_assign: auto,
             avoid_buggy_ips: avoid,
-            service_allocation: allocation.map(|(priority, namespace)| ServiceAllocationInput {
-                priority, namespaces: namespace.into_iter().collect(), ..ServiceAllocationInput::default()
+            exclude_addresses: exclude,
+            service_allocation: allocation.map(|(priority, namespace, max, sharing)| ServiceAllocationInput {
+                priority, namespaces: namespace.into_iter().collect(), max_per_namespace: max, sharing,
+                ..ServiceAllocationInput::default()
             }),
             ..PoolInput::default()
         }
@@ -564,6 +708,7 @@ prop_compose! {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => vec(pool(), 0..4).prop_map(Op::Pools),
+        2 => (0_usize..3, btree_set(0_usize..22, 0..4)).prop_map(|(owner, own)| Op::Reserve(owner, own)),
         8 => (0_usize..7, wish()).prop_map(|(service, wish)| Op::Allocate(service, wish)),
         3 => (0_usize..7).prop_map(Op::Again),
         2 => (0_usize..7).prop_map(Op::Revise),
@@ -581,14 +726,15 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(two_pools: bool, first_free: bool, quarantine: u64) -> Self {
+    fn new(two_pools: bool, first_free: bool, within_namespace: bool, quarantine: u64) -> Self {
         let options = Options {
             dual_stack_two_pools: two_pools,
             quarantine: Duration::from_secs(quarantine),
+            sharing_scope: if within_namespace { SharingScope::Namespace } else { SharingScope::Cluster },
             sharing_order: if first_free { SharingOrder::FirstFree } else { SharingOrder::SharedFirst },
             ..Options::default()
         };
-        let model = Model { two_pools, first_free, quarantine, ..Model::default() };
+        let model = Model { two_pools, first_free, quarantine, within_namespace, ..Model::default() };
         Self { now: Instant::now(), options, allocator: Allocator::new(options), model }
     }
 
@@ -611,6 +757,11 @@ impl Pair {
                 self.allocator.set_pools(&config);
                 self.model.set_pools(config);
             }
+            Op::Reserve(owner, own) => {
+                let all: Vec<IpAddr> = universe().collect();
+                self.model.reserved.insert(owner, own.into_iter().map(|index| all[index]).collect());
+                Self::reserve_again(&mut self.allocator, &self.model);
+            }
             Op::Allocate(service, wish) => self.allocate(service, &wish)?,
             Op::Again(service) => {
                 if let Some(held) = self.model.services.get(&service).cloned() {
@@ -632,10 +783,25 @@ impl Pair {
         self.check()
     }
 
+    fn reserve_again(allocator: &mut Allocator, model: &Model) {
+        for (owner, own) in &model.reserved {
+            let owner = match owner {
+                0 => AddressOwner::ApiServer,
+                _ => AddressOwner::Node(NodeName::new(format!("n{owner}"))),
+            };
+            allocator.reserve(&owner, own);
+        }
+    }
+
     fn allocate(&mut self, service: usize, wish: &Wish) -> Result<(), TestCaseError> {
         let now = self.now;
         let result = Self::with_claim(service, wish, |claim| self.allocator.allocate(now, claim));
         let expected = self.model.allocate(service, wish);
+        let displaced = self.allocator.take_displaced().into_iter();
+        let displaced: BTreeSet<_> =
+            displaced.map(|(service, reason)| (service, reason.address().unwrap())).collect();
+        let given_way = std::mem::take(&mut self.model.displaced).into_iter();
+        prop_assert_eq!(displaced, given_way.map(|(service, address)| (key(service), address)).collect());
         if let Ok(allocation) = &result {
             let missing = wish.request.families().iter().count() > allocation.addresses.len();
             prop_assert_eq!(allocation.missing.is_some(), missing, "{:?}", allocation);
@@ -658,6 +824,7 @@ impl Pair {
     fn restart(&mut self) {
         self.allocator = Allocator::new(self.options);
         self.allocator.set_pools(&self.model.config);
+        Self::reserve_again(&mut self.allocator, &self.model);
         let before = std::mem::take(&mut self.model.services);
         let recorded: BTreeMap<usize, Vec<PoolName>> = before
             .iter()
@@ -680,9 +847,8 @@ impl Pair {
                     has.push(address);
                 }
             }
-            if !has.is_empty() {
-                self.model.services.insert(service, Held { wish: held.wish, addresses: has });
-            }
+            self.model.given += 1;
+            self.model.set(service, &held.wish, &has, &BTreeMap::new());
         }
     }
 
@@ -703,7 +869,7 @@ impl Pair {
             let held = |address| self.model.holders(address, usize::MAX).next().is_some();
             prop_assert_eq!(usage.assigned_v4, count(Family::V4, &held));
             prop_assert_eq!(usage.assigned_v6, count(Family::V6, &held));
-            let free = |address| pool.contains(address) && !held(address);
+            let free = |address| pool.contains(address) && !held(address) && !self.model.is_barred(address);
             prop_assert_eq!(usage.available_v4, count(Family::V4, &free));
             prop_assert_eq!(usage.available_v6, count(Family::V6, &free));
         }
@@ -714,10 +880,10 @@ impl Pair {
 proptest! {
     #[test]
     fn the_allocator_decides_as_the_naive_model(
-        two_pools: bool, first_free: bool, quarantine in prop_oneof![2 => Just(0), 1 => 1_u64..4],
+        two_pools: bool, first_free: bool, within_namespace: bool, quarantine in prop_oneof![2 => Just(0), 1 => 1_u64..4],
         pools in vec(pool(), 1..4), ops in vec(op(), 0..40),
     ) {
-        let mut pair = Pair::new(two_pools, first_free, quarantine);
+        let mut pair = Pair::new(two_pools, first_free, within_namespace, quarantine);
         pair.apply(Op::Pools(pools))?;
         for op in ops {
             pair.apply(op)?;
@@ -731,19 +897,24 @@ proptest! {
 
     #[test]
     fn the_same_state_gives_the_same_answer_whatever_its_history(
-        first_free: bool, pools in vec(pool(), 1..4), ops in vec(op(), 0..30), service in 0_usize..7, wish in wish(),
+        first_free: bool, within_namespace: bool, pools in vec(pool(), 1..4), ops in vec(op(), 0..30), service in 0_usize..7, wish in wish(),
     ) {
-        let mut pair = Pair::new(false, first_free, 0);
+        let mut pair = Pair::new(false, first_free, within_namespace, 0);
         pair.apply(Op::Pools(pools))?;
         for op in ops {
             pair.apply(op)?;
         }
-        // What was lost is remembered, which is history.
-        if !pair.model.resting.is_empty() {
+        // What was lost is remembered, which is history, and so is who came first where several namespaces share.
+        let namespaces = |address| {
+            let holders = pair.model.others(address, usize::MAX);
+            holders.map(|(service, _)| key(service).namespace().to_owned()).collect::<BTreeSet<_>>().len()
+        };
+        if !pair.model.resting.is_empty() || universe().any(|address| namespaces(address) > 1) {
             return Ok(());
         }
         // The same holdings, put in place in the opposite order.
         let mut other = Allocator::new(pair.options);
+        Pair::reserve_again(&mut other, &pair.model);
         other.set_pools(&pair.model.config);
         for (&service, held) in pair.model.services.iter().rev() {
             let recorded = pair.model.pools_of(service, &held.addresses);
@@ -757,5 +928,31 @@ proptest! {
         let one = Pair::with_claim(service, &wish, |claim| pair.allocator.allocate(now, claim));
         let two = Pair::with_claim(service, &wish, |claim| other.allocate(now, claim));
         prop_assert_eq!(one, two);
+    }
+
+    #[test]
+    fn no_operation_of_one_namespace_changes_an_address_that_another_held_before_it(
+        first_free: bool, pools in vec(pool(), 1..4), setting in vec(op(), 0..20), ops in vec(op(), 0..30),
+    ) {
+        let mut pair = Pair::new(false, first_free, false, 0);
+        pair.apply(Op::Pools(pools))?;
+        for op in setting {
+            pair.apply(op)?;
+        }
+        for op in ops {
+            let (Op::Allocate(actor, _) | Op::Again(actor) | Op::Revise(actor) | Op::Release(actor)) = op else {
+                continue;
+            };
+            let before = pair.model.services.clone();
+            pair.apply(op)?;
+            for (&service, held) in before.iter().filter(|(s, _)| key(**s).namespace() != key(actor).namespace()) {
+                for address in &held.addresses {
+                    let earlier = before.get(&actor).and_then(|actor| actor.since.get(address));
+                    let came_later = earlier.is_some_and(|earlier| *earlier < held.since[address]);
+                    let has = pair.allocator.allocation(&key(service)).is_some_and(|a| a.addresses.contains(address));
+                    prop_assert!(has || came_later, "{service} lost {address} by {actor}");
+                }
+            }
+        }
     }
 }

@@ -161,6 +161,7 @@ prop_compose! {
                 namespaces: namespace.into_iter().collect(),
                 namespace_selectors: labels.iter().map(|value| label(value)).collect(),
                 service_selectors: service.iter().map(|value| label(value)).collect(),
+                ..ServiceAllocationInput::default()
             }),
             ..PoolInput::default()
         }

@@ -207,6 +207,11 @@ impl Scenario {
             other => format!("{other:?}"),
         };
         writeln!(self.transcript, "    {outcome}").unwrap();
+        if let Some(error) =
+            explanation.allocation.as_ref().and_then(|allocation| allocation.missing.as_ref())
+        {
+            writeln!(self.transcript, "    second family missing: {error} [{}]", error.reason()).unwrap();
+        }
         for (pool, verdict) in &explanation.pools {
             writeln!(self.transcript, "    pool {pool} {verdict}").unwrap();
         }
@@ -308,6 +313,7 @@ fn pool_input(text: &str) -> PoolInput {
             namespaces: items(&words, "namespaces").map(Into::into).collect(),
             namespace_selectors: selectors("namespace"),
             service_selectors: selectors("service"),
+            ..ServiceAllocationInput::default()
         }),
         ..PoolInput::default()
     }
@@ -321,6 +327,10 @@ fn text_of(report: &Report) -> String {
         Report::AdditionalFailed(error) => format!("second address failed: {error} [{}]", error.reason()),
         Report::InvalidRequest(error) => format!("invalid: {error} [{}]", error.reason()),
         Report::Held { addresses, pool } => format!("held {} for {pool}", list(addresses)),
+        Report::KeptBarred { address, barrier } => {
+            format!("keeps {address}: {barrier} [{}]", barrier.reason())
+        }
+        Report::Joined { address, by } => format!("{by} joins at {address}"),
         Report::SharingKept { address, key } => format!("keeps sharing {address} under {key}"),
     }
 }

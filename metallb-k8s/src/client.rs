@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -59,10 +60,23 @@ pub async fn connect(
     stats: Arc<Stats>,
     retries: Retries,
 ) -> Result<Client, ConnectError> {
-    let config = Config::infer()
+    connect_to(infer().await?, timeouts, stats, retries)
+}
+
+/// What the surroundings say about the API server; see [`connect`].
+///
+/// # Errors
+/// [`ConnectError::Configuration`] when no usable configuration is found.
+pub async fn infer() -> Result<Config, ConnectError> {
+    Config::infer()
         .await
-        .map_err(|error| ConnectError::Configuration { reason: retry::describe(&error).into() })?;
-    connect_to(config, timeouts, stats, retries)
+        .map_err(|error| ConnectError::Configuration { reason: retry::describe(&error).into() })
+}
+
+/// The address of the API server, when `config` gives it by address and not by name.
+pub fn server_address(config: &Config) -> Option<IpAddr> {
+    let host = config.cluster_url.host()?;
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// Connects to the API server that `config` names; see [`connect`].

@@ -7,6 +7,7 @@ pub mod convert;
 pub mod crd;
 pub mod facts;
 pub mod lease;
+pub mod leftovers;
 pub mod legacy;
 pub mod queue;
 pub mod retry;

@@ -10,6 +10,9 @@
 //!
 //! # What it does not do
 //!
+//! Ports of pods can be read through it (`GET .../pods/NAME:PORT/proxy/PATH`, by http), where their addresses can be reached
+//! from this process; there is no `exec`, `log` or `port-forward`.
+//!
 //! There is no scheduler, kubelet or workload controller, pods
 //! are deleted at once, and nothing survives the process.
 //!

@@ -196,7 +196,9 @@ impl Server {
                         tracing::debug!(%error, "connection went away before it was served");
                         continue;
                     }
-                    self.inner.tasks.spawn(connection(stream, self.service(), stop.clone()));
+                    let service = self.service();
+                    let service = if self.inner.allow_remote { service } else { service.for_loopback() };
+                    self.inner.tasks.spawn(connection(stream, service, stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
@@ -218,8 +220,8 @@ impl Builder {
         self
     }
 
-    /// Allows [`Server::serve`] on addresses that other machines can reach. Default: refused, because every
-    /// client is administrator.
+    /// Allows [`Server::serve`] on addresses that other machines can reach, and requests under any `Host`. Default:
+    /// refused (`Host` must be `localhost` or a loopback address), because every client is administrator.
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
         self

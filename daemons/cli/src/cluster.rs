@@ -1,58 +1,43 @@
-//! Objects of a cluster.
+//! Objects of a cluster, listed page by page.
 
+use kube::Client;
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::TypeMeta;
-use kube::{Api, Client};
-use metallb_k8s::crd::GROUP;
+use kube::core::{Request, Resource as _};
+use metallb_k8s::retry::describe;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::connect::{Way, connect, runtime};
 use crate::document::Document;
 use crate::exit::Trouble;
-
-/// Group, version, kind, plural, and whether it is only read where MetalLB is.
-pub(crate) type Wanted = (&'static str, &'static str, &'static str, &'static str, bool);
+use crate::kinds::{self, Wanted};
 
 /// What is asked for.
 const KINDS: [Wanted; 11] = [
-    (GROUP, "v1beta1", "IPAddressPool", "ipaddresspools", true),
-    (GROUP, "v1beta1", "L2Advertisement", "l2advertisements", true),
-    (GROUP, "v1beta1", "BGPAdvertisement", "bgpadvertisements", true),
-    (GROUP, "v1beta2", "BGPPeer", "bgppeers", true),
-    (GROUP, "v1beta1", "Community", "communities", true),
-    (GROUP, "v1beta1", "BFDProfile", "bfdprofiles", true),
-    ("", "v1", "Secret", "secrets", true),
-    ("", "v1", "Service", "services", false),
-    ("", "v1", "Node", "nodes", false),
-    ("", "v1", "Namespace", "namespaces", false),
-    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", false),
+    kinds::in_one(kinds::POOLS),
+    kinds::in_one(kinds::L2_ADVERTISEMENTS),
+    kinds::in_one(kinds::BGP_ADVERTISEMENTS),
+    kinds::in_one(kinds::PEERS),
+    kinds::COMMUNITIES,
+    kinds::BFD_PROFILES,
+    kinds::SECRETS,
+    kinds::SERVICES,
+    kinds::NODES,
+    kinds::NAMESPACES,
+    kinds::SLICES,
 ];
 
 /// Everything in the cluster that decides, with MetalLB in `namespace`. What the asker may not see of Secrets is told
 /// on standard error; without the rest there is no answer.
-pub(crate) fn documents(namespace: &str) -> Result<Vec<Document>, Trouble> {
-    let runtime = runtime()?;
-    runtime.block_on(async {
-        let client = client().await?;
+pub(crate) fn documents(way: &Way, namespace: &str) -> Result<Vec<Document>, Trouble> {
+    runtime()?.block_on(async {
+        let client = connect(way).await?.client;
         let mut documents = Vec::new();
         for kind in KINDS {
             list(&client, namespace, kind, &mut documents).await?;
         }
         Ok(documents)
-    })
-}
-
-/// A runtime for a command that asks one thing after the other.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::unknown(format!("cannot start: {error}")))
-}
-
-/// Connects as `$KUBECONFIG`, `~/.kube/config` or the service account of the pod say.
-pub(crate) async fn client() -> Result<Client, Trouble> {
-    Client::try_default().await.map_err(|error| {
-        Trouble::unknown(format!("no way to a cluster: {error}; set KUBECONFIG, or write ~/.kube/config"))
     })
 }
 
@@ -71,55 +56,100 @@ async fn list(
             );
             Ok(())
         }
-        result => result.map_err(|error| Trouble::unknown(failure(&error, wanted.3, namespace))),
+        result => result.map_err(|error| failure(&error, wanted.3, namespace)),
     }
 }
 
-/// Takes every object of a kind, page by page.
+/// Takes every object of a kind, with its kind and without what tools keep about it.
 pub(crate) async fn every(
     client: &Client,
     namespace: &str,
-    (group, version, kind, plural, ours): Wanted,
+    wanted: Wanted,
     mut take: impl FnMut(Value),
 ) -> kube::Result<()> {
-    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let (group, version, kind, ..) = wanted;
+    let api_version = api_version(group, version);
+    every_as(client, namespace, wanted, ListParams::default(), |mut object: Value| {
+        if let Value::Object(fields) = &mut object {
+            // The items of a list do not say it themselves.
+            fields.insert("apiVersion".to_owned(), Value::from(api_version.as_str()));
+            fields.insert("kind".to_owned(), Value::from(kind));
+            if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+                metadata.remove("managedFields");
+            }
+        }
+        take(object);
+    })
+    .await
+}
+
+/// Takes every object of a kind that is asked for, read as a type with only the fields that are needed.
+pub(crate) async fn every_as<T: DeserializeOwned>(
+    client: &Client,
+    namespace: &str,
+    (group, version, kind, plural, ours): Wanted,
+    params: ListParams,
+    mut take: impl FnMut(T),
+) -> kube::Result<()> {
     let resource = ApiResource {
         group: group.to_owned(),
         version: version.to_owned(),
-        api_version: api_version.clone(),
+        api_version: api_version(group, version),
         kind: kind.to_owned(),
         plural: plural.to_owned(),
     };
-    let api: Api<DynamicObject> = if ours {
-        Api::namespaced_with(client.clone(), namespace, &resource)
-    } else {
-        Api::all_with(client.clone(), &resource)
-    };
-    let mut page = ListParams::default().limit(PAGE);
+    let request = Request::new(DynamicObject::url_path(&resource, ours.then_some(namespace)));
+    let mut params = params.limit(PAGE);
     loop {
-        let listed = api.list(&page).await?;
-        let next = listed.metadata.continue_.clone().filter(|next| !next.is_empty());
-        for mut object in listed.items {
-            object.types = Some(TypeMeta { api_version: api_version.clone(), kind: kind.to_owned() });
-            object.metadata.managed_fields = None;
-            take(serde_json::to_value(object).map_err(kube::Error::SerdeError)?);
-        }
-        let Some(next) = next else { return Ok(()) };
-        page = page.continue_token(&next);
+        let page = request.list(&params).map_err(kube::Error::BuildRequest)?;
+        let page: Page<T> = client.request(page).await?;
+        page.items.into_iter().flatten().for_each(&mut take);
+        let Some(next) = page.metadata.next.filter(|next| !next.is_empty()) else { return Ok(()) };
+        params = params.continue_token(&next);
     }
 }
 
+fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// Some of the objects of a kind.
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMeta,
+    // Written out as `null` by some servers when there is none.
+    items: Option<Vec<T>>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMeta {
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
 /// What stood in the way, and what would help.
-pub(crate) fn failure(error: &kube::Error, plural: &str, namespace: &str) -> String {
-    match error {
+pub(crate) fn failure(error: &kube::Error, plural: &str, namespace: &str) -> Trouble {
+    Trouble::unknown(match error {
+        kube::Error::Api(status) if status.code == 401 => format!(
+            "the API server does not know who asks: {}; log in again, or name another --context",
+            status.message
+        ),
         kube::Error::Api(status) if status.code == 403 => {
             format!("{plural} cannot be seen: {}; ask for the right to list {plural}", status.message)
         }
         kube::Error::Api(status) if status.code == 404 => format!(
             "the cluster does not know {plural}: MetalLB's definitions are not installed; `metallb crds --namespace {namespace} | kubectl apply -f -` installs them"
         ),
-        error => format!("cannot list {plural}: {error}; see whether `kubectl get {plural} -A` works"),
-    }
+        kube::Error::Api(status) => {
+            format!("cannot list {plural}: {}; see whether `kubectl get {plural} -A` works", status.message)
+        }
+        error => {
+            // The words of the client's own layer say nothing.
+            let reason = std::error::Error::source(error).map_or_else(|| describe(error), describe);
+            format!("the API server cannot be reached: {reason}; see whether `kubectl cluster-info` works")
+        }
+    })
 }
 
 /// How many objects are asked for at once.

@@ -54,11 +54,16 @@ pub(crate) fn report(answer: Result<ExitCode, Trouble>) -> ExitCode {
 
 /// Writes to standard output. A reader that has seen enough, as in `metallb check | head`, is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Trouble> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Trouble::unknown(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+    is_read(text).map(|_| ())
+}
+
+/// Writes to standard output, and says whether anybody is there who reads it.
+pub(crate) fn is_read(text: &str) -> Result<bool, Trouble> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Trouble::unknown(format!("cannot write to standard output: {error}"))),
     }
 }
 
@@ -76,8 +81,17 @@ fn is_refused() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// Columns to write on.
-pub(crate) fn width() -> usize {
+/// Columns to write on: what `COLUMNS` says, or the terminal; 140 where there is neither.
+#[must_use]
+pub fn width() -> usize {
     let stated = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    stated.filter(|columns| *columns >= 40).unwrap_or(140)
+    // Shells do not hand COLUMNS on.
+    let terminal = || io::stdout().is_terminal().then(crossterm::terminal::size)?.ok();
+    let columns = stated.or_else(|| terminal().map(|(columns, _)| usize::from(columns)));
+    columns.filter(|columns| *columns >= NARROWEST).unwrap_or(USUAL_WIDTH)
 }
+
+/// Less is taken for a terminal that does not know its size.
+const NARROWEST: usize = 40;
+/// For files and pipes.
+const USUAL_WIDTH: usize = 140;

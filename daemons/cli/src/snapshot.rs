@@ -4,13 +4,16 @@ use kube::Client;
 use metallb_core::config::Secret;
 use metallb_k8s::crd::GROUP;
 use metallb_k8s::facts::ClassFilter;
-use metallb_k8s::retry::describe;
 use serde_json::Value;
 
-use crate::cluster::{Wanted, every};
+use crate::cluster::{every, failure};
 use crate::connect::ConnectArgs;
+use crate::daemon::Daemon;
 use crate::document::Document;
 use crate::exit::Trouble;
+use crate::kinds::{self, Wanted};
+use crate::sessions::gather_events;
+use crate::voices::{Voices, daemons};
 use crate::world::World;
 
 /// Objects of a cluster, and what could not be seen of it.
@@ -23,63 +26,94 @@ pub(crate) struct Snapshot {
     pub(crate) objects: Vec<Value>,
     /// Kinds that the asker may not list, with the server's words.
     pub(crate) refused: Vec<(String, String)>,
+    /// Secrets were not asked for.
+    pub(crate) without_secrets: bool,
     /// Kinds that the cluster does not know.
     pub(crate) undefined: Vec<String>,
+    /// What the daemons say themselves.
+    pub(crate) voices: Voices,
 }
 
-/// What is asked for.
+/// Everything that decides.
 const KINDS: [Wanted; 15] = [
-    (GROUP, "v1beta1", "IPAddressPool", "ipaddresspools", false),
-    (GROUP, "v1beta1", "L2Advertisement", "l2advertisements", false),
-    (GROUP, "v1beta1", "BGPAdvertisement", "bgpadvertisements", false),
-    (GROUP, "v1beta2", "BGPPeer", "bgppeers", false),
-    (GROUP, "v1beta1", "Community", "communities", true),
-    (GROUP, "v1beta1", "BFDProfile", "bfdprofiles", true),
-    (GROUP, "v1beta1", "ServiceL2Status", "servicel2statuses", true),
-    (GROUP, "v1beta1", "ServiceBGPStatus", "servicebgpstatuses", true),
-    (GROUP, "v1beta1", "ConfigurationState", "configurationstates", true),
-    ("", "v1", "Secret", "secrets", true),
-    ("", "v1", "Service", "services", false),
-    ("", "v1", "Node", "nodes", false),
-    ("", "v1", "Namespace", "namespaces", false),
-    ("", "v1", "Pod", "pods", true),
-    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", false),
+    kinds::POOLS,
+    kinds::L2_ADVERTISEMENTS,
+    kinds::BGP_ADVERTISEMENTS,
+    kinds::PEERS,
+    kinds::COMMUNITIES,
+    kinds::BFD_PROFILES,
+    kinds::L2_STATUSES,
+    kinds::BGP_STATUSES,
+    kinds::STATES,
+    kinds::SECRETS,
+    kinds::SERVICES,
+    kinds::NODES,
+    kinds::NAMESPACES,
+    kinds::PODS,
+    kinds::SLICES,
 ];
 
 impl Snapshot {
     /// Lists everything that decides, page by page. What the asker may not see is noted, and no error.
     pub(crate) async fn gather(client: &Client, args: &ConnectArgs) -> Result<Self, Trouble> {
-        let mut snapshot = Self {
-            namespace: args.metallb_namespace.clone(),
-            class: args.lb_class.clone(),
-            ..Self::default()
-        };
-        for kind in KINDS {
-            snapshot.list(client, kind).await?;
+        let mut snapshot = Self::of_kinds(client, args, &KINDS).await?;
+        if snapshot.of("BGPPeer").next().is_some() {
+            snapshot.voices = Voices::hear(client, &snapshot.namespace, &daemons(&snapshot)).await;
+            gather_events(client, &mut snapshot).await?;
         }
         Ok(snapshot)
     }
 
-    async fn list(&mut self, client: &Client, wanted: Wanted) -> Result<(), Trouble> {
-        let (group, _, kind, plural, _) = wanted;
+    /// Lists these kinds only.
+    pub(crate) async fn of_kinds(
+        client: &Client,
+        args: &ConnectArgs,
+        kinds: &[Wanted],
+    ) -> Result<Self, Trouble> {
+        let mut snapshot = Self {
+            namespace: args.metallb_namespace.clone(),
+            class: args.lb_class.clone(),
+            without_secrets: kinds.iter().all(|(_, _, kind, ..)| *kind != "Secret"),
+            ..Self::default()
+        };
+        for kind in kinds {
+            snapshot.list(client, *kind).await?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Lists a kind; one of ours that may not be listed everywhere is listed where MetalLB is.
+    pub(crate) async fn list(&mut self, client: &Client, wanted: Wanted) -> Result<(), Trouble> {
+        let (group, version, kind, plural, only_ours) = wanted;
         let objects = &mut self.objects;
-        let take = |mut object: Value| {
+        let mut take = |mut object: Value| {
             if let Some(Value::Object(data)) = object.get_mut("data") {
                 // Of Secrets, what peers may refer to; nobody asks for the rest.
                 data.retain(|name, _| name == "password");
             }
             objects.push(object);
         };
-        match every(client, &self.namespace, wanted, take).await {
+        let mut listed = every(client, &self.namespace, wanted, &mut take).await;
+        if group == GROUP && !only_ours && is_forbidden(&listed) {
+            let here = (group, version, kind, plural, true);
+            listed = every(client, &self.namespace, here, &mut take).await;
+        }
+        self.note(wanted, listed)
+    }
+
+    /// Takes down why a kind could not be listed. Only what is no matter of rights and definitions is an error.
+    pub(crate) fn note(&mut self, wanted: Wanted, listed: kube::Result<()>) -> Result<(), Trouble> {
+        let (group, _, kind, plural, _) = wanted;
+        match listed {
             Err(kube::Error::Api(status)) if status.code == 403 => {
-                self.refused.push((kind.to_owned(), status.message));
+                self.refused.push((kind.to_owned(), status.message.clone()));
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.code == 404 && group == GROUP => {
+            Err(kube::Error::Api(status)) if status.code == 404 && group.ends_with(GROUP) => {
                 self.undefined.push(kind.to_owned());
                 Ok(())
             }
-            result => result.map_err(|error| failure(&error, plural)),
+            result => result.map_err(|error| failure(&error, plural, &self.namespace)),
         }
     }
 
@@ -108,15 +142,14 @@ impl Snapshot {
         })
     }
 
+    /// The daemons of a component.
+    pub(crate) fn daemons(&self, component: &str) -> impl Iterator<Item = Daemon> {
+        self.pods(component).filter_map(Daemon::cut)
+    }
+
     /// The class that is served: as the asker says, or as the controller was started.
     pub(crate) fn served_class(&self) -> String {
-        let from_pods = || {
-            let containers =
-                self.pods("controller").filter_map(|pod| pod.pointer("/spec/containers")?.as_array());
-            let args = containers.flatten().filter_map(|container| container["args"].as_array()).flatten();
-            let mut classes = args.filter_map(|arg| arg.as_str()?.strip_prefix("--lb-class="));
-            classes.next().map(str::to_owned)
-        };
+        let from_pods = || self.daemons("controller").find_map(|it| it.flag("lb-class").map(str::to_owned));
         self.class.clone().or_else(from_pods).unwrap_or_default()
     }
 
@@ -129,7 +162,7 @@ impl Snapshot {
             .map(|object| Document::of_cluster(object.clone()))
             .collect();
         let mut world = World::new(&documents, &self.namespace, &ClassFilter::new(self.served_class()));
-        if !self.sees("Secret") {
+        if self.without_secrets || !self.sees("Secret") {
             // A password that may not be seen is no fault of the peer.
             for peer in self.of("BGPPeer") {
                 let name = text(peer, "/spec/passwordSecret/name");
@@ -142,6 +175,10 @@ impl Snapshot {
     }
 }
 
+fn is_forbidden(listed: &kube::Result<()>) -> bool {
+    matches!(listed, Err(kube::Error::Api(status)) if status.code == 403)
+}
+
 fn is_deleted(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
@@ -149,23 +186,6 @@ fn is_deleted(object: &Value) -> bool {
 /// A text in an object; empty when there is none.
 pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     object.pointer(path).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn failure(error: &kube::Error, plural: &str) -> Trouble {
-    Trouble::unknown(match error {
-        kube::Error::Api(status) if status.code == 401 => format!(
-            "the API server does not know who asks: {}; log in again, or name another --context",
-            status.message
-        ),
-        kube::Error::Api(status) => {
-            format!("cannot list {plural}: {}; see whether `kubectl get {plural} -A` works", status.message)
-        }
-        error => {
-            // The words of the client's own layer say nothing.
-            let reason = std::error::Error::source(error).map_or_else(|| describe(error), describe);
-            format!("the API server cannot be reached: {reason}; see whether `kubectl cluster-info` works")
-        }
-    })
 }
 
 /// In place of a password that may not be seen. It is shown to nobody.

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::cluster::{client, runtime};
+use crate::connect::{Way, connect, runtime};
 use crate::exit::{self, Trouble};
 use crate::input::{Node, Value, parse};
 
@@ -30,6 +30,9 @@ pub struct StrictArpArgs {
     /// ConfigMap of kube-proxy.
     #[arg(long, default_value = "kube-proxy", value_name = "NAME", global = true)]
     kube_proxy_config_map: String,
+
+    #[command(flatten)]
+    way: Way,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,7 +71,8 @@ pub(crate) fn run(args: &StrictArpArgs) -> ExitCode {
 
 fn answer(args: &StrictArpArgs) -> Result<ExitCode, Trouble> {
     runtime()?.block_on(async {
-        let api: Api<ConfigMap> = Api::namespaced(client().await?, &args.kube_proxy_namespace);
+        let client = connect(&args.way).await?.client;
+        let api: Api<ConfigMap> = Api::namespaced(client, &args.kube_proxy_namespace);
         let name = args.kube_proxy_config_map.as_str();
         let place = format!("ConfigMap {}/{name}", args.kube_proxy_namespace);
         let found = api.get_opt(name).await.map_err(|error| {

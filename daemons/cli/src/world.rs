@@ -1,15 +1,15 @@
 //! From objects to the facts that the libraries decide on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use k8s_openapi::ByteString;
 use metallb_core::config::{Kind, Meta};
-use metallb_core::facts::{Demand, Endpoints, Namespace, Node, Service};
+use metallb_core::facts::{AddressOwner, Demand, Endpoints, Namespace, Node, Service};
 use metallb_core::keys::{Created, ServiceKey};
 use metallb_k8s::convert::{Object, PasswordRecord, Resources, versions};
 use metallb_k8s::crd::{self, DecodeError};
-use metallb_k8s::facts::{self, ClassFilter, SliceRecord, annotations, objects};
+use metallb_k8s::facts::{self, ApiServerRecord, ClassFilter, SliceRecord, annotations, objects};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) slices: Vec<SliceRecord>,
+    /// Where the API server is reached.
+    pub(crate) api_server: BTreeSet<IpAddr>,
     /// The document of each configuration object.
     pub(crate) places: BTreeMap<(Kind, String), usize>,
     pub(crate) findings: Vec<Finding>,
@@ -42,11 +44,22 @@ impl World {
                 (_, "v1", "Secret") => world.secret(document, namespace),
                 (_, "discovery.k8s.io/v1", "EndpointSlice") => {
                     world.slices.extend(world_fact(document, SliceRecord::cut));
+                    if (document.namespace.as_deref(), document.name.as_str()) == API_SERVER {
+                        let record = world_fact(document, |slice| Some(ApiServerRecord::cut(slice)));
+                        world.api_server.extend(record.into_iter().flat_map(|record| record.addresses));
+                    }
                 }
                 _ => {}
             }
         }
         world
+    }
+
+    /// Everybody who visibly has addresses of their own, besides the BGP peers.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = (AddressOwner, BTreeSet<IpAddr>)> {
+        let node = |node: &Node| (AddressOwner::Node(node.name.clone()), node.own_addresses());
+        let api_server = (AddressOwner::ApiServer, self.api_server.clone());
+        self.nodes.iter().map(node).chain([api_server])
     }
 
     /// The endpoints of the services that have slices.
@@ -238,3 +251,5 @@ fn wants_v6(object: &Value) -> bool {
 }
 
 const OLD_LOAD_BALANCER_IPS: &str = "metallb.universe.tf/loadBalancerIPs";
+/// Namespace and name of the slice that says where the API server is reached.
+const API_SERVER: (Option<&str>, &str) = (Some("default"), "kubernetes");

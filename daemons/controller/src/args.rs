@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use metallb_core::config::SharingScope;
 use metallb_core::ipam::SharingOrder;
 use metallb_k8s::lease::{Timing, TimingError};
 use metallb_runtime::args::{ArgError, CommonArgs, given, parse_bool, parse_duration};
+use metallb_runtime::daemon::Flags;
+use metallb_runtime::privileges::{self, Capability};
 
 /// Gives services their addresses.
 #[derive(Clone, Debug, clap::Parser)]
@@ -44,6 +47,11 @@ pub(crate) struct Args {
     /// first that is free or can be shared, as with MetalLB (first-free). Addresses that were given stay.
     #[arg(long, value_enum, default_value_t = Order::SharedFirst, value_name = "ORDER")]
     pub sharing_order: Order,
+
+    /// Which services may share an address under one sharing key: all in the cluster, as with MetalLB, or only those of one
+    /// namespace. A pool may say otherwise (serviceAllocation.sharing). What is shared already stays.
+    #[arg(long, value_enum, default_value_t = Scope::Cluster, value_name = "SCOPE")]
+    pub sharing_scope: Scope,
 
     /// Time for which services keep the addresses of a pool that was deleted, in case it is made again.
     #[arg(long, default_value = "0", value_parser = parse_duration, value_name = "DURATION")]
@@ -140,10 +148,39 @@ impl From<Order> for SharingOrder {
     }
 }
 
+/// Which services may share an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scope {
+    /// All.
+    Cluster,
+    /// Those of one namespace.
+    Namespace,
+}
+
+impl From<Scope> for SharingScope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Cluster => Self::Cluster,
+            Scope::Namespace => Self::Namespace,
+        }
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   controller                                     in a pod of the namespace metallb-system
   controller --kubeconfig ~/.kube/config         from outside of the cluster";
+
+impl Flags for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn capabilities(&self) -> Vec<Capability> {
+        let ports = self.common.ports().chain([self.webhook.port]);
+        privileges::for_ports(ports).into_iter().collect()
+    }
+}
 
 impl Args {
     /// The Secret to make, and for whom.

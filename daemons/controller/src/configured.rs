@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use metallb_core::config::{Config, ConfigError, InForce};
-use metallb_k8s::convert::configure;
+use metallb_core::config::{Config, ConfigError};
+use metallb_k8s::convert::{Judgement, configure};
 
 use crate::inputs::Inputs;
 
@@ -33,9 +33,8 @@ impl Configured {
         self.config = Arc::new(built.config);
     }
 
-    /// What is not in force as it is written.
-    pub(crate) fn errors(&self) -> Vec<String> {
-        let errors = self.problems.iter().filter(|problem| problem.in_force != InForce::Fully);
-        errors.map(ToString::to_string).collect()
+    /// What the controller says about it.
+    pub(crate) fn judgement(&self) -> Judgement {
+        Judgement::of_controller(&self.problems)
     }
 }

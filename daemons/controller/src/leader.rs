@@ -1,21 +1,22 @@
 //! What a controller does while it leads: feeds the assigner and carries out its actions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use metallb_core::config::{Config, ConfigError, Kind};
-use metallb_core::facts::Demand;
+use metallb_core::config::{Config, ConfigError, Kind, ObjectId};
+use metallb_core::facts::{AddressOwner, Demand};
 use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report};
 use metallb_core::keys::{NamespaceName, PoolName, ServiceKey};
-use metallb_k8s::crd::ConfigurationStateStatus;
 use metallb_k8s::facts::ServiceRecord;
 use metallb_k8s::watch::{ObjectKey, StatusTarget};
 use metallb_k8s::write::conditions::Verdict;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
-use metallb_k8s::write::status::{Component, configuration_state, plan_object_status};
-use metallb_k8s::write::{ServiceWrite, Write, Writer};
+use metallb_k8s::write::state::StateKeeper;
+use metallb_k8s::write::status::{Component, MOST_USERS, PoolUse, plan_object_status, resource};
+use metallb_k8s::write::{CONTESTED, Contest, ServiceWrite, Target, Write, Writer};
 
 use crate::configured::Configured;
 use crate::inputs::{Inputs, Key};
@@ -32,9 +33,11 @@ pub(crate) struct Leader {
     /// Each Service as the assigner knows it, so that a write names the version it was decided on.
     records: HashMap<ServiceKey, Arc<ServiceRecord>>,
     touched_pools: BTreeSet<PoolName>,
-    /// What was last handed to the writer, which may be newer than what the watch shows, and for which object.
-    statuses: HashMap<(Kind, String), (Option<String>, serde_json::Value)>,
-    state: Option<ConfigurationStateStatus>,
+    state: StateKeeper,
+    /// What was last said about pools that contain addresses of others.
+    owned: BTreeMap<PoolName, ConfigError>,
+    /// The state of the whole does not tell all of that yet.
+    untold: bool,
     failures: BTreeMap<&'static str, u64>,
     waits: Waits,
 }
@@ -51,8 +54,9 @@ impl Leader {
             configured,
             records: HashMap::new(),
             touched_pools: BTreeSet::new(),
-            statuses: HashMap::new(),
-            state: None,
+            state: StateKeeper::new(Component::Controller, &inputs.namespace, inputs.state.clone()),
+            owned: BTreeMap::new(),
+            untold: false,
             failures: AllocationError::REASONS.into_iter().map(|reason| (reason, 0)).collect(),
             waits: Waits::new(),
         };
@@ -60,6 +64,9 @@ impl Leader {
             leader.assigner.apply_namespace((*namespace).clone());
         }
         leader.assigner.set_config(now, Arc::clone(&leader.configured.config));
+        for (owner, addresses) in inputs.owners() {
+            leader.assigner.reserve(now, &owner, &addresses);
+        }
         for (key, record) in inputs.services.all() {
             leader.service(&key, Some(record), now);
         }
@@ -85,10 +92,19 @@ impl Leader {
                 Some(namespace) => self.assigner.apply_namespace((*namespace).clone()),
                 None => self.assigner.remove_namespace(&NamespaceName::new(&*key.name)),
             },
+            Key::Node(key) => self.reserve(now, &inputs.node(key)),
+            Key::ApiServer => self.reserve(now, &inputs.api_server()),
             Key::Configuration => {
                 self.configured = configured.clone();
                 self.assigner.set_config(now, Arc::clone(&configured.config));
             }
+            Key::Status(kind, key) => {
+                if let Some(target) = inputs.configuration.status_target(*kind, key) {
+                    self.report_object(&target);
+                }
+            }
+            Key::State => self.settle_state(),
+            Key::Contest(contest) => self.contested(inputs, contest),
         }
         self.perform();
         if *key == Key::Configuration {
@@ -100,10 +116,13 @@ impl Leader {
     /// services costs one write per pool.
     pub(crate) fn flush(&mut self, inputs: &Inputs) {
         for pool in std::mem::take(&mut self.touched_pools) {
-            let target = inputs.configuration.pool_target(&inputs.namespace, pool.as_str());
-            if let Some(target) = target {
-                self.report_object(target);
+            let key = ObjectKey::namespaced(inputs.namespace.as_str(), pool.as_str());
+            if let Some(target) = inputs.configuration.status_target(Kind::Pool, &key) {
+                self.report_object(&target);
             }
+        }
+        if self.untold {
+            self.settle_state();
         }
     }
 
@@ -122,6 +141,11 @@ impl Leader {
     /// The assigner, for metrics and debugging.
     pub(crate) const fn assigner(&self) -> &Assigner {
         &self.assigner
+    }
+
+    /// The services that are ours to give addresses to.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.records.keys()
     }
 
     /// Configuration in force.
@@ -143,6 +167,10 @@ impl Leader {
     /// twice would ask for its write twice.
     fn knows(&self, record: &Arc<ServiceRecord>) -> bool {
         self.records.get(&record.fact.key).is_some_and(|known| Arc::ptr_eq(known, record))
+    }
+
+    fn reserve(&mut self, now: Instant, (owner, addresses): &(AddressOwner, BTreeSet<IpAddr>)) {
+        self.assigner.reserve(now, owner, addresses);
     }
 
     fn service(&mut self, key: &ObjectKey, record: Option<Arc<ServiceRecord>>, now: Instant) {
@@ -178,36 +206,78 @@ impl Leader {
     /// Tells every configuration object what became of it, and the state of the whole.
     fn report_configuration(&mut self, inputs: &Inputs) {
         for target in inputs.configuration.status_targets() {
-            self.report_object(target);
+            self.report_object(&target);
         }
-        let errors = self.configured.errors();
-        let component = Component::Controller;
-        let state = configuration_state(&component, &errors, &[], self.state.as_ref(), Timestamp::now());
-        if self.state.as_ref() != Some(&state) {
-            self.writer.submit(Write::ConfigurationState { component, status: state.clone() });
-            self.state = Some(state);
+        self.settle_state();
+    }
+
+    fn settle_state(&mut self) {
+        self.untold = false;
+        let pools = self.configured.config.pools();
+        self.owned.retain(|pool, _| pools.contains_key(pool));
+        let mut judgement = self.configured.judgement();
+        judgement.warnings.extend(self.owned.values().map(ToString::to_string));
+        self.state.settle(&self.writer, &judgement, Timestamp::now());
+    }
+
+    /// Compares the status of an object with what the watch shows of it, whoever wrote that, and writes the difference.
+    fn report_object(&mut self, target: &StatusTarget) {
+        let about =
+            |error: &&ConfigError| error.object.kind == target.kind && *error.object.name == *target.name;
+        let owned = (target.kind == Kind::Pool).then(|| self.owned_in(&target.name)).flatten();
+        let verdict = Verdict::accepted(self.configured.problems.iter().filter(about).chain(&owned));
+        let usage = (target.kind == Kind::Pool).then(|| self.use_of(&PoolName::new(target.name.as_str())));
+        match plan_object_status(target, &verdict, usage, Timestamp::now()) {
+            Some(write) => self.writer.submit(write),
+            None => self.writer.cancel(&Target::Object(target.kind, target.name.clone())),
         }
     }
 
-    fn report_object(&mut self, mut target: StatusTarget) {
-        let slot = (target.kind, target.name.clone());
-        if let Some((uid, submitted)) = self.statuses.get(&slot)
-            && *uid == target.uid
-        {
-            target.status = submitted.clone();
-        }
-        let about =
-            |error: &&ConfigError| error.object.kind == target.kind && *error.object.name == *target.name;
-        let verdict = Verdict::accepted(self.configured.problems.iter().filter(about));
-        let usage = (target.kind == Kind::Pool)
-            .then(|| self.assigner.usage(&PoolName::new(target.name.as_str())).unwrap_or_default());
-        let write = plan_object_status(&target, &verdict, usage, Timestamp::now());
-        if let Some(write) = write {
-            if let Write::ObjectStatus { status, .. } = &write {
-                self.statuses.insert(slot, (target.uid.clone(), status.clone()));
+    /// Somebody else undoes what is written: told on the object that is contested.
+    fn contested(&mut self, inputs: &Inputs, contest: &Contest) {
+        let message = contest.to_string();
+        let system = inputs.namespace.as_str();
+        let regarding = match &contest.object {
+            Target::Service(service) => {
+                let notice = Notice { severity: Severity::Warning, reason: CONTESTED, message };
+                return self.tell(service, notice);
             }
-            self.writer.submit(write);
+            Target::Object(kind, name) => {
+                let key = ObjectKey::namespaced(system, name.as_str());
+                let found = inputs.configuration.status_target(*kind, &key);
+                let uid = found.map(|found| found.identity.uid().to_owned());
+                let (_, version) = resource(*kind);
+                Regarding::metallb(version, &kind.to_string(), system, name, uid)
+            }
+            Target::Own(kind, name) => Regarding::metallb("v1beta1", &kind.to_string(), system, name, None),
+        };
+        tracing::warn!(error = message, "contested");
+        let event = Event { regarding, severity: Severity::Warning, reason: CONTESTED.to_owned(), message };
+        if let Some(write) = self.events.record(Instant::now(), Timestamp::now(), event) {
+            self.writer.submit(Write::Event(write));
         }
+    }
+
+    fn use_of(&self, pool: &PoolName) -> PoolUse {
+        let (users, services) = self.assigner.users(pool, MOST_USERS);
+        PoolUse { usage: self.assigner.usage(pool).unwrap_or_default(), users, services }
+    }
+
+    /// The warning on a pool that contains addresses of others, logged when it is new.
+    fn owned_in(&mut self, pool: &str) -> Option<ConfigError> {
+        let name = PoolName::new(pool);
+        let problem = self.assigner.owned_in(&name);
+        let warning = problem
+            .map(|problem| ConfigError::warning(ObjectId::new(Kind::Pool, pool), "spec.addresses", problem));
+        if self.owned.get(&name) != warning.as_ref() {
+            if let Some(warning) = &warning {
+                tracing::warn!(error = %warning, "configuration");
+            }
+            self.owned.remove(&name);
+            self.owned.extend(warning.clone().map(|warning| (name, warning)));
+            self.untold = true;
+        }
+        warning
     }
 
     fn perform(&mut self) {
@@ -253,14 +323,18 @@ impl Leader {
 
     fn tell(&mut self, service: &ServiceKey, notice: Notice) {
         let Notice { severity, reason, message } = notice;
-        match severity {
-            Severity::Normal => tracing::debug!(%service, reason, message, "event"),
-            Severity::Warning => tracing::warn!(%service, reason, error = message, "service"),
-        }
         let Some(record) = self.records.get(service) else { return };
         let regarding = Regarding::service(service.namespace(), service.name(), record.uid.as_str());
-        let event = Event { regarding, severity, reason: reason.to_owned(), message };
-        if let Some(write) = self.events.record(Instant::now(), Timestamp::now(), event) {
+        let event = Event { regarding, severity, reason: reason.to_owned(), message: message.clone() };
+        let write = self.events.record(Instant::now(), Timestamp::now(), event);
+        // What a tenant can bring about again and again is logged as seldom as it is told.
+        match severity {
+            Severity::Warning if write.is_some() => {
+                tracing::warn!(%service, reason, error = message, "service");
+            }
+            _ => tracing::debug!(%service, reason, message, "event"),
+        }
+        if let Some(write) = write {
             self.writer.submit(Write::Event(write));
         }
     }

@@ -7,6 +7,7 @@
 mod args;
 mod certificates;
 mod configured;
+mod debug;
 mod inputs;
 mod leader;
 mod metrics;
@@ -26,21 +27,24 @@ use metallb_core::ipam;
 use metallb_core::keys::ServiceKey;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::lease;
+use metallb_k8s::leftovers::{Sources, sweep};
 use metallb_k8s::legacy::warn_about_old_config_maps;
 use metallb_k8s::retry::{Retries, Seed};
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::webhook::bundle::Service;
-use metallb_k8s::write::{self, Stats, Writer};
-use metallb_runtime::http::{DebugState, Readiness, serve_debug, serve_metrics, serve_probes};
+use metallb_k8s::write::{self, Stats, Target, Writer};
+use metallb_runtime::http::{DebugState, Piece, Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::metrics::Scrape;
 use metallb_runtime::tls::{Certificates, follow_directory};
 use metallb_runtime::{client, daemon};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use args::{Args, WebhookMode};
 use certificates::Certification;
 use configured::Configured;
+use debug::Explained;
 use inputs::{Inputs, Key};
 use leader::Leader;
 use secret::Belongings;
@@ -49,7 +53,7 @@ use webhook::{Port, Webhooks};
 /// Runs the controller with these arguments (the first is the program's name) until it is told to stop.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    daemon::run(args, |args: &Args| &args.common, main)
+    daemon::run(args, main)
 }
 
 async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
@@ -60,10 +64,10 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let timing = args.lease_timing()?;
     let stats = Arc::new(Stats::new());
     let retries = Retries::new(Seed::new(metallb_runtime::seed()));
-    let client = client::connect(&args.common, Arc::clone(&stats), retries.clone()).await?;
+    let (client, server) = client::connect_knowing(&args.common, Arc::clone(&stats), retries.clone()).await?;
     let (scrapes, states, readiness) = endpoints(&args, &client, &retries).await?;
     let class = ClassFilter::new(args.common.lb_class.as_str());
-    let inputs = Inputs::start(&client, &namespace, class.clone(), &stats, &retries);
+    let inputs = Inputs::start((&client, server), &namespace, class.clone(), &stats, &retries);
     let mut election = lease::Options::new(&namespace, args.identity(), Arc::clone(&stats), retries.clone());
     election.timing = timing;
     tokio::spawn(warn_about_old_config_maps(client.clone(), namespace.clone(), retries.clone()));
@@ -85,6 +89,7 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
             dual_stack_two_pools: args.dual_stack_two_pools,
             quarantine: args.address_quarantine,
             sharing_order: args.sharing_order.into(),
+            sharing_scope: args.sharing_scope.into(),
             deletion_grace: args.pool_deletion_grace,
             startup_hold: args.startup_hold,
             report_delay: REPORT_DELAY,
@@ -92,15 +97,19 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         configured: Configured::nothing(),
         secrets_changed,
         synced: false,
+        state_settled: false,
         certificates,
         writer: None,
         leader: None,
+        sweep: None,
         stats,
         metrics_per_service: args.metrics_per_service,
         retries,
         readiness,
     };
-    controller.run(Questions { owner, scrapes, states }, candidacy, stop).await?;
+    controller
+        .run(Questions { owner, scrapes, states, explanations: mpsc::channel(1) }, candidacy, stop)
+        .await?;
     Ok(())
 }
 
@@ -118,8 +127,7 @@ async fn start_webhooks(
         return Ok(None);
     }
     let certificates = Certificates::new();
-    let webhooks =
-        Webhooks { namespace: inputs.namespace.clone(), configuration: inputs.configuration.clone() };
+    let webhooks = Webhooks::new(inputs);
     let tls = args.common.tls()?;
     let port = Port { number: flags.port, tls, certificates: certificates.clone(), http2: flags.http2 };
     webhooks.serve(port).await?;
@@ -150,6 +158,8 @@ struct Questions {
     scrapes: mpsc::Receiver<Scrape>,
     /// `/debug/state`.
     states: mpsc::Receiver<DebugState>,
+    /// What is asked in parts so that it can be answered: see [`Controller::show`].
+    explanations: (mpsc::Sender<Piece<Explained>>, mpsc::Receiver<Piece<Explained>>),
 }
 
 /// Opens the HTTP endpoints and returns what they ask.
@@ -179,11 +189,15 @@ struct Controller {
     secrets_changed: Arc<Notify>,
     /// Whether everything has been listed once.
     synced: bool,
+    /// Whether it is known what its `ConfigurationState` says, or that this may not be known.
+    state_settled: bool,
     /// What the webhooks show; `None` without webhooks, and once there is something to show.
     certificates: Option<Certificates>,
     /// There once it is known who owns what is written.
     writer: Option<Writer>,
     leader: Option<Leader>,
+    /// Removes what nodes leave behind, while this controller leads.
+    sweep: Option<AbortOnDropHandle<()>>,
     stats: Arc<Stats>,
     /// Whether there is a series for each service.
     metrics_per_service: bool,
@@ -225,6 +239,10 @@ impl Controller {
                     self.writer = Some(self.mk_writer(owner.ok().flatten()));
                     self.lead(*leading.borrow());
                 }
+                () = self.inputs.state.settled(), if !self.state_settled => {
+                    self.state_settled = true;
+                    self.inputs.queue.push(Key::State);
+                }
                 leads = changed(&mut leading) => match leads {
                     Ok(leads) => self.lead(leads),
                     Err(ended) => break Err(ended),
@@ -237,7 +255,8 @@ impl Controller {
                 }
                 // Without the endpoint there is nobody who asks.
                 Some(scrape) = questions.scrapes.recv() => self.answer(scrape),
-                Some(state) = questions.states.recv() => self.show(state),
+                Some(state) = questions.states.recv() => self.show(state, questions.explanations.0.clone()),
+                Some(piece) = questions.explanations.1.recv() => self.explain(piece),
             }
         };
         if end.is_err() {
@@ -273,10 +292,16 @@ impl Controller {
                 writer.allow();
                 let configured = self.configured.clone();
                 self.leader = Some(Leader::start(&self.inputs, configured, writer.clone(), self.options));
+                let sources =
+                    Sources { nodes: self.inputs.nodes.clone(), speakers: self.inputs.speakers.clone() };
+                let (client, namespace) = (self.client.clone(), self.inputs.namespace.clone());
+                let sweep = sweep(client, namespace, sources, writer.clone(), self.retries.clone());
+                self.sweep = Some(AbortOnDropHandle::new(tokio::spawn(sweep)));
             }
             (false, true) => {
                 writer.forbid();
                 self.leader = None;
+                self.sweep = None;
             }
             _ => {}
         }
@@ -284,13 +309,21 @@ impl Controller {
 
     /// A writer that may not write before this controller leads.
     fn mk_writer(&self, owner: Option<OwnerReference>) -> Writer {
-        let queue = self.inputs.queue.clone();
+        let (queue, contests) = (self.inputs.queue.clone(), self.inputs.queue.clone());
         let namespace = self.inputs.namespace.as_str();
+        let system = namespace.to_owned();
         let (stats, retries) = (Arc::clone(&self.stats), self.retries.clone());
         let options = write::Options::new(namespace, "metallb-controller", stats, retries)
             .class(self.class.clone())
             .owner(owner)
-            .outdated(move |service| queue.push(Key::Outdated(object_key(&service))));
+            .contested(move |contest| contests.push(Key::Contest(contest)))
+            .outdated(move |outdated| match outdated {
+                Target::Service(service) => queue.push(Key::Outdated(object_key(&service))),
+                Target::Object(kind, name) => {
+                    queue.push(Key::Status(kind, ObjectKey::namespaced(system.as_str(), name)));
+                }
+                Target::Own(..) => queue.push(Key::State),
+            });
         Writer::new_forbidden(self.client.clone(), options)
     }
 
@@ -308,23 +341,47 @@ impl Controller {
     }
 
     fn answer(&self, scrape: Scrape) {
+        let began = Instant::now();
         let configured = self.synced.then_some(&self.configured);
         let mut families = metrics::families(self.leader.as_ref(), configured, &self.inputs, &self.stats);
-        let held = self.leader.as_ref().filter(|_| self.metrics_per_service).map(metrics::held);
+        let held = self.leader.as_ref().map(|leader| (metrics::pool_names(leader), metrics::held(leader)));
+        let per_service = self.metrics_per_service;
+        tracing::debug!(micros = micros(began), "the owner's part of a scrape");
         // What is long is put into words elsewhere.
         tokio::spawn(async move {
-            families.extend(held.as_deref().map(metrics::per_service));
+            if let Some((pools, held)) = held {
+                families.push(metrics::services(pools, &held));
+                families.extend(per_service.then(|| metrics::per_service(&held)));
+            }
             if scrape.send(families).is_err() {
                 tracing::debug!("the scraper went away");
             }
         });
     }
 
-    fn show(&self, state: DebugState) {
-        if state.send(metrics::debug_state(self.leader.as_ref(), &self.configured)).is_err() {
+    /// Has the state put into words elsewhere, with explanations that are asked for in pieces.
+    fn show(&self, asked: DebugState, owner: mpsc::Sender<Piece<Explained>>) {
+        let began = Instant::now();
+        match debug::Own::new(self.leader.as_ref(), &self.configured, asked.service.as_ref()) {
+            Some(own) => drop(tokio::spawn(debug::answer(asked, own, owner))),
+            None => asked.answer(None::<&()>),
+        }
+        tracing::debug!(micros = micros(began), "the owner's part of a state");
+    }
+
+    fn explain(&self, piece: Piece<Explained>) {
+        let began = Instant::now();
+        let explained = debug::explained(self.leader.as_ref(), piece.services);
+        tracing::debug!(micros = micros(began), services = explained.len(), "the owner's part of a state");
+        if piece.answer.send(explained).is_err() {
             tracing::debug!("the reader of the state went away");
         }
     }
+}
+
+/// How long something took.
+fn micros(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Leader election has ended while the controller runs: it could never lead again, or would lead without the lease. The

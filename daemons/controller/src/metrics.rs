@@ -1,4 +1,4 @@
-//! The controller's metrics and debug state, computed from its state.
+//! The controller's metrics, computed from its state.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,6 @@ use metallb_core::keys::{PoolName, ServiceKey};
 use metallb_k8s::write::Stats;
 use metallb_runtime::common_metrics;
 use metallb_runtime::metrics::{Family, Kind, Sample, number};
-use serde_json::{Value, json};
 
 use crate::configured::Configured;
 use crate::inputs::Inputs;
@@ -26,7 +25,8 @@ pub(crate) fn families(
     let mut families = common_metrics::api_client(stats);
     let problems = configured.map(|configured| &*configured.problems).unwrap_or_default();
     let objects = configured.map(|_| inputs.configuration.object_ids()).unwrap_or_default();
-    families.extend(common_metrics::configuration(configured.is_some(), &objects, problems));
+    let judgement = configured.map(Configured::judgement);
+    families.extend(common_metrics::configuration(judgement.as_ref(), &objects, problems));
     families.extend(common_metrics::process(inputs.queue.depth(), inputs.queue.oldest()));
     let leads = f64::from(u8::from(leader.is_some()));
     families.push(Family::single(
@@ -37,7 +37,6 @@ pub(crate) fn families(
     ));
     if let Some(leader) = leader {
         families.extend(pools(leader));
-        families.push(services(leader));
         families.push(errors(leader));
         families.push(durations(leader));
     }
@@ -85,25 +84,6 @@ fn total_v6(usage: &Usage) -> u128 {
     usage.assigned_v6.saturating_add(usage.available_v6)
 }
 
-fn services(leader: &Leader) -> Family {
-    let mut allocated = Family::new(
-        "metallb_allocator_services_allocated_total",
-        Kind::Gauge,
-        "Services that have addresses of the pool",
-    );
-    let mut per_pool: BTreeMap<PoolName, u64> =
-        leader.config().pools().keys().map(|pool| (pool.clone(), 0)).collect();
-    for (_, allocation) in leader.assigner().allocations() {
-        for pool in allocation.pools {
-            *per_pool.entry(pool).or_insert(0) += 1;
-        }
-    }
-    for (pool, count) in per_pool {
-        allocated.push(vec![("pool", pool.to_string())], number(count));
-    }
-    allocated
-}
-
 /// How many addresses a service holds of a pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
@@ -112,19 +92,45 @@ pub(crate) struct Held {
     addresses: usize,
 }
 
-/// What every service holds.
+/// What every service holds: one look at each, as all other services wait meanwhile.
 pub(crate) fn held(leader: &Leader) -> Vec<Held> {
     let pools = leader.config().pools();
     let mut held = Vec::new();
     for (service, allocation) in leader.assigner().allocations() {
+        let only = allocation.pools.len() == 1;
         for pool in allocation.pools {
             let of_pool = pools.get(&pool);
-            let inside = |address: &&IpAddr| of_pool.is_some_and(|pool| pool.contains(**address));
+            let kept = |address: &IpAddr| allocation.held.iter().any(|(at, of)| at == address && *of == pool);
+            let inside = |address: &&IpAddr| {
+                only || of_pool.is_some_and(|pool| pool.contains(**address)) || kept(address)
+            };
             let addresses = allocation.addresses.iter().filter(inside).count();
             held.push(Held { service: service.clone(), pool, addresses });
         }
     }
     held
+}
+
+/// The pools that are in force.
+pub(crate) fn pool_names(leader: &Leader) -> Vec<PoolName> {
+    leader.config().pools().keys().cloned().collect()
+}
+
+/// How many services have addresses of each pool.
+pub(crate) fn services(pools: Vec<PoolName>, held: &[Held]) -> Family {
+    let mut allocated = Family::new(
+        "metallb_allocator_services_allocated_total",
+        Kind::Gauge,
+        "Services that have addresses of the pool",
+    );
+    let mut per_pool: BTreeMap<PoolName, u64> = pools.into_iter().map(|pool| (pool, 0)).collect();
+    for Held { pool, .. } in held {
+        *per_pool.entry(pool.clone()).or_insert(0) += 1;
+    }
+    for (pool, count) in per_pool {
+        allocated.push(vec![("pool", pool.to_string())], number(count));
+    }
+    allocated
 }
 
 /// The series of every service.
@@ -165,21 +171,4 @@ fn errors(leader: &Leader) -> Family {
 #[expect(clippy::cast_precision_loss, reason = "a Prometheus sample is an f64 by definition")]
 fn wide(value: u128) -> f64 {
     value as f64
-}
-
-/// The typed state as JSON.
-pub(crate) fn debug_state(leader: Option<&Leader>, configured: &Configured) -> Value {
-    let problems: Vec<String> = configured.problems.iter().map(ToString::to_string).collect();
-    let Some(leader) = leader else {
-        return json!({ "leader": false, "configurationProblems": problems });
-    };
-    let allocations: Vec<Value> = leader
-        .assigner()
-        .allocations()
-        .map(|(service, allocation)| {
-            let pools: Vec<String> = allocation.pools.iter().map(ToString::to_string).collect();
-            json!({ "service": service.to_string(), "addresses": allocation.addresses, "pools": pools })
-        })
-        .collect();
-    json!({ "leader": true, "allocations": allocations, "configurationProblems": problems })
 }

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use metallb_core::ipam::Report;
+use metallb_core::ipam::{AllocationError, Report};
 use metallb_core::keys::ServiceKey;
+use metallb_core::quote::quoted as quoted_text;
 use metallb_k8s::write::events::Severity;
 
 /// Reason and text of an event.
@@ -50,12 +51,34 @@ pub(crate) fn notice(service: &ServiceKey, report: &Report) -> Notice {
                 quoted(addresses)
             ),
         ),
+        Report::KeptBarred { address, barrier: AllocationError::AddressReserved { owner, .. } } => (
+            Severity::Warning,
+            "AddressReserved",
+            format!(
+                "{address} stays although it is an address of {owner}, too, so that traffic may reach either; \
+                 give the service another address"
+            ),
+        ),
+        Report::KeptBarred { address, barrier } => (
+            Severity::Warning,
+            "AddressExcluded",
+            format!("{address} stays although nobody would be given it any more: {barrier}"),
+        ),
+        Report::Joined { address, by } => (
+            Severity::Normal,
+            "AddressShared",
+            format!(
+                "{by} of another namespace shares {address} from now on; this service keeps it whatever the other does. \
+                 Use another sharing key if that is not wanted"
+            ),
+        ),
         Report::SharingKept { address, key } => (
             Severity::Warning,
             "SharingKept",
             format!(
-                "{address} stays shared under key \"{key}\" although the services have other pods; \
-                 select the same pods or use another address"
+                "{address} stays shared under key {} although the services have other pods or, where sharing is limited to \
+                 one namespace, are in several; select the same pods or use another address",
+                quoted_text(key.as_str())
             ),
         ),
     };

@@ -16,10 +16,13 @@ use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
 use kube::core::conversion::ConversionReview;
 use metallb_core::config::Kind;
-use metallb_k8s::watch::Configuration;
+use metallb_core::facts::Node;
+use metallb_k8s::watch::{Configuration, Store};
 use metallb_k8s::webhook::{CONVERSION_PATH, LARGEST_REVIEW, REVIEW_PATHS, State, convert, review};
 use metallb_runtime::http::{Limits, listen, serve};
 use metallb_runtime::tls::{Certificates, TlsOptions, server_config};
+
+use crate::inputs::Inputs;
 
 /// How much later than a request the watches may show what was written before it. A refusal is decided again after this
 /// time: what stood in the way may be gone.
@@ -40,12 +43,23 @@ pub(crate) struct Port {
 /// What is known when a change is reviewed.
 pub(crate) struct Webhooks {
     /// MetalLB's namespace.
-    pub namespace: String,
+    namespace: String,
     /// The configuration objects in it.
-    pub configuration: Configuration,
+    configuration: Configuration,
+    /// Nodes, whose addresses pools should not contain.
+    nodes: Store<Node>,
 }
 
 impl Webhooks {
+    /// Reviews changes with what is watched.
+    pub(crate) fn new(inputs: &Inputs) -> Self {
+        Self {
+            namespace: inputs.namespace.clone(),
+            configuration: inputs.configuration.clone(),
+            nodes: inputs.nodes.clone(),
+        }
+    }
+
     /// Opens the port and answers until the program ends.
     ///
     /// # Errors
@@ -103,7 +117,8 @@ impl Webhooks {
         let (webhooks, request) = (Arc::clone(self), Arc::clone(request));
         tokio::task::spawn_blocking(move || {
             let resources = webhooks.configuration.resources();
-            review(&request, &State { namespace: &webhooks.namespace, resources: &resources })
+            let nodes: Vec<Arc<Node>> = webhooks.nodes.all().into_iter().map(|(_, node)| node).collect();
+            review(&request, &State { namespace: &webhooks.namespace, resources: &resources, nodes: &nodes })
         })
         .await
     }

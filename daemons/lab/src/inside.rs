@@ -99,7 +99,7 @@ async fn live(options: Options, dir: &StateDir, reporter: &Reporter) -> Result<u
         if tour_only {
             return Ok(code);
         }
-        tour::invite(lab, reporter);
+        tour::invite(lab, reporter).await;
         // Until somebody says otherwise.
         control
             .await

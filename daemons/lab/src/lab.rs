@@ -81,6 +81,10 @@ impl Lab {
         sysctl::set(&segment, Kind::Segment).await?;
         links::set_up(&segment, "lo", true).await?;
         let bridge = links::add_bridge(&segment, "segment").await?;
+        // As in a cluster, the API server reaches pods over the nodes' network.
+        for (address, length) in Place::api_server().addresses() {
+            links::add_address(&segment, "segment", address, length).await?;
+        }
         let client = place(&segment, bridge, &Place::client(), Kind::Client).await?;
         let router_room = place(&segment, bridge, &Place::router(), Kind::Router).await?;
         for (gateway, _) in Place::router().addresses() {
@@ -150,7 +154,7 @@ impl Lab {
         let ready = self.ready(&self.segment, &child, "controller").await;
         *self.controller.lock().await = Some(child);
         ready?;
-        api::put(&self.server, &objects::controller_pod())?;
+        api::put(&self.server, &objects::controller_pod(&Place::api_server()))?;
         self.mount_secret().await
     }
 

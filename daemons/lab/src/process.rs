@@ -1,7 +1,6 @@
 //! Child processes inside the lab: started in a namespace, logged to a file, watched to their end.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::net::Room;
+use crate::state::StateDir;
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -62,11 +62,7 @@ impl Child {
     /// for the lab does not reach it.
     pub(crate) async fn start(room: &Room, program: Program) -> Result<Self, Error> {
         let doing = format!("starting {} in {}", program.name, room.name());
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&program.log)
-            .map_err(Error::io(format!("opening {}", program.log.display())))?;
+        let log = StateDir::open_log(&program.log)?;
         let errors = log.try_clone().map_err(Error::io(doing.clone()))?;
         let mut command = Command::new(&program.path);
         command

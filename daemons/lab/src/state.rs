@@ -154,6 +154,15 @@ impl StateDir {
         self.path.join("options.json")
     }
 
+    /// Opens a log that only this user can read, to append to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub(crate) fn open_log(path: &Path) -> Result<fs::File, Error> {
+        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        opened.map_err(Error::io(format!("opening {}", path.display())))
+    }
+
     /// Writes a file that only this user can read.
     ///
     /// # Errors
@@ -269,10 +278,20 @@ fn base() -> Result<PathBuf, Error> {
     }
     // In a directory that all may write to, somebody else may have been first.
     let found = fs::symlink_metadata(&path).map_err(Error::io(format!("looking at {}", path.display())))?;
+    let refuse = |doing: String| Err(Error::io(doing)(std::io::ErrorKind::PermissionDenied.into()));
     if !found.is_dir() || found.uid() != geteuid().as_raw() {
-        let taken = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        let doing = format!("{} belongs to somebody else; set METALLB_LAB_DIR", path.display());
-        return Err(Error::io(doing)(taken));
+        return refuse(format!("{} belongs to somebody else; set METALLB_LAB_DIR", path.display()));
+    }
+    // Whoever can write there can put his own lab in the place of ours.
+    if found.mode() & WRITE_FOR_OTHERS != 0 {
+        let path = path.display();
+        return refuse(format!(
+            "others may write to {path} (mode {:o}); chmod go-w {path}, or set METALLB_LAB_DIR",
+            found.mode() & 0o7777
+        ));
     }
     Ok(path)
 }
+
+/// The group and everybody may write.
+const WRITE_FOR_OTHERS: u32 = 0o022;

@@ -85,6 +85,8 @@ fn tests(filter: &str) -> ExitCode {
         ("two_labs_with_different_names_work", two_labs_with_different_names_work),
         ("what_a_crashed_lab_left_does_not_stop_the_next", what_a_crashed_lab_left_does_not_stop_the_next),
         ("wrong_files_are_refused_and_nothing_starts", wrong_files_are_refused_and_nothing_starts),
+        ("what_the_lab_writes_is_for_its_user_only", what_the_lab_writes_is_for_its_user_only),
+        ("a_base_that_others_may_write_to_is_refused", a_base_that_others_may_write_to_is_refused),
         ("without_namespaces_the_switch_is_named", without_namespaces_the_switch_is_named),
     ];
     if filter.starts_with("--list") {
@@ -310,6 +312,43 @@ fn a_cut_node_is_unreachable_until_its_cable_is_back(bench: &Bench) {
     let wrong = bench.ask("one", &Request::Cut { node: "node9".into() });
     assert!(matches!(&wrong, Response::Refused { reason } if reason.contains("node1, node2")), "{wrong:?}");
     lab.end(bench);
+}
+
+fn what_the_lab_writes_is_for_its_user_only(bench: &Bench) {
+    use std::os::unix::fs::MetadataExt;
+    let mut lab = mk_lab(bench, "one");
+    let mut directories = vec![bench.labs().join("one")];
+    let mut files = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().mode() & 0o777;
+            if entry.file_type().unwrap().is_dir() {
+                assert_eq!(mode & 0o066, 0, "{}: {mode:o}", entry.path().display());
+                directories.push(entry.path());
+            } else {
+                assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 2, "logs, kubeconfigs and a socket");
+    lab.end(bench);
+}
+
+fn a_base_that_others_may_write_to_is_refused(bench: &Bench) {
+    use std::os::unix::fs::PermissionsExt;
+    // Made by the user himself, by a lab that was here before.
+    mk_lab(bench, "one").end(bench);
+    for mode in [0o777, 0o775, 0o1733] {
+        std::fs::set_permissions(bench.labs(), PermissionsExt::from_mode(mode)).unwrap();
+        let refused = bench.start("one", "builtin").child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{mode:o}");
+        assert!(said.contains("others may write to") && said.contains("chmod go-w"), "{mode:o}: {said}");
+    }
+    std::fs::set_permissions(bench.labs(), PermissionsExt::from_mode(0o755)).unwrap();
+    mk_lab(bench, "one").end(bench);
 }
 
 fn down_leaves_nothing(bench: &Bench) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use metallb_cli::Table;
 use metallb_lab::{Error, LabName, Options, Request, Response, RouterKind, Status};
 
 /// A whole cluster's worth of network on this machine, to see the load balancer work.
@@ -19,7 +20,8 @@ use metallb_lab::{Error, LabName, Options, Request, Response, RouterKind, Status
   metallb lab kill node1                  as if its power failed; heal brings it back
 
 The segment is 192.0.2.0/24 and 2001:db8:1ab::/64. The router has .1 and ::1, AS 64513, and takes
-external sessions from any AS; the client has .2 and ::2; node N has .(10+N) and ::(10+N).")]
+external sessions from any AS; the client has .2 and ::2; the API server .3 and ::3; node N has
+.(10+N) and ::(10+N).")]
 pub(crate) struct LabArgs {
     #[command(subcommand)]
     command: LabCommand,
@@ -154,7 +156,7 @@ fn dispatch(command: LabCommand) -> Result<u8, Error> {
         LabCommand::Status { which, output } => {
             match metallb_lab::ask(which.name()?.as_ref(), &Request::Status)? {
                 Response::Status(status) if output == Output::Json => print(&json(&status)),
-                Response::Status(status) => print(&status.to_string()),
+                Response::Status(status) => print(&status_page(&status)),
                 _ => {}
             }
             Ok(0)
@@ -212,6 +214,77 @@ impl NodeArgs {
     }
 }
 
+/// How MetalLB is, as `metallb status` has it, and what only a lab knows.
+fn status_page(status: &Status) -> String {
+    let Status { name, api, kubeconfig, logs, .. } = status;
+    let cluster =
+        metallb_cli::status_page(kubeconfig.as_ref()).unwrap_or_else(|trouble| format!("? {trouble}\n"));
+    let mut lines = vec![
+        format!("lab {name}: API server {api}"),
+        format!("export KUBECONFIG={kubeconfig}"),
+        format!("logs in {logs}\n"),
+        cluster,
+    ];
+    let router = status.router.kind.to_uppercase();
+    for (title, table) in [
+        ("PLACES".to_owned(), places(status)),
+        (format!("{router}: BGP SESSIONS"), router_sessions(status)),
+        (format!("{router}: ROUTES RECEIVED"), router_routes(status)),
+        (format!("{router}: KERNEL"), router_kernel(status)),
+    ] {
+        lines.push(title);
+        lines.extend(table.lines(metallb_cli::width()));
+        lines.push(String::new());
+    }
+    lines.join("\n").trim_end().to_owned()
+}
+
+fn places(status: &Status) -> Table {
+    let mut table = Table::new(&["NAME", "LINK", "DAEMON", "ADDRESSES"]);
+    table.push(vec![
+        "segment".to_owned(),
+        "up".to_owned(),
+        format!("controller {}", status.controller),
+        String::new(),
+    ]);
+    for (name, node) in &status.nodes {
+        let link = if node.link_up { "up" } else { "DOWN" };
+        let daemon = format!("speaker {}", node.speaker);
+        table.push(vec![name.clone(), link.to_owned(), daemon, node.addresses.join(",")]);
+    }
+    table
+}
+
+fn router_sessions(status: &Status) -> Table {
+    let mut table = Table::new(&["WITH", "AS", "STATE", "PREFIXES"]);
+    for session in &status.router.sessions {
+        let asn = session.asn.map_or_else(|| "?".to_owned(), |asn| asn.to_string());
+        table.push(vec![session.peer.to_string(), asn, session.state.clone(), session.prefixes.to_string()]);
+    }
+    table
+}
+
+fn router_routes(status: &Status) -> Table {
+    let mut table = Table::new(&["PREFIX", "BY", "AS PATH", "COMMUNITIES"]);
+    for route in &status.router.received {
+        table.push(vec![
+            route.prefix.clone(),
+            route.next_hop.to_string(),
+            route.as_path.clone(),
+            route.communities.join(" "),
+        ]);
+    }
+    table
+}
+
+fn router_kernel(status: &Status) -> Table {
+    let mut table = Table::new(&["PREFIX", "BY"]);
+    for (prefix, hops) in &status.router.kernel {
+        table.push(vec![prefix.clone(), hops.join(",")]);
+    }
+    table
+}
+
 fn json(status: &Status) -> String {
     // Names, numbers and texts only: there is nothing in it that JSON cannot say.
     serde_json::to_string_pretty(status).unwrap_or_default()
@@ -220,4 +293,25 @@ fn json(status: &Status) -> String {
 fn print(text: &str) {
     // A reader that went away (`| head`) is no error.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use metallb_lab::Status;
+    use schemars::generate::SchemaSettings;
+
+    /// `UPDATE_GOLDEN=1` writes it.
+    #[test]
+    fn the_documented_form_of_the_status_is_the_one_that_is_printed() {
+        let generator = SchemaSettings::default().for_serialize().into_generator();
+        let schema = generator.into_root_schema_for::<Status>();
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/lab-status.json");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "UPDATE_GOLDEN=1 writes it");
+    }
 }

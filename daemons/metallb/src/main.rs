@@ -1,5 +1,7 @@
 //! One binary for everything: the daemons and, with the feature `lab`, the lab.
 
+#[cfg(feature = "cli")]
+mod complete;
 mod deploy;
 #[cfg(feature = "lab")]
 mod lab;
@@ -13,9 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-#[cfg(feature = "cli")]
-use clap::CommandFactory;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A load balancer for bare-metal Kubernetes.
 #[derive(Debug, Parser)]
@@ -85,9 +85,15 @@ fn main() -> ExitCode {
     match std::env::args_os().next().as_deref().map(program) {
         Some(Some("controller")) => return metallb_controller::run(std::env::args_os()),
         Some(Some("speaker")) => return metallb_speaker::run(std::env::args_os()),
+        #[cfg(feature = "cli")]
+        Some(Some("kubectl_complete-metallb")) => {
+            let words: Vec<String> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            return complete::run(Cli::command(), &words);
+        }
         _ => {}
     }
-    match Cli::parse().command {
+    match cli().command {
         Command::Controller(daemon) => metallb_controller::run(daemon.args("controller")),
         Command::Speaker(daemon) => metallb_speaker::run(daemon.args("speaker")),
         Command::Lab(args) => lab::run(args),
@@ -100,6 +106,14 @@ fn main() -> ExitCode {
         #[cfg(feature = "cli")]
         Command::Man(args) => shell::man(&args, Cli::command()),
     }
+}
+
+/// The command line. A plugin is called as kubectl calls it.
+fn cli() -> Cli {
+    let is_plugin = std::env::args_os().next().as_deref().and_then(program) == Some("kubectl-metallb");
+    let command = Cli::command();
+    let command = if is_plugin { command.bin_name("kubectl metallb") } else { command };
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// The name under which the program was started.

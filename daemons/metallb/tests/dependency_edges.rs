@@ -34,7 +34,10 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ),
     ("metallb-lab", &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s"]),
     // Its tests ask the embedded API server.
-    ("metallb-cli", &["metallb-apiserver", "metallb-core", "metallb-k8s", "metallb-schema"]),
+    (
+        "metallb-cli",
+        &["metallb-apiserver", "metallb-arp", "metallb-bgp", "metallb-core", "metallb-k8s", "metallb-schema"],
+    ),
     // Its tests put what `deploy/` ships into the embedded API server, and are a router.
     (
         "metallb",

@@ -140,7 +140,7 @@ async fn a_cluster_without_the_definitions_is_told_so() {
 fn without_a_way_to_a_cluster_there_is_no_answer() {
     let output = metallb(&["check", "--cluster"], None, "");
     assert_eq!(output.status.code(), Some(3));
-    assert!(err(&output).contains("set KUBECONFIG"), "{}", err(&output));
+    assert!(err(&output).contains("--kubeconfig or KUBECONFIG"), "{}", err(&output));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn exit_statuses_tell_good_bad_misused_and_unknown_apart() {
 
 #[test]
 fn what_convert_writes_check_takes() {
-    let old = "address-pools: [{name: a, protocol: bgp, addresses: [192.0.2.0/24]}]\npeers: [{my-asn: 1, peer-asn: 2, peer-address: 192.0.2.1, password: hush}]\n";
+    let old = "address-pools: [{name: a, protocol: bgp, addresses: [192.0.2.0/24]}]\npeers: [{my-asn: 1, peer-asn: 2, peer-address: 198.51.100.1, password: hush}]\n";
     let converted = metallb(&["convert", "-"], None, old);
     let checked = metallb(&["check", "--strict", "-"], None, &out(&converted));
     assert_eq!(checked.status.code(), Some(0), "{}", out(&checked));

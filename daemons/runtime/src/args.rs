@@ -208,6 +208,12 @@ impl CommonArgs {
         TlsOptions::parse(&self.tls_min_version, &self.tls_cipher_suites, &self.tls_curve_preferences)
     }
 
+    /// The ports that are listened on.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let debug = self.debug_address().ok().flatten().map(|address| address.port());
+        [self.port, self.secure_port(), self.health_probe_port].into_iter().chain(debug)
+    }
+
     /// The loopback address of `/debug/state`; `None` means off.
     ///
     /// # Errors

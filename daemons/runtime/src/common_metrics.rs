@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use metallb_core::config::{ConfigError, InForce, ObjectId};
+use metallb_k8s::convert::Judgement;
 use metallb_k8s::write::{CallStats, Stats};
 
 use crate::metrics::{Family, Kind, Sample, Value, number};
@@ -40,9 +41,14 @@ pub fn api_client(stats: &Stats) -> Vec<Family> {
     ]
 }
 
-/// Whether a configuration is in force, and which of its objects are not in force as they are written.
+/// Whether a configuration is in force, whether the program judges it to be right, as its `ConfigurationState` says, and which
+/// of its objects are not in force as they are written. No judgement: nothing has been read yet.
 #[must_use]
-pub fn configuration(loaded: bool, objects: &[ObjectId], problems: &[ConfigError]) -> Vec<Family> {
+pub fn configuration(
+    judgement: Option<&Judgement>,
+    objects: &[ObjectId],
+    problems: &[ConfigError],
+) -> Vec<Family> {
     let problems = problems.iter().filter(|problem| problem.in_force != InForce::Fully);
     let wrong: BTreeSet<&ObjectId> = problems.map(|problem| &problem.object).collect();
     let mut accepted = Family::new(
@@ -60,13 +66,13 @@ pub fn configuration(loaded: bool, objects: &[ObjectId], problems: &[ConfigError
             "metallb_k8s_client_config_loaded_bool",
             Kind::Gauge,
             "1 if a configuration is in force",
-            f64::from(u8::from(loaded)),
+            f64::from(u8::from(judgement.is_some())),
         ),
         Family::single(
             "metallb_k8s_client_config_stale_bool",
             Kind::Gauge,
             "1 if an object is rejected or held at its last good version",
-            f64::from(u8::from(!wrong.is_empty())),
+            f64::from(u8::from(judgement.is_some_and(|judgement| !judgement.is_valid()))),
         ),
     ]
 }

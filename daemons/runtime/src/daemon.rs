@@ -9,6 +9,7 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{ArgError, CommonArgs, from_go_syntax};
+use crate::privileges::{self, Capability};
 use crate::{descriptors, logging, shutdown};
 
 /// Exit code of a wrong flag or environment variable, as clap's own.
@@ -20,17 +21,22 @@ const STOP_LIMIT: Duration = Duration::from_millis(4800);
 /// How long work on threads of its own (name resolution, files) may hold up the end.
 const THREADS_LIMIT: Duration = Duration::from_millis(100);
 
-/// Parses `args`, installs the log and runs `main` until it ends or a signal cancels its token.
+/// The flags of a daemon.
+pub trait Flags: Parser {
+    /// Those that all daemons have.
+    fn common(&self) -> &CommonArgs;
+
+    /// The capabilities that the daemon needs with these flags; all others are given up.
+    fn capabilities(&self) -> Vec<Capability>;
+}
+
+/// Parses `args`, gives up the rights that are not needed, installs the log and runs `main` until it ends or a signal cancels its token.
 ///
 /// Wrong flags, also those that `main` finds ([`ArgError`]), exit with 2 and their message on stderr; any other error of
 /// `main` is logged and exits with 1, and so does a `main` that does not end within 4.8 s of the signal.
-pub fn run<A, F>(
-    args: impl IntoIterator<Item = OsString>,
-    common: fn(&A) -> &CommonArgs,
-    main: fn(A, CancellationToken) -> F,
-) -> ExitCode
+pub fn run<A, F>(args: impl IntoIterator<Item = OsString>, main: fn(A, CancellationToken) -> F) -> ExitCode
 where
-    A: Parser,
+    A: Flags,
     F: Future<Output = anyhow::Result<()>>,
 {
     let args = match A::try_parse_from(from_go_syntax(args)) {
@@ -43,8 +49,9 @@ where
             return ExitCode::from(code);
         }
     };
-    let flags = common(&args);
+    let flags = args.common();
     logging::init(flags.log_level, flags.log_format);
+    privileges::give_up_all_but(&args.capabilities());
     descriptors::raise_limit();
     match block_on(args, main) {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //! * [`metrics`] — families of samples computed at scrape time, rendered under their exact names;
 //! * [`common_metrics`] — families that both daemons export;
 //! * [`descriptors`] — the limit of file descriptors, and some kept back from clients;
+//! * [`privileges`] — rights that are given up at the start;
 //! * [`tls`] — options, certificates that can be replaced, server configurations;
 //! * [`http`] — ports that cannot be used up, and on them the `/metrics`, `/healthz`, `/readyz` and `/debug/state` endpoints;
 //! * [`seed()`] — where all seeds come from;
@@ -23,6 +24,7 @@ pub mod histogram;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod privileges;
 pub mod process;
 mod seed;
 pub mod shutdown;

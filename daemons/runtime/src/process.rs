@@ -104,10 +104,9 @@ mod tests {
 
     #[test]
     fn descriptors_are_counted() {
-        let before = value("process_open_fds");
-        let files: Vec<_> = (0..40).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
-        // Other tests of this process open and close some at the same time.
-        assert!(value("process_open_fds") >= before + 20.0);
+        // More than everything else in this process has; other tests open and close some at the same time.
+        let files: Vec<_> = (0..400).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
+        assert!(value("process_open_fds") >= 400.0);
         assert!(value("process_max_fds") >= value("process_open_fds"));
         drop(files);
     }

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use metallb_core::announce::Ownership;
 use metallb_runtime::args::{ArgError, CommonArgs, Notice, given, parse_bool, parse_duration, parse_given};
+use metallb_runtime::daemon::Flags;
+use metallb_runtime::privileges::{self, Capability};
 
 use crate::shared_secret;
 
 /// Tells the network where the addresses of services live.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "speaker", version, after_help = EXAMPLES, args_override_self = true)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags, not a state")]
 pub(crate) struct Args {
     /// Flags that the controller has too.
     #[command(flatten)]
@@ -35,6 +38,11 @@ pub(crate) struct Args {
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
           action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
     pub ignore_exclude_lb: bool,
+
+    /// Announce also services that have no endpoint anywhere: traffic then comes to a node, which refuses it.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true",
+          action = clap::ArgAction::Set, value_parser = parse_bool, value_name = "BOOL")]
+    pub announce_without_endpoints: bool,
 
     /// Address on which speakers hear each other; empty switches membership off.
     #[arg(long = "ml-bindaddr", env = "METALLB_ML_BIND_ADDR", value_name = "ADDRESS")]
@@ -196,6 +204,19 @@ impl FrrArgs {
         let given =
             rows.into_iter().filter_map(|(flag, value, reason)| Some(Notice::new(flag, value?, reason)));
         Ok(given.collect())
+    }
+}
+
+impl Flags for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn capabilities(&self) -> Vec<Capability> {
+        let bgp = self.bgp_listen.iter().map(SocketAddr::port);
+        let membership = self.membership().ok().flatten().map(|membership| membership.bind.port());
+        let ports = self.common.ports().chain(bgp).chain(membership);
+        std::iter::once(Capability::NetRaw).chain(privileges::for_ports(ports)).collect()
     }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use kube::Client;
 use metallb_core::facts::Node;
+use metallb_core::keys::NodeName;
 use metallb_k8s::convert::FrrNeighbors;
 use metallb_k8s::facts::{ClassFilter, ServiceRecord, SliceRecord, SpeakerPod};
 use metallb_k8s::queue::Queue;
 use metallb_k8s::retry::Retries;
-use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store};
-use metallb_k8s::write::Stats;
-use metallb_k8s::write::status::{ServiceStatusRecord, StatusKind};
+use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store, Touched};
+use metallb_k8s::write::state::StateRecord;
+use metallb_k8s::write::status::{Component, ServiceStatusRecord, StatusKind};
+use metallb_k8s::write::{Contest, Stats};
 
 /// What has to be looked at again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,8 +27,14 @@ pub(crate) enum Key {
     Speakers,
     /// A status resource of this node.
     Status(StatusKind, ObjectKey),
+    /// A status resource whose write was given up, as it had changed.
+    OutdatedStatus(StatusKind, ObjectKey),
     /// The configuration as a whole.
     Configuration,
+    /// This node's `ConfigurationState`.
+    State,
+    /// Somebody else undoes what is written.
+    Contest(Contest),
 }
 
 /// What is watched, and where.
@@ -57,6 +65,8 @@ pub(crate) struct Inputs {
     pub layer2: Store<ServiceStatusRecord>,
     /// BGP statuses that this node wrote.
     pub bgp: Store<ServiceStatusRecord>,
+    /// This node's `ConfigurationState`.
+    pub state: Store<StateRecord>,
     /// Configuration resources.
     pub configuration: Configuration,
     /// What an earlier MetalLB told frr-k8s about this node.
@@ -96,8 +106,18 @@ impl Inputs {
             }),
             layer2: watch::layer2_statuses(client.clone(), namespace, node, options.clone(), push(l2)),
             bgp: watch::bgp_statuses(client.clone(), namespace, node, options.clone(), push(bgp)),
-            configuration: Configuration::spawn(client, namespace, &options, move || {
-                changed.push(Key::Configuration);
+            state: watch::configuration_state(
+                client.clone(),
+                namespace,
+                &Component::Speaker(NodeName::new(node)),
+                options.clone().extra(),
+                push(|_| Key::State),
+            ),
+            configuration: Configuration::spawn(client, namespace, &options, move |touched| {
+                // Statuses of configuration objects are the controller's.
+                if touched == Touched::Configuration {
+                    changed.push(Key::Configuration);
+                }
             }),
             frr: watch::frr_configuration(client.clone(), frr, node, options, frr_changed),
             queue,

@@ -1,19 +1,20 @@
 //! The speaker: tells the network where the addresses of services live.
 //!
-//! Only wiring: the watches of `metallb-k8s`, the interfaces of `metallb-arp` and the members of the membership engine
-//! feed the announcement engine of `metallb-core`, whose changes the drivers of `metallb-arp` and `metallb-bgp` carry
-//! out. One task owns the engine.
+//! Only wiring: the watches of `metallb-k8s`, the interfaces of `metallb-arp` and the view of the membership engine
+//! feed the speaker machine of `metallb-core`, whose outputs the drivers of `metallb-arp` and `metallb-bgp` carry
+//! out. One task owns the machine.
 #![forbid(unsafe_code)]
 
 mod announcer;
 mod args;
 mod complaints;
 mod debug;
+mod drain;
 mod exclude;
+mod gate;
 mod inputs;
 mod membership;
 mod metrics;
-mod ownership;
 mod seal;
 mod setup;
 mod shared_secret;
@@ -33,7 +34,7 @@ use args::Args;
 /// Runs the speaker with these arguments (the first is the program's name) until it is told to stop.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    daemon::run(args, |args: &Args| &args.common, main)
+    daemon::run(args, main)
 }
 
 async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {

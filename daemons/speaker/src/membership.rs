@@ -2,7 +2,7 @@
 //!
 //! A task of its own, so that nothing the owner of the announcements does delays a heartbeat.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use anyhow::Context;
 use metallb_core::keys::NodeName;
 use metallb_core::membership::wire::Header;
 use metallb_core::membership::{
-    Arrival, Config, DropReason, Epoch, Event, Membership, Metadata, Peer, Rejected, Timing, Transmit,
+    Arrival, Config, DropReason, Epoch, Membership, Metadata, Peer, Rejected, Timing, Transmit, View,
 };
 use metallb_runtime::seed;
 use socket2::SockRef;
@@ -21,39 +21,21 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::args::MembershipArgs;
 use crate::complaints::{Complaints, Suspect};
+use crate::gate::Gate;
 use crate::seal::Seal;
 use crate::shared_secret::{self, Secret};
 
-/// What is known of the speakers. A newer value replaces an older one, so that the task never waits for its owner.
+/// What the task has to tell. A newer value replaces an older one, so that the task never waits for its owner.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct View {
-    /// These nodes live.
-    pub members: BTreeSet<NodeName>,
-    /// What speakers say about themselves.
-    pub metadata: BTreeMap<NodeName, Arc<Metadata>>,
-    /// The cautious start is over: this node may claim what the election gives it.
-    pub settled: bool,
-    /// How often members have met again that had lived without each other: an address may have had two owners.
-    pub reunions: u64,
+pub(crate) struct Heard {
+    /// Who lives, and what speakers say about themselves.
+    pub speakers: View,
     /// What there was to complain about, with a running number; the last few.
     pub complaints: BTreeMap<u64, Arc<str>>,
 }
 
-impl View {
-    /// What is different from an earlier view in what speakers say about themselves; `None` for one of which nothing is
-    /// known any more.
-    pub(crate) fn changed_metadata<'a>(
-        &'a self,
-        before: &'a Self,
-    ) -> impl Iterator<Item = (&'a NodeName, Option<&'a Metadata>)> {
-        let gone = before.metadata.keys().filter(|node| !self.metadata.contains_key(*node));
-        let changed = self.metadata.iter().filter(|(node, metadata)| {
-            !before.metadata.get(*node).is_some_and(|before| Arc::ptr_eq(before, metadata))
-        });
-        gone.map(|node| (node, None)).chain(changed.map(|(node, metadata)| (node, Some(&**metadata))))
-    }
-
-    /// What there is to complain about since an earlier view.
+impl Heard {
+    /// What there is to complain about since an earlier value.
     pub(crate) fn new_complaints<'a>(&'a self, before: &Self) -> impl Iterator<Item = &'a str> {
         let last = before.complaints.last_key_value().map_or(0, |(number, _)| *number);
         self.complaints.range(last.saturating_add(1)..).map(|(_, text)| &**text)
@@ -73,6 +55,8 @@ impl View {
 pub(crate) struct Numbers {
     /// Members, this node included.
     pub members: usize,
+    /// How often a member was silent for so long that it was dropped, or lived by the word of others.
+    pub suspicions: u64,
     /// Datagrams that were dropped, for every reason there is.
     pub dropped: Vec<(DropReason, u64)>,
 }
@@ -82,6 +66,7 @@ pub(crate) struct Numbers {
 pub(crate) struct Handle {
     peers: Arc<watch::Sender<BTreeMap<NodeName, Peer>>>,
     metadata: Arc<watch::Sender<Option<Metadata>>>,
+    takes_part: Arc<watch::Sender<bool>>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -104,6 +89,11 @@ impl Handle {
             *current = Some(metadata);
             changed
         });
+    }
+
+    /// This node announces what it owns: the others may count it.
+    pub(crate) fn take_part(&self) {
+        self.takes_part.send_replace(true);
     }
 
     /// Numbers for metrics; `None` once the task has ended.
@@ -135,7 +125,7 @@ pub(crate) struct Started {
     /// Asks for things.
     pub handle: Handle,
     /// What is known; ends with the task.
-    pub view: watch::Receiver<View>,
+    pub heard: watch::Receiver<Heard>,
     /// Where others reach this speaker.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests bind port 0"))]
     pub address: SocketAddr,
@@ -164,16 +154,22 @@ pub(crate) fn start(
     let counter = u32::try_from(seed() & u64::from(u32::MAX)).unwrap_or_default();
     let timing = if args.wan { Timing::WAN } else { Timing::LAN };
     let epoch = Epoch::new(started).with_counter(counter);
-    let config = Config::new(node.clone(), epoch, seed()).with_timing(timing);
+    let config = Config::new(node.clone(), epoch, seed()).with_timing(timing).with_confirmation();
     let engine = Membership::new(Instant::now(), config)?;
     let address = socket.local_addr().context("the membership socket has no address")?;
-    let view = View { members: engine.members().clone(), ..View::default() };
-    let (view, viewed) = watch::channel(view);
+    let (heard, known) = watch::channel(Heard { speakers: View::new(&engine), ..Heard::default() });
     let (peers, peers_given) = watch::channel(BTreeMap::new());
     let (metadata, metadata_given) = watch::channel(None);
+    let (takes_part, part_taken) = watch::channel(false);
     let (requests, requested) = mpsc::channel(16);
     let secrets = follow_secret(args, secret.clone());
-    let inbox = Inbox { peers: peers_given, metadata: metadata_given, requests: requested, secrets };
+    let inbox = Inbox {
+        peers: peers_given,
+        metadata: metadata_given,
+        takes_part: part_taken,
+        requests: requested,
+        secrets,
+    };
     let seal = Seal::new(node, secret)?;
     let complaints = Complaints::default();
     let task = Task {
@@ -181,14 +177,20 @@ pub(crate) fn start(
         socket,
         sender,
         seal,
-        view,
+        heard,
+        gate: Gate::default(),
         datagram: Vec::new(),
         complaints,
         next_look: Instant::now(),
     };
     tokio::spawn(task.run(inbox));
-    let handle = Handle { peers: Arc::new(peers), metadata: Arc::new(metadata), requests };
-    Ok(Started { handle, view: viewed, address })
+    let handle = Handle {
+        peers: Arc::new(peers),
+        metadata: Arc::new(metadata),
+        takes_part: Arc::new(takes_part),
+        requests,
+    };
+    Ok(Started { handle, heard: known, address })
 }
 
 /// One socket, twice: to receive from, and to send without ever waiting.
@@ -221,6 +223,7 @@ fn clock() -> Duration {
 struct Inbox {
     peers: watch::Receiver<BTreeMap<NodeName, Peer>>,
     metadata: watch::Receiver<Option<Metadata>>,
+    takes_part: watch::Receiver<bool>,
     requests: mpsc::Receiver<Request>,
     secrets: watch::Receiver<Option<Secret>>,
 }
@@ -231,7 +234,9 @@ struct Task {
     /// The same socket, for sending.
     sender: StdSocket,
     seal: Seal,
-    view: watch::Sender<View>,
+    /// What the kernel lets through.
+    gate: Gate,
+    heard: watch::Sender<Heard>,
     datagram: Vec<u8>,
     complaints: Complaints,
     /// When to see whether a changed secret is in use.
@@ -266,6 +271,11 @@ impl Task {
                     Ok(()) => self.set_metadata(inbox.metadata.borrow_and_update().clone()),
                     Err(_) => return,
                 },
+                changed = inbox.takes_part.changed() => match changed {
+                    // What the others are told of this node comes before.
+                    Ok(()) => self.engine.take_part(Instant::now()),
+                    Err(_) => return,
+                },
                 request = inbox.requests.recv() => match request {
                     Some(Request::Numbers(answer)) => self.answer(answer),
                     Some(Request::Leave(said)) => return self.leave(said).await,
@@ -285,14 +295,11 @@ impl Task {
     }
 
     fn set_peers(&mut self, peers: BTreeMap<NodeName, Peer>) {
+        let sources = peers.values().flat_map(|peer| peer.sources.iter().copied()).collect();
+        if let Err(error) = self.gate.set(&self.socket, sources) {
+            tracing::warn!(%error, "the kernel takes no filter for the addresses of the speakers: every datagram is read");
+        }
         self.engine.set_peers(Instant::now(), peers);
-        let Self { engine, view, .. } = self;
-        // The engine forgets who is no peer any more without a word.
-        view.send_if_modified(|view| {
-            let before = view.metadata.len();
-            view.metadata.retain(|node, _| engine.metadata(node).is_some());
-            view.metadata.len() != before
-        });
     }
 
     fn set_metadata(&mut self, metadata: Option<Metadata>) {
@@ -327,7 +334,8 @@ impl Task {
 
     fn answer(&self, answer: oneshot::Sender<Numbers>) {
         let members = self.engine.members().len();
-        let numbers = Numbers { members, dropped: self.complaints.counts().collect() };
+        let suspicions = self.engine.stats().suspicions;
+        let numbers = Numbers { members, suspicions, dropped: self.complaints.counts().collect() };
         if answer.send(numbers).is_err() {
             tracing::debug!("nobody waits for the membership numbers any more");
         }
@@ -351,7 +359,7 @@ impl Task {
         tracing::debug!(%from, ?suspect, reason = reason.as_str(), "heartbeat dropped");
         if let Some(text) = self.complaints.note(Instant::now(), suspect, reason) {
             tracing::warn!(reason = reason.as_str(), error = text, "other speakers may not be heard");
-            self.view.send_modify(|view| view.complain(text));
+            self.heard.send_modify(|heard| heard.complain(text));
         }
     }
 
@@ -385,33 +393,9 @@ impl Task {
 
     /// Shows what changed; false when nobody looks any more.
     fn publish(&mut self) -> bool {
-        let Self { engine, view, .. } = self;
-        let Some(first) = engine.poll_event() else { return !view.is_closed() };
-        view.send_modify(|view| {
-            let mut next = Some(first);
-            while let Some(event) = next {
-                view.apply(&event, engine);
-                next = engine.poll_event();
-            }
-        });
-        !view.is_closed()
-    }
-}
-
-impl View {
-    fn apply(&mut self, event: &Event, engine: &Membership) {
-        match event {
-            Event::MembersChanged => self.members.clone_from(engine.members()),
-            Event::MetadataChanged(node) => match engine.metadata(node) {
-                Some(metadata) => {
-                    self.metadata.insert(node.clone(), Arc::new(metadata.clone()));
-                }
-                None => drop(self.metadata.remove(node)),
-            },
-            Event::Settled => self.settled = true,
-            Event::Reunited => self.reunions = self.reunions.saturating_add(1),
-            other => tracing::debug!(?other, "event of the membership"),
-        }
+        let Self { engine, heard, .. } = self;
+        heard.send_if_modified(|heard| heard.speakers.update(engine));
+        !heard.is_closed()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bgp;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use metallb_arp::io::linux;
@@ -17,22 +18,27 @@ use crate::membership;
 
 pub(crate) use bgp::Labels;
 
-/// What the owner of the announcements knows itself. What is long is put into words by [`announced`], elsewhere.
-pub(crate) fn own(announcer: &mut Announcer, inputs: &Inputs, stats: &Arc<Stats>) -> Vec<Family> {
+/// What the owner of the announcements knows itself. What is long is put into words by [`announced`] and
+/// [`ownership_changes`], elsewhere.
+pub(crate) fn own(announcer: &Announcer, inputs: &Inputs, stats: &Arc<Stats>) -> Vec<Family> {
     let mut families = common_metrics::api_client(stats);
     let objects = if announcer.is_started() { inputs.configuration.object_ids() } else { Vec::new() };
-    families.extend(common_metrics::configuration(announcer.is_started(), &objects, announcer.problems()));
+    families.extend(common_metrics::configuration(announcer.judgement(), &objects, announcer.problems()));
     families.extend(common_metrics::process(inputs.queue.depth(), inputs.queue.oldest()));
-    let mut changes = Family::new(
+    families
+}
+
+/// How often addresses came and left.
+pub(crate) fn ownership_changes(changes: &[(IpAddr, u64)]) -> Family {
+    let mut family = Family::new(
         "metallb_layer2_ownership_changes_total",
         Kind::Counter,
         "Times the address came to this node or left it",
     );
-    for (address, count) in announcer.ownership_changes() {
-        changes.push(vec![("ip", address.to_string())], number(count));
+    for (address, count) in changes {
+        family.push(vec![("ip", address.to_string())], number(*count));
     }
-    families.push(changes);
-    families
+    family
 }
 
 /// What is announced from this node.
@@ -54,7 +60,7 @@ pub(crate) fn announced(node: &str, announced: &[Announced]) -> Family {
 /// What there is before anything is known.
 pub(crate) fn starting(stats: &Stats) -> Vec<Family> {
     let mut families = common_metrics::api_client(stats);
-    families.extend(common_metrics::configuration(false, &[], &[]));
+    families.extend(common_metrics::configuration(None, &[], &[]));
     families.extend(common_metrics::process(0, std::time::Duration::ZERO));
     families
 }
@@ -126,7 +132,7 @@ fn layer2(node: &str, snapshot: &linux::Snapshot) -> Vec<Family> {
 /// A number of an address.
 type AddressNumber = fn(&metallb_arp::responder::Counters) -> u64;
 
-fn members(numbers: membership::Numbers) -> [Family; 2] {
+fn members(numbers: membership::Numbers) -> [Family; 3] {
     let members = u64::try_from(numbers.members).unwrap_or(u64::MAX);
     let mut dropped =
         Family::new("metallb_membership_dropped_total", Kind::Counter, "Heartbeats that were dropped");
@@ -135,6 +141,12 @@ fn members(numbers: membership::Numbers) -> [Family; 2] {
     }
     [
         Family::single("metallb_membership_members", Kind::Gauge, "Speakers that live", number(members)),
+        Family::single(
+            "metallb_membership_suspicions_total",
+            Kind::Counter,
+            "Times at which another speaker was not heard any more",
+            number(numbers.suspicions),
+        ),
         dropped,
     ]
 }

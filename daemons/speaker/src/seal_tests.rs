@@ -168,3 +168,24 @@ fn the_debug_output_shows_no_secret() {
     assert_eq!(format!("{seal:?}"), "Sealed");
     assert!(!format!("{:?}", Secret::new(b"hush hush hush".to_vec())).contains("hush"));
 }
+
+/// What speakers of the first format sent: a random nonce and what nobody else can read, or plain octets.
+#[test]
+fn nothing_of_the_first_format_is_taken_for_a_heartbeat() {
+    let sealed_then = |first: u8| {
+        let mut datagram: Vec<u8> =
+            (0..200_u8).map(|octet| octet.wrapping_mul(167).wrapping_add(first)).collect();
+        datagram[0] = first;
+        datagram
+    };
+    for first in 0..=u8::MAX {
+        let mut sealing = mk_seal("b", b"a secret of some length");
+        open(&mut sealing, &sealed_then(first)).unwrap_err();
+    }
+    // Format, flags, interval, epoch, number, version of metadata, name.
+    let mut plain = vec![1, 2, 0, 0, 0xc3, 0x50];
+    plain.extend([0; 28]);
+    plain.extend([1, b'a']);
+    let mut unsealing = Seal::new(node("b"), None).unwrap();
+    assert_eq!(open(&mut unsealing, &plain), Err(DropReason::Malformed));
+}

@@ -13,13 +13,16 @@ use metallb_arp::io::linux;
 use metallb_arp::responder;
 use metallb_bgp::io::tokio::{EventReceiver, Speaker as BgpSpeaker, SpeakerConfig};
 use metallb_bgp::types::RouterId;
-use metallb_core::announce::{Engine, Liveness, Options};
+use metallb_core::announce::{Liveness, Options};
 use metallb_core::keys::NodeName;
+use metallb_core::speaker;
 use metallb_k8s::facts::ClassFilter;
 use metallb_k8s::legacy::warn_about_old_config_maps;
 use metallb_k8s::retry::{Retries, Seed, Subject, describe, is_final};
-use metallb_k8s::write::status::owner_reference;
-use metallb_k8s::write::{self, Stats, Writer};
+use metallb_k8s::watch::ObjectKey;
+use metallb_k8s::write::state::StateKeeper;
+use metallb_k8s::write::status::{Component, OwnKind, owner_reference};
+use metallb_k8s::write::{self, Stats, Target, Writer};
 use metallb_runtime::http::{Readiness, serve_debug, serve_metrics, serve_probes};
 use metallb_runtime::{client, seed};
 use tokio::sync::mpsc;
@@ -28,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::announcer::{Announcer, Drivers};
 use crate::args::Args;
 use crate::exclude::Exclusions;
-use crate::inputs::{Inputs, Scope};
+use crate::inputs::{Inputs, Key, Scope};
 use crate::sources::{DriverEvents, Sources};
 use crate::speaker::{Endpoints, Speaker};
 use crate::statuses::Statuses;
@@ -59,7 +62,7 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
         tracing::info!("membership is off (no --ml-bindaddr or --ml-labels): every node counts as alive");
         None
     };
-    let (members, speakers) = started.map(|started| (started.handle, started.view)).unzip();
+    let (members, speakers) = started.map(|started| (started.handle, started.heard)).unzip();
     let class = ClassFilter::new(args.common.lb_class.as_str());
     let frr_namespace = args.frr_namespace();
     let scope = Scope {
@@ -72,15 +75,26 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     tokio::spawn(warn_about_old_config_maps(client.clone(), namespace.clone(), retries.clone()));
     let owner = owner(&client, &retries, &namespace, args.pod_name());
     let Some(owner) = endpoints.waiting_for(owner, &stats, stop).await else { return Ok(None) };
-    let options =
-        write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), retries).owner(owner);
+    let (queue, system, contests) = (inputs.queue.clone(), namespace.clone(), inputs.queue.clone());
+    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), retries)
+        .owner(owner)
+        .contested(move |contest| contests.push(Key::Contest(contest)))
+        .outdated(move |outdated| match outdated {
+            Target::Own(OwnKind::Service(kind), name) => {
+                queue.push(Key::OutdatedStatus(kind, ObjectKey::namespaced(system.as_str(), name)));
+            }
+            Target::Own(OwnKind::Configuration, _) => queue.push(Key::State),
+            // The controller writes these.
+            Target::Service(_) | Target::Object(..) => {}
+        });
     let writer = Writer::new(client.clone(), options);
     let name = NodeName::new(node.as_str());
+    let state = StateKeeper::new(Component::Speaker(name.clone()), &namespace, inputs.state.clone());
     let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
     let sessions = translate::Common { ttl: args.bgp_ttl, uptime: uptime()?, seed: seed() };
-    let drivers = Drivers { layer2, bgp, writer, statuses, sessions };
-    let announcer =
-        Announcer::new(name.clone(), Engine::new(name, engine_options(args, members.is_some())), drivers);
+    let drivers = Drivers { layer2, bgp, writer, statuses, sessions, membership: members.clone() };
+    let options = speaker::Options::new(engine_options(args, members.is_some()), env!("CARGO_PKG_VERSION"));
+    let announcer = Announcer::new(name.clone(), speaker::Speaker::new(name, options), drivers, state);
     let sources =
         Sources { inputs, drivers: DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers } };
     let bind = membership.map(|membership| membership.bind);
@@ -92,6 +106,7 @@ fn engine_options(args: &Args, membership: bool) -> Options {
     let liveness = if membership { Liveness::Members } else { Liveness::Everyone };
     Options::default()
         .with_ignore_exclude(args.ignore_exclude_lb)
+        .with_without_endpoints(args.announce_without_endpoints)
         .with_ownership(args.l2_ownership)
         .with_liveness(liveness)
 }

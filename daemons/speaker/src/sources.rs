@@ -6,7 +6,7 @@ use metallb_bgp::session;
 use tokio::sync::watch;
 
 use crate::inputs::Inputs;
-use crate::membership::View;
+use crate::membership::Heard;
 
 /// Where facts come from.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct DriverEvents {
     /// Sessions.
     pub bgp: BgpEvents,
     /// Other speakers; `None` without membership.
-    pub speakers: Option<watch::Receiver<View>>,
+    pub speakers: Option<watch::Receiver<Heard>>,
 }
 
 /// Something a driver tells.
@@ -36,7 +36,7 @@ pub(crate) enum DriverEvent {
     /// Of sessions.
     Bgp(session::Event),
     /// What is known of the speakers has changed.
-    Speakers(View),
+    Speakers(Heard),
 }
 
 /// A driver has ended while the speaker runs. Nobody would answer for what this node owns, or nobody would know that it
@@ -68,7 +68,7 @@ impl DriverEvents {
     }
 }
 
-async fn changed(speakers: &mut Option<watch::Receiver<View>>) -> Result<View, DriverEnded> {
+async fn changed(speakers: &mut Option<watch::Receiver<Heard>>) -> Result<Heard, DriverEnded> {
     let Some(speakers) = speakers else { return std::future::pending().await };
     speakers.changed().await.map_err(|_| DriverEnded::Membership)?;
     Ok(speakers.borrow_and_update().clone())
@@ -84,7 +84,7 @@ mod tests {
     struct Drivers {
         layer2: linux::Handle,
         bgp: Speaker,
-        view: watch::Sender<View>,
+        view: watch::Sender<Heard>,
         events: DriverEvents,
     }
 
@@ -100,7 +100,7 @@ mod tests {
         };
         let config = SpeakerConfig::new(RouterId::of_name("node").id);
         let (bgp, bgp_events) = Speaker::start(config).unwrap();
-        let (view, viewed) = watch::channel(View::default());
+        let (view, viewed) = watch::channel(Heard::default());
         let events = DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers: Some(viewed) };
         Some(Drivers { layer2, bgp, view, events })
     }
@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_the_membership_is_noticed() {
         let Some(mut drivers) = mk_drivers() else { return };
-        drivers.view.send_replace(View::default());
+        drivers.view.send_replace(Heard::default());
         drop(drivers.view);
         assert_eq!(end(&mut drivers.events).await, DriverEnded::Membership);
     }

@@ -1,29 +1,28 @@
 //! The one loop that owns the announcements: everything else sends it facts.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use kube::{Api, Client};
+use kube::Client;
 use metallb_arp::io::linux;
-use metallb_arp::responder::Interface;
 use metallb_bgp::fsm::State;
-use metallb_bgp::io::tokio::Shutdown;
 use metallb_bgp::session;
-use metallb_k8s::facts::{is_leaving, objects};
+use metallb_bgp::wire::update::Action;
+use metallb_core::announce::Explanation;
 use metallb_k8s::write::Stats;
 use metallb_k8s::write::events::Severity;
-use metallb_runtime::http::{DebugState, Readiness};
+use metallb_runtime::http::{DebugState, Piece, Readiness};
 use metallb_runtime::metrics::Scrape;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::announcer::Announcer;
 use crate::args::PeerLabel;
 use crate::inputs::Key;
-use crate::membership::{self, View};
+use crate::membership::{self, Heard};
 use crate::sources::{DriverEnded, DriverEvent, Sources};
 use crate::{debug, metrics, translate};
 
@@ -50,14 +49,15 @@ impl Endpoints {
     ) -> Option<T> {
         let mut what = std::pin::pin!(what);
         loop {
-            let asker_gone = tokio::select! {
+            tokio::select! {
                 found = &mut what => return Some(found),
                 () = stop.cancelled() => return None,
-                Some(scrape) = self.scrapes.recv() => scrape.send(metrics::starting(stats)).is_err(),
-                Some(state) = self.states.recv() => state.send(serde_json::json!({ "starting": true })).is_err(),
-            };
-            if asker_gone {
-                tracing::debug!("the asker went away");
+                Some(scrape) = self.scrapes.recv() => {
+                    if scrape.send(metrics::starting(stats)).is_err() {
+                        tracing::debug!("the scraper went away");
+                    }
+                }
+                Some(state) = self.states.recv() => state.answer(Some(&json!({ "starting": true }))),
             }
         }
     }
@@ -65,16 +65,19 @@ impl Endpoints {
 
 /// A speaker.
 pub(crate) struct Speaker {
-    node: String,
-    client: Client,
-    announcer: Announcer,
-    sources: Sources,
+    pub(crate) node: String,
+    pub(crate) client: Client,
+    pub(crate) announcer: Announcer,
+    pub(crate) sources: Sources,
     endpoints: Endpoints,
     stats: Arc<Stats>,
     membership: Option<(membership::Handle, SocketAddr)>,
-    interfaces: Option<Vec<Interface>>,
+    /// Whether it is known on which interfaces this node can answer.
+    has_interfaces: bool,
     /// What was last known of the speakers.
-    view: View,
+    heard: Heard,
+    /// What is asked in parts so that it can be answered: see [`Speaker::show`].
+    explanations: (mpsc::Sender<Piece<Explanation>>, mpsc::Receiver<Piece<Explanation>>),
 }
 
 impl Speaker {
@@ -87,7 +90,6 @@ impl Speaker {
         endpoints: Endpoints,
         stats: Arc<Stats>,
     ) -> Self {
-        let (membership, interfaces) = (None, None);
         Self {
             node,
             client,
@@ -95,9 +97,10 @@ impl Speaker {
             sources,
             endpoints,
             stats,
-            membership,
-            interfaces,
-            view: View::default(),
+            membership: None,
+            has_interfaces: false,
+            heard: Heard::default(),
+            explanations: mpsc::channel(1),
         }
     }
 
@@ -111,12 +114,12 @@ impl Speaker {
     /// # Errors
     /// When a driver ends before that; what still works is drained, too.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), DriverEnded> {
-        let mut synced = false;
+        let (mut synced, mut state_settled) = (false, false);
         let end = loop {
             let timeout = self.announcer.next_timeout();
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
-                () = sleep_until(timeout) => self.announcer.handle_timeout(Instant::now()),
+                () = sleep_until(timeout) => self.announcer.handle_timeout(&self.sources.inputs),
                 () = self.sources.inputs.synced(), if !synced => {
                     synced = true;
                     tracing::info!("caches are synced");
@@ -125,6 +128,10 @@ impl Speaker {
                 }
                 kind = self.sources.inputs.status_listed(|kind| self.announcer.knows_statuses(kind)) => {
                     self.announcer.statuses_listed(&self.sources.inputs, kind);
+                }
+                () = self.sources.inputs.state.settled(), if !state_settled => {
+                    state_settled = true;
+                    self.sources.inputs.queue.push(Key::State);
                 }
                 event = self.sources.drivers.next() => match event {
                     Ok(event) => {
@@ -137,13 +144,14 @@ impl Speaker {
                 // Without the endpoint there is nobody who asks.
                 Some(scrape) = self.endpoints.scrapes.recv() => self.answer(scrape),
                 Some(state) = self.endpoints.states.recv() => self.show(state),
+                Some(piece) = self.explanations.1.recv() => self.explain(piece),
             }
         };
         if let Err(ended) = end {
             self.endpoints.readiness.set(false);
             tracing::error!(error = %ended, "leaving");
         }
-        self.drain().await;
+        Box::pin(self.drain()).await;
         end
     }
 
@@ -151,15 +159,14 @@ impl Speaker {
         match event {
             DriverEvent::Layer2(event) => self.layer2(event),
             DriverEvent::Bgp(event) => self.bgp(&event),
-            DriverEvent::Speakers(view) => self.hear(view),
+            DriverEvent::Speakers(heard) => self.hear(heard),
         }
     }
 
     /// Decides for the first time once the caches are synced and the interfaces are known.
     fn start_if_ready(&mut self, synced: bool) {
-        if synced && self.interfaces.is_some() && !self.announcer.is_started() {
+        if synced && self.has_interfaces && !self.announcer.is_started() {
             self.announcer.start(&self.sources.inputs);
-            self.conclude();
             self.endpoints.readiness.set(true);
             tracing::info!(node = self.node, "announcing");
         }
@@ -176,36 +183,28 @@ impl Speaker {
             taken += 1;
             next = if taken < BATCH { self.sources.inputs.queue.try_pop() } else { None };
         }
-        self.evaluate();
+        self.announcer.evaluate(&self.sources.inputs);
         if speakers {
             self.send_speakers();
         }
     }
 
-    fn evaluate(&mut self) {
-        self.announcer.evaluate(&self.sources.inputs);
-        self.conclude();
-        self.send_metadata();
-    }
-
-    /// Before membership has settled nobody counts as alive, and what is not announced means nothing.
-    fn conclude(&mut self) {
-        if self.membership.is_none() || self.view.settled {
-            self.announcer.decided(&self.sources.inputs);
-        }
-    }
-
-    fn layer2(&mut self, event: linux::Event) {
+    pub(crate) fn layer2(&mut self, event: linux::Event) {
         match event {
             linux::Event::Interfaces(interfaces) => {
                 let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
                 tracing::info!(protocol = "layer2", interfaces = ?names, "usable interfaces");
                 self.announcer.interfaces(&interfaces);
-                self.interfaces = Some(interfaces);
-                self.evaluate();
+                self.announcer.evaluate(&self.sources.inputs);
+                self.has_interfaces = true;
             }
             linux::Event::Conflict { address, interface, mac, .. } => {
-                self.announcer.conflict(address, &interface, mac);
+                let claim = translate::claim(address, &interface, mac);
+                self.announcer.conflict(&self.sources.inputs, &claim);
+            }
+            linux::Event::Claimed { address, interface, mac, .. } => {
+                let claim = translate::claim(address, &interface, mac);
+                self.announcer.claimed(&self.sources.inputs, &claim);
             }
             linux::Event::Error { interface, error, .. } => {
                 tracing::error!(protocol = "layer2", interface, %error, "interface");
@@ -214,70 +213,57 @@ impl Speaker {
         }
     }
 
-    /// Until the start is over nobody counts as alive, so that nothing is claimed; then those who live.
-    fn hear(&mut self, view: View) {
-        let before = std::mem::replace(&mut self.view, view);
-        if self.view.settled && !before.settled {
-            tracing::info!("membership has settled");
-        }
-        if self.view.members != before.members {
-            tracing::info!(members = ?self.view.members, "members");
-        }
-        for (node, metadata) in self.view.changed_metadata(&before) {
-            self.announcer.hear(node, metadata);
-        }
-        for complaint in self.view.new_complaints(&before) {
+    fn hear(&mut self, heard: Heard) {
+        let before = std::mem::replace(&mut self.heard, heard);
+        self.announcer.hear(self.heard.speakers.clone());
+        for complaint in self.heard.new_complaints(&before) {
             self.announcer.tell_node(Severity::Warning, "MembershipDropped", complaint.to_owned());
         }
-        if self.view.settled {
-            self.announcer.set_members(self.view.members.clone());
-        }
-        self.evaluate();
-        if self.view.reunions != before.reunions {
-            tracing::info!("reunited with speakers that lived apart");
-            // What is still announced from here may be remembered as the other's.
-            self.announcer.drivers().layer2.reannounce();
-        }
+        self.announcer.evaluate(&self.sources.inputs);
     }
 
     fn bgp(&mut self, event: &session::Event) {
         match event {
-            session::Event::StateChanged { peer, state: State::Established, .. } => {
-                tracing::info!(protocol = "bgp", %peer, "session established");
-                self.announcer.tell_node(Severity::Normal, "BGPPeerUp", format!("BGP session {peer} is up"));
-            }
+            session::Event::Negotiated { peer, session } => self.announcer.established(peer, session),
             session::Event::StateChanged { peer, state, reason: Some(reason), .. } => {
+                self.announcer.ended(peer);
                 let reason = self.announcer.explain(peer, reason);
                 tracing::warn!(protocol = "bgp", %peer, ?state, error = reason, "session ended");
                 let message = format!("BGP session {peer} is down: {reason}");
                 self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
             }
-            session::Event::AttemptFailed { peer, reason } => {
+            session::Event::AttemptFailed { peer, reason, next } => {
                 let reason = self.announcer.explain(peer, reason);
-                tracing::warn!(protocol = "bgp", %peer, error = reason, "session does not come up");
+                let wait = next.map(|at| at.saturating_duration_since(Instant::now()).as_secs_f64());
+                let next_attempt =
+                    wait.map_or_else(|| "not planned".to_owned(), |wait| format!("in {wait:.1} s"));
+                tracing::warn!(protocol = "bgp", %peer, error = reason, next_attempt, "session does not come up");
                 let message = format!("BGP session {peer} does not come up: {reason}");
                 self.announcer.tell_node(Severity::Warning, "BGPPeerDown", message);
             }
             session::Event::StateChanged { peer, state, .. } => {
+                if *state != State::Established {
+                    self.announcer.ended(peer);
+                }
                 tracing::debug!(protocol = "bgp", %peer, ?state, "session");
             }
+            session::Event::Malformed { peer, action: Action::ResetSession, fault, message } => {
+                tracing::warn!(protocol = "bgp", %peer, error = %fault, message, "malformed UPDATE");
+            }
+            // No routes are imported here: that some cannot be used concerns nobody while the session goes on.
             session::Event::Malformed { peer, action, fault, message } => {
                 let action = action.name();
-                tracing::warn!(protocol = "bgp", %peer, action, error = %fault, message, "malformed UPDATE");
+                tracing::debug!(protocol = "bgp", %peer, action, %fault, message, "malformed UPDATE");
             }
-            session::Event::FamilyDisabled { peer, family } => {
-                tracing::warn!(protocol = "bgp", %peer, %family, "unreadable routes, family disabled");
+            session::Event::RoutesWithheld { peer, family, reason } => {
+                self.announcer.withheld(&self.sources.inputs, peer, *family, *reason);
             }
-            session::Event::RefreshIgnored { peer, family } => {
-                tracing::warn!(protocol = "bgp", %peer, ?family, "refresh of a family that was not agreed on");
-            }
-            session::Event::RoutesWithheld { peer, family, reason: Some(reason) } => {
-                tracing::warn!(protocol = "bgp", %peer, %family, error = %reason, "no next hop, routes withheld");
-                let message = format!("BGP session {peer}: no next hop for {family} routes: {reason}");
-                self.announcer.tell_node(Severity::Warning, "BGPRoutesWithheld", message);
-            }
-            session::Event::RoutesWithheld { peer, family, reason: None } => {
-                tracing::info!(protocol = "bgp", %peer, %family, "there is a next hop again, routes are sent");
+            session::Event::Advertised { peer } => self.announcer.advertised(&self.sources.inputs, peer),
+            session::Event::Unacknowledged { peer, segments } => {
+                let message = segments.explain(&translate::SETTINGS);
+                tracing::warn!(protocol = "bgp", %peer, error = message, "the path may lose big packets");
+                let message = format!("BGP session {peer} is down: {message}");
+                self.announcer.tell_node(Severity::Warning, "BGPPathMTU", message);
             }
             session::Event::CapabilitiesGivenUp { peer, capabilities } => {
                 let given_up: Vec<String> = capabilities.iter().map(ToString::to_string).collect();
@@ -302,21 +288,18 @@ impl Speaker {
             .set_peers(translate::speakers(pods, *bind, |address| engine.layer2_owner(address).is_some()));
     }
 
-    /// Tells the other speakers what this node can do and what it has.
-    fn send_metadata(&self) {
-        if let (Some((membership, _)), Some(interfaces)) = (&self.membership, &self.interfaces) {
-            let claims = self.announcer.engine().claims();
-            membership.set_metadata(translate::metadata(interfaces, claims));
-        }
-    }
-
     fn answer(&mut self, scrape: Scrape) {
-        let mut families = metrics::own(&mut self.announcer, &self.sources.inputs, &self.stats);
-        let announced: Vec<_> = self.announcer.engine().announced().collect();
+        let began = Instant::now();
+        let mut families = metrics::own(&self.announcer, &self.sources.inputs, &self.stats);
+        let mut announced: Vec<_> = self.announcer.engine().announced().collect();
+        let changes = self.announcer.ownership_changes();
         let (layer2, bgp) = (self.announcer.drivers().layer2.clone(), self.announcer.drivers().bgp.clone());
         let membership = self.membership.as_ref().map(|(handle, _)| handle.clone());
         let labels = metrics::Labels::new(&self.node, self.announcer.config(), self.endpoints.peer_label);
+        tracing::debug!(micros = micros(began), "the owner's part of a scrape");
         tokio::spawn(async move {
+            announced.sort_unstable();
+            families.push(metrics::ownership_changes(&changes));
             families.push(metrics::announced(labels.node(), &announced));
             families.extend(metrics::drivers(&labels, &layer2, &bgp, membership.as_ref()).await);
             if scrape.send(families).is_err() {
@@ -325,110 +308,35 @@ impl Speaker {
         });
     }
 
-    fn show(&self, state: DebugState) {
-        let bgp = self.announcer.drivers().bgp.clone();
-        let own = debug::announcements(&self.node, &self.announcer);
-        tokio::spawn(async move {
-            let sessions = debug::sessions(Instant::now(), &bgp.snapshot().await);
-            let bfd = debug::bfd(Instant::now(), &bgp.bfd_snapshot().await);
-            let whole = serde_json::json!({ "announcements": own, "sessions": sessions, "bfd": bfd });
-            if state.send(whole).is_err() {
-                tracing::debug!("the reader of the state went away");
-            }
-        });
+    /// Has the state put into words elsewhere, with explanations that are asked for in pieces.
+    fn show(&self, asked: DebugState) {
+        let began = Instant::now();
+        let membership = self.membership.as_ref();
+        let membership = membership.map(|(handle, _)| (handle.clone(), self.heard.speakers.clone()));
+        let nodes = self.sources.inputs.nodes.all().len();
+        match debug::Own::new((&self.node, nodes), &self.announcer, membership, asked.service.as_ref()) {
+            Some(own) => drop(tokio::spawn(debug::answer(asked, own, self.explanations.0.clone()))),
+            None => asked.answer(None::<&()>),
+        }
+        tracing::debug!(micros = micros(began), "the owner's part of a state");
     }
 
-    /// Leaves without a gap: others are told first and take over while we still answer.
-    async fn drain(self) {
-        if let Some((membership, _)) = &self.membership {
-            let claims = self.claims_of_others().await;
-            membership.leave().await;
-            self.wait_for_successors(claims).await;
+    fn explain(&self, piece: Piece<Explanation>) {
+        let began = Instant::now();
+        let explained = debug::explained(&self.announcer, &piece.services);
+        tracing::debug!(micros = micros(began), services = explained.len(), "the owner's part of a state");
+        if piece.answer.send(explained).is_err() {
+            tracing::debug!("the reader of the state went away");
         }
-        let drivers = self.announcer.drivers();
-        drivers.layer2.shutdown();
-        let text = format!("speaker on {} stops", self.node);
-        // Of the peers that do graceful restart; the others lose the routes either way.
-        let how =
-            if self.keeps_routes().await { Shutdown::Graceful { text } } else { Shutdown::Cease { text } };
-        let close = tokio::time::timeout(CLOSE_LIMIT, drivers.bgp.shutdown(how));
-        let flush = tokio::time::timeout(FLUSH_LIMIT, drivers.writer.idle());
-        let (closed, flushed) = tokio::join!(close, flush);
-        if closed.is_err() {
-            tracing::warn!(
-                protocol = "bgp",
-                error = "peers did not take the last message in time",
-                "stopping"
-            );
-        }
-        if flushed.is_err() {
-            tracing::warn!(
-                waiting = drivers.writer.busy(),
-                error = "the API server is too slow",
-                "not everything was written before the stop"
-            );
-        }
-    }
-
-    /// How often other machines have claimed each address so far.
-    async fn claims_of_others(&self) -> BTreeMap<IpAddr, u64> {
-        match self.announcer.drivers().layer2.snapshot().await {
-            Ok(snapshot) => {
-                snapshot.addresses.into_iter().map(|(ip, counters)| (ip, counters.conflicts)).collect()
-            }
-            Err(error) => {
-                tracing::debug!(protocol = "layer2", %error, "nothing to hand over");
-                BTreeMap::new()
-            }
-        }
-    }
-
-    /// Answers on until every address was claimed by its successor, or a second has passed. The successor's word is
-    /// final: the address is withdrawn before the responder would defend it.
-    async fn wait_for_successors(&self, before: BTreeMap<IpAddr, u64>) {
-        let mut left = self.announcer.engine().claims();
-        let mut look = tokio::time::interval(HANDOVER_LOOK);
-        let taken_over = async {
-            while !left.is_empty() {
-                look.tick().await;
-                let claims = self.claims_of_others().await;
-                left.retain(|address| {
-                    let mine = claims.get(address) <= before.get(address);
-                    if !mine {
-                        self.announcer.drivers().layer2.withdraw(*address);
-                    }
-                    mine && claims.contains_key(address)
-                });
-            }
-        };
-        if tokio::time::timeout(HANDOVER_LIMIT, taken_over).await.is_err() {
-            tracing::info!(
-                protocol = "layer2",
-                addresses = left.len(),
-                "nobody took these addresses over yet"
-            );
-        }
-    }
-
-    /// Whether this is a restart that peers should bridge: graceful restart is configured and the node stays.
-    async fn keeps_routes(&self) -> bool {
-        if !self.announcer.config().peers().values().any(|peer| peer.graceful_restart) {
-            return false;
-        }
-        let nodes: Api<objects::Node> = Api::all(self.client.clone());
-        if let Ok(Ok(node)) = tokio::time::timeout(NODE_LIMIT, nodes.get(&self.node)).await {
-            return !is_leaving(&node);
-        }
-        tracing::warn!(
-            node = self.node,
-            error = "the API server does not answer",
-            "cannot see whether the node stays: keeping the routes"
-        );
-        true
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
+/// How long something took.
+fn micros(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(crate) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
@@ -437,18 +345,3 @@ async fn sleep_until(at: Option<Instant>) {
 
 /// Changes looked at before deciding, so that a burst is decided on once but nobody starves.
 const BATCH: usize = 1024;
-
-/// How often to look whether a successor has claimed an address; well below the responder's patience before a defence.
-const HANDOVER_LOOK: Duration = Duration::from_millis(20);
-
-/// How long answers go on for the successors to take over.
-const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
-
-/// How long peers may take to read the last message.
-const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
-
-/// How long writes under way may take.
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-
-/// How long the look at the own node may take.
-const NODE_LIMIT: Duration = Duration::from_secs(1);

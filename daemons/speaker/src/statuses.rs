@@ -9,10 +9,10 @@ use metallb_core::keys::{NodeName, ServiceKey};
 use metallb_k8s::crd::ServiceL2Status;
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::write::status::{
-    NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind, label_value,
+    NODE_LABEL, OwnKind, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind, label_value,
     plan_service_status,
 };
-use metallb_k8s::write::{Write, Writer};
+use metallb_k8s::write::{Identity, Target, Write, Writer};
 
 use crate::inputs::Inputs;
 
@@ -32,8 +32,9 @@ pub(crate) struct Statuses {
     listed: BTreeSet<StatusKind>,
     /// What a former run of this speaker left, and nothing was decided about yet.
     inherited: BTreeSet<Slot>,
-    /// Whether what is not wanted is not wanted indeed: nothing is while nobody counts as alive yet.
-    decided: bool,
+    /// Kinds of which what is not wanted is not wanted indeed: nothing is while nobody counts as alive yet, or while
+    /// sessions come up.
+    decided: BTreeSet<StatusKind>,
     /// Services of which other nodes that lived were left what they said.
     left: BTreeMap<NodeName, BTreeSet<ServiceKey>>,
 }
@@ -49,7 +50,7 @@ impl Statuses {
             wanted: BTreeMap::new(),
             listed: BTreeSet::new(),
             inherited: BTreeSet::new(),
-            decided: false,
+            decided: BTreeSet::new(),
             left: BTreeMap::new(),
         }
     }
@@ -77,11 +78,13 @@ impl Statuses {
             return;
         }
         self.inherited.remove(&slot);
-        if self.wanted.remove(&slot).is_some() {
-            // The watch may not show yet what was written, so its word is not taken that nothing is there.
-            self.writer.submit(Write::RemoveServiceStatus { kind: slot.0, name: slot.1 });
-        } else {
-            self.settle(inputs, slot.0, &slot.1);
+        let was_wanted = self.wanted.remove(&slot).is_some();
+        let (kind, name) = slot;
+        let found = inputs.status(kind, &ObjectKey::namespaced(self.namespace.as_str(), name.as_str()));
+        if was_wanted || found.is_some() {
+            // The watch may not show yet what was written; what it shows later is removed then.
+            let based_on = found.map(|found| found.identity().clone());
+            self.writer.submit(Write::Remove { kind: OwnKind::Service(kind), name, based_on });
         }
     }
 
@@ -99,7 +102,7 @@ impl Statuses {
                 new.push(status.clone());
             }
         }
-        self.remove_inherited(inputs);
+        self.remove_inherited(inputs, kind);
         new
     }
 
@@ -108,18 +111,21 @@ impl Statuses {
         self.listed.contains(&kind)
     }
 
-    /// From now on what is not wanted is removed.
-    pub(crate) fn decided(&mut self, inputs: &Inputs) {
-        if !self.decided {
-            self.decided = true;
-            self.remove_inherited(inputs);
+    /// From now on what is not wanted of a kind is removed.
+    pub(crate) fn decided(&mut self, inputs: &Inputs, kind: StatusKind) {
+        if self.decided.insert(kind) {
+            self.remove_inherited(inputs, kind);
         }
     }
 
     /// Removes what a former run left and nobody wants.
-    fn remove_inherited(&mut self, inputs: &Inputs) {
-        if self.decided {
-            for (kind, name) in std::mem::take(&mut self.inherited) {
+    fn remove_inherited(&mut self, inputs: &Inputs, kind: StatusKind) {
+        if self.decided.contains(&kind) {
+            let (of_kind, others) =
+                std::mem::take(&mut self.inherited).into_iter().partition(|slot| slot.0 == kind);
+            self.inherited = others;
+            let of_kind: BTreeSet<Slot> = of_kind;
+            for (kind, name) in of_kind {
                 self.settle(inputs, kind, &name);
             }
         }
@@ -128,7 +134,7 @@ impl Statuses {
     /// A status resource has changed in the cluster: compares it with what it should say.
     pub(crate) fn changed(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
         let is_wanted = self.wanted.contains_key(&(kind, name.to_owned()));
-        if !self.listed.contains(&kind) || !(self.decided || is_wanted) {
+        if !self.listed.contains(&kind) || !(self.decided.contains(&kind) || is_wanted) {
             return;
         }
         let key = ObjectKey::namespaced(self.namespace.as_str(), name);
@@ -139,13 +145,26 @@ impl Statuses {
         }
     }
 
+    /// The service that a status resource is about, if it is wanted.
+    pub(crate) fn service(&self, kind: StatusKind, name: &str) -> Option<ServiceKey> {
+        Some(self.wanted.get(&(kind, name.to_owned()))?.service.clone())
+    }
+
+    /// A write was given up, as the resource is not as it was when that was decided.
+    pub(crate) fn outdated(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
+        if self.listed.contains(&kind) {
+            self.settle(inputs, kind, name);
+        }
+    }
+
     /// Compares one status resource with what it should say, and writes the difference.
     fn settle(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
         let wanted = self.wanted.get(&(kind, name.to_owned()));
         let key = ObjectKey::namespaced(self.namespace.as_str(), name);
         let found = inputs.status(kind, &key);
-        if let Some(write) = plan_service_status(name, kind, wanted, found.as_deref()) {
-            self.writer.submit(write);
+        match plan_service_status(name, kind, wanted, found.as_deref()) {
+            Some(write) => self.writer.submit(write),
+            None => self.writer.cancel(&Target::Own(OwnKind::Service(kind), name.to_owned())),
         }
     }
 
@@ -172,8 +191,9 @@ impl Statuses {
                         !object.labels().get(NODE_LABEL).is_some_and(|node| spared.contains(node))
                     };
                     for object in found.items.into_iter().filter(stale) {
-                        let name = object.name_any();
-                        writer.submit(Write::RemoveServiceStatus { kind: StatusKind::Layer2, name });
+                        let (kind, name) = (OwnKind::Service(StatusKind::Layer2), object.name_any());
+                        let based_on = Some(Identity::of(&object.metadata));
+                        writer.submit(Write::Remove { kind, name, based_on });
                     }
                 }
                 Err(error) => {

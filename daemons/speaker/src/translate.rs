@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use metallb_arp::responder::{Interface, Scope, Subnet};
+use metallb_arp::wire::MacAddr;
 use metallb_bgp::addresses::InternalAddresses;
 use metallb_bgp::bfd;
 use metallb_bgp::session::{
@@ -14,13 +15,14 @@ use metallb_bgp::session::{
     TtlPolicy,
 };
 use metallb_bgp::table::{Announcement, RouteAttributes};
-use metallb_bgp::types::{Asn, Community, HoldTime, LargeCommunity, RouterId};
+use metallb_bgp::types::{Asn, Community, Family, HoldTime, LargeCommunity, RouterId};
 use metallb_bgp::wire::update::OnUnreadable;
 use metallb_core::announce::{InterfaceScope, Route};
 use metallb_core::config::{self, BfdProfile, Peer, PeerEndpoint, PeerFamilies, RemoteAs};
 use metallb_core::facts;
-use metallb_core::keys::{InterfaceName, NodeName, PeerName};
-use metallb_core::membership::{InterfaceFacts, Metadata};
+use metallb_core::keys::{self, InterfaceName, NodeName, PeerName};
+use metallb_core::membership::InterfaceFacts;
+use metallb_core::speaker::Claim;
 use metallb_k8s::facts::SpeakerPod;
 
 use crate::args::TtlMode;
@@ -28,12 +30,9 @@ use crate::args::TtlMode;
 /// Why a valid peer gets no session from this speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unsupported {
-    /// A session over an interface instead of to an address.
-    #[error("spec.interface: unnumbered sessions are not there yet; use spec.peerAddress")]
-    Unnumbered,
     /// A link-local address without an interface.
     #[error(
-        "spec.peerAddress: a link-local address needs an interface, which is not there yet; use a global address"
+        "spec.peerAddress: a link-local address means something on one link only; give spec.interface instead of it"
     )]
     LinkLocal,
     /// The hold time does not fit the protocol.
@@ -59,6 +58,8 @@ pub(crate) const SETTINGS: SettingNames = SettingNames {
     families: "spec.dualStackAddressFamily",
     authentication: "spec.password",
     local_address: "spec.sourceAddress",
+    interface: "spec.interface",
+    tcp_mss: "spec.tcpMSS",
 };
 
 /// The name of a peer for the BGP speaker.
@@ -94,17 +95,19 @@ pub(crate) fn session(
     profile: Option<&BfdProfile>,
     common: Common,
 ) -> Result<PeerConfig, Unsupported> {
-    let PeerEndpoint::Address(address) = peer.endpoint else { return Err(Unsupported::Unnumbered) };
-    if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
-        return Err(Unsupported::LinkLocal);
-    }
-    let remote = SocketAddr::new(address, peer.port);
-    let mut session = PeerConfig::new(
-        remote,
-        Asn::new(peer.shown_asn()),
-        remote_as(peer.remote),
-        common.seed_of(&peer.name),
-    );
+    let (own, remote, seed) =
+        (Asn::new(peer.shown_asn()), remote_as(peer.remote), common.seed_of(&peer.name));
+    let mut session = match &peer.endpoint {
+        PeerEndpoint::Address(IpAddr::V6(v6)) if v6.is_unicast_link_local() => {
+            return Err(Unsupported::LinkLocal);
+        }
+        PeerEndpoint::Address(address) => {
+            PeerConfig::new(SocketAddr::new(*address, peer.port), own, remote, seed)
+        }
+        PeerEndpoint::Interface(interface) => {
+            PeerConfig::unnumbered(interface.as_str(), peer.port, own, remote, seed)
+        }
+    };
     session.local_address = peer.source;
     session.router_id = peer.router_id.map(RouterId::new).transpose().map_err(|_| Unsupported::RouterId)?;
     session.hold_time = HoldTime::try_from(peer.hold_time).map_err(|_| Unsupported::HoldTime)?;
@@ -128,6 +131,9 @@ pub(crate) fn session(
     };
     // Nobody here wants its routes: those that cannot be read end no session.
     session.on_unreadable = OnUnreadable::DisableFamily;
+    session.next_hops.v4 = peer.next_hop_v4;
+    session.next_hops.v6 = peer.next_hop_v6;
+    session.tcp_mss = peer.tcp_mss;
     session.bind_device = peer.vrf.as_ref().map(ToString::to_string);
     session.graceful_restart = peer.graceful_restart.then(|| graceful_restart(peer, common.uptime));
     session.bfd = profile.map(bfd).transpose()?;
@@ -156,6 +162,22 @@ fn remote_as(remote: RemoteAs) -> metallb_bgp::types::RemoteAs {
         RemoteAs::Internal => metallb_bgp::types::RemoteAs::Internal,
         RemoteAs::External => metallb_bgp::types::RemoteAs::External,
     }
+}
+
+/// A family of routes.
+pub(crate) const fn family(family: Family) -> keys::Family {
+    match family {
+        Family::Ipv4Unicast => keys::Family::V4,
+        Family::Ipv6Unicast => keys::Family::V6,
+    }
+}
+
+/// Several things in one text.
+pub(crate) fn words(items: &[impl ToString]) -> String {
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The node's own addresses: the first of each family.
@@ -224,21 +246,21 @@ pub(crate) fn interface_facts(interface: &Interface) -> facts::Interface {
     }
 }
 
-/// What this node tells the others about itself.
+/// The interfaces of this node.
 #[must_use]
-pub(crate) fn metadata(interfaces: &[Interface], claims: BTreeSet<IpAddr>) -> Metadata {
+pub(crate) fn interfaces(interfaces: &[Interface]) -> BTreeMap<InterfaceName, InterfaceFacts> {
     let facts = |interface: &Interface| InterfaceFacts {
         mac: Some(interface.mac.octets()),
         interface: interface_facts(interface),
     };
-    Metadata {
-        interfaces: interfaces
-            .iter()
-            .map(|interface| (InterfaceName::new(interface.name.as_str()), facts(interface)))
-            .collect(),
-        claims,
-        version: Arc::from(env!("CARGO_PKG_VERSION")),
-    }
+    let named = |interface: &Interface| (InterfaceName::new(interface.name.as_str()), facts(interface));
+    interfaces.iter().map(named).collect()
+}
+
+/// What a frame claims.
+#[must_use]
+pub(crate) fn claim(address: IpAddr, interface: &str, mac: MacAddr) -> Claim {
+    Claim { address, interface: InterfaceName::new(interface), mac: mac.octets() }
 }
 
 /// The other speakers, reached in the family of our own address. A service's address is none of a speaker: whoever owns
@@ -262,6 +284,7 @@ pub(crate) fn speakers(
 #[cfg(test)]
 mod tests {
     use metallb_arp::responder::InterfaceIndex;
+    use metallb_bgp::session::NextHops;
     use metallb_core::config::{BfdProfileInput, Config, Input, Meta, PeerInput};
 
     use super::*;
@@ -277,6 +300,36 @@ mod tests {
         change(&mut peer);
         let built = Config::build(&Input { peers: vec![peer], ..Input::default() }, &Config::default());
         session(built.config.peers().values().next().unwrap(), None, common).unwrap()
+    }
+
+    // req: T8
+    #[test]
+    fn a_peer_behind_an_interface_has_both_families_and_no_address() {
+        let session = mk_session(
+            |peer| (peer.address, peer.interface, peer.port) = (None, Some("eth1".to_owned()), Some(1790)),
+            COMMON,
+        );
+        assert_eq!(session.interface.as_deref(), Some("eth1"));
+        assert!(session.is_remote_unknown() && session.remote.port() == 1790);
+        assert_eq!(session.families, OfferedFamilies::Both);
+        assert_eq!(session.remote_name().to_string(), "the router on eth1");
+    }
+
+    // req: X1, X5
+    #[test]
+    fn next_hops_and_segment_size_are_the_peer_s() {
+        let session = mk_session(
+            |peer| {
+                peer.next_hop_v4 = Some("192.0.2.77".to_owned());
+                peer.next_hop_v6 = Some("2001:db8::77".to_owned());
+                peer.tcp_mss = Some(1200);
+            },
+            COMMON,
+        );
+        let expected = NextHops { v4: "192.0.2.77".parse().ok(), v6: "2001:db8::77".parse().ok() };
+        assert_eq!((session.next_hops, session.tcp_mss), (expected, Some(1200)));
+        let session = mk_session(|peer| peer.next_hop_v4 = Some("self".to_owned()), COMMON);
+        assert_eq!((session.next_hops, session.tcp_mss), (NextHops::default(), None));
     }
 
     const COMMON: Common = Common { ttl: TtlMode::Compat, uptime: Duration::ZERO, seed: 7 };

@@ -31,9 +31,9 @@ use send::{Announcement, Reply};
 pub(crate) use table::{Key, validate};
 use table::{Phase, Presence, Table};
 pub use types::{
-    AnnounceError, Counters, DEFAULT_MAX_PPS, DEFAULT_REFRESH, DEFENCE_DELAY, DEFEND_INTERVAL, Effect, Event,
-    HANDOVER, Ignored, Interface, InterfaceIndex, MAX_DUE_PER_TIMEOUT, MAX_PENDING_EVENTS,
-    MAX_PENDING_REPLIES, Options, Outcome, PROBE_RETRY, Reaction, Scope, Stats, Subnet,
+    AnnounceError, CLAIM_INTERVAL, Counters, DEFAULT_MAX_PPS, DEFAULT_REFRESH, DEFENCE_DELAY,
+    DEFEND_INTERVAL, Effect, Event, Ignored, Interface, InterfaceIndex, MAX_DUE_PER_TIMEOUT,
+    MAX_PENDING_EVENTS, MAX_PENDING_REPLIES, Options, Outcome, PROBE_RETRY, Reaction, Scope, Stats, Subnet,
 };
 
 /// Answers ARP requests and neighbor solicitations, and announces, for a set of addresses.
@@ -111,8 +111,8 @@ impl Responder {
     }
 
     /// Replaces the hardware addresses of partners: machines that run a responder for the same addresses, of which the
-    /// user decides who announces each. A claim of theirs is the user's to sort out, by a withdrawal for example, and is
-    /// neither reported nor defended against for [`HANDOVER`].
+    /// user decides who announces each. A claim of theirs is no conflict but a question to the user
+    /// ([`Event::Claimed`]), and nothing is done about it here.
     pub fn set_partners(&mut self, partners: BTreeSet<MacAddr>) {
         self.partners = partners;
     }
@@ -162,10 +162,18 @@ impl Responder {
         for key in self.addresses.keys() {
             let Some(mut entry) = self.addresses.get_mut(key) else { continue };
             let Some(presence) = entry.presence(index) else { continue };
-            if presence.answers() {
-                presence.phase = Phase::Announcing { left: REPEATS };
-                presence.reschedule(&mut self.schedule, key, Some((Class::Urgent, now)));
-            }
+            presence.announce_again(now, key, &mut self.schedule);
+        }
+    }
+
+    /// Announces one address again wherever it is answered for, as if it were new there: for a user that knows that another
+    /// machine answered for it as well, and has stopped.
+    pub fn announce_again(&mut self, now: Instant, address: IpAddr) {
+        let now = self.advance(now);
+        let key = Key::from(address);
+        let Some(mut entry) = self.addresses.get_mut(key) else { return };
+        for presence in &mut entry.presences {
+            presence.announce_again(now, key, &mut self.schedule);
         }
     }
 
@@ -201,6 +209,20 @@ impl Responder {
             self.leave(key, index);
         }
         self.addresses.remove(key);
+    }
+
+    /// Announces `address` once, wherever it is answered for, unless that was done against another machine there within
+    /// [`DEFEND_INTERVAL`] (RFC 5227 §2.4 (c)): for a user that has decided that the address is not a partner's.
+    pub fn defend(&mut self, now: Instant, address: IpAddr) {
+        let now = self.advance(now);
+        let key = Key::from(address);
+        let Some(mut entry) = self.addresses.get_mut(key) else { return };
+        for presence in entry.presences.iter_mut().filter(|presence| presence.answers()) {
+            if !presence.has_defended(now) {
+                presence.conflict_at = Some(now);
+                presence.reschedule(&mut self.schedule, key, Some((Class::Urgent, now)));
+            }
+        }
     }
 
     /// Makes announcements ready that are due by `now`: [`MAX_DUE_PER_TIMEOUT`] of them at most, and no

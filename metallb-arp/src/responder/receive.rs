@@ -6,8 +6,7 @@ use std::time::Instant;
 use super::send::Reply;
 use super::table::{Key, Phase, Standing};
 use super::types::{
-    DEFENCE_DELAY, DEFEND_INTERVAL, Event, Ignored, InterfaceIndex, MAX_PENDING_REPLIES, Outcome,
-    PROBE_RETRY, Reaction,
+    DEFENCE_DELAY, Event, Ignored, InterfaceIndex, MAX_PENDING_REPLIES, Outcome, PROBE_RETRY, Reaction,
 };
 use super::{Interface, Responder};
 use crate::gratuitous::Class;
@@ -167,12 +166,16 @@ impl Responder {
         let is_partner = self.partners.contains(&mac);
         let mut entry = self.addresses.get_mut(key)?;
         entry.conflicts += 1;
+        entry.handovers += u64::from(is_partner);
         let presence = entry.presence(index)?;
-        if is_partner && presence.answers() && presence.is_handover(now) {
+        if is_partner && presence.answers() {
+            if presence.is_new_claim(now, mac) {
+                drop(entry);
+                self.emit_event(Event::Claimed { address, interface: index, mac });
+            }
             return Some(Outcome::Conflict(address));
         }
-        let recent =
-            presence.conflict_at.and_then(|at| at.checked_add(DEFEND_INTERVAL)).is_some_and(|end| now < end);
+        let recent = presence.has_defended(now);
         match presence.phase {
             Phase::Probing { .. } => {
                 presence.phase = Phase::Yielded;

@@ -87,6 +87,9 @@ impl Responder {
         let Some(mut entry) = self.addresses.get_mut(key) else { return 0 };
         let Some(presence) = entry.presence(index) else { return 0 };
         presence.taken();
+        let claimant = presence.claimant.take();
+        // Known as a partner by now: what becomes of the address is the user's to decide.
+        let is_partner = claimant.is_some_and(|mac| self.partners.contains(&mac));
         let (frames, next) = match presence.phase {
             Phase::Yielded => {
                 presence.phase = first_probe(key);
@@ -115,15 +118,22 @@ impl Responder {
             }
             Phase::Steady => {
                 let next = self.options.refresh.and_then(|refresh| next_refresh(due, now, refresh));
-                (announce(&mut self.ready, place), next)
+                let frames = if is_partner { 0 } else { announce(&mut self.ready, place) };
+                (frames, next)
             }
         };
         presence.reschedule(&mut self.schedule, key, next);
-        let claimant = presence.claimant.take();
+        if is_partner {
+            presence.conflict_at = None;
+        }
         drop(entry);
         if let Some(mac) = claimant {
-            let reaction = Reaction::Defend;
-            self.emit_event(Event::Conflict { address: key.into(), interface: index, mac, reaction });
+            let (address, interface, reaction) = (key.into(), index, Reaction::Defend);
+            self.emit_event(if is_partner {
+                Event::Claimed { address, interface, mac }
+            } else {
+                Event::Conflict { address, interface, mac, reaction }
+            });
         }
         frames
     }

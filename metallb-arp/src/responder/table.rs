@@ -6,8 +6,8 @@ use core::ops::{Deref, DerefMut};
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::types::{AnnounceError, Counters, DEFEND_INTERVAL, HANDOVER, InterfaceIndex, Scope};
-use crate::gratuitous::{Class, Schedule};
+use super::types::{AnnounceError, CLAIM_INTERVAL, Counters, DEFEND_INTERVAL, InterfaceIndex, Scope};
+use crate::gratuitous::{Class, REPEATS, Schedule};
 use crate::wire::MacAddr;
 use crate::wire::ndp::Nonce;
 
@@ -66,6 +66,7 @@ impl Table {
             responses: slot.responses,
             gratuitous: slot.entry.gratuitous,
             conflicts: slot.entry.conflicts,
+            handovers: slot.entry.handovers,
         })
     }
 
@@ -76,7 +77,7 @@ impl Table {
             slot.entry.scope = scope;
             return changes;
         }
-        let entry = Entry { scope, gratuitous: 0, conflicts: 0, presences: Vec::new() };
+        let entry = Entry { scope, gratuitous: 0, conflicts: 0, handovers: 0, presences: Vec::new() };
         let slot = Slot { requests: 0, responses: 0, answering: Answering::Nowhere, entry: Box::new(entry) };
         self.0.insert(key, slot);
         true
@@ -176,6 +177,8 @@ pub(super) struct Entry {
     pub(super) gratuitous: u64,
     /// See [`Counters::conflicts`].
     pub(super) conflicts: u64,
+    /// See [`Counters::handovers`].
+    pub(super) handovers: u64,
     /// The interfaces it lives on: those in scope that can carry its family.
     pub(super) presences: Vec<Presence>,
 }
@@ -199,8 +202,8 @@ pub(super) struct Presence {
     pub(super) conflict_at: Option<Instant>,
     /// Who claims the address, until that is reported.
     pub(super) claimant: Option<MacAddr>,
-    /// When partners began to claim the address, and when they last did.
-    partner: Option<(Instant, Instant)>,
+    /// The partner whose claim was last reported, and when.
+    partner: Option<(MacAddr, Instant)>,
 }
 
 impl Presence {
@@ -216,16 +219,27 @@ impl Presence {
         }
     }
 
-    /// A partner claims the address: whether that is for the user of the responder to sort out. That is so for
-    /// [`HANDOVER`]; a partner that was quiet for [`DEFEND_INTERVAL`] is given that time anew.
-    pub(super) fn is_handover(&mut self, now: Instant) -> bool {
-        let before = |at: Instant, time| now.saturating_duration_since(at) < time;
-        let begun = match self.partner {
-            Some((begun, last)) if before(last, DEFEND_INTERVAL) => begun,
-            _ => now,
-        };
-        self.partner = Some((begun, now));
-        before(begun, HANDOVER)
+    /// A partner claims the address: whether that is to be reported.
+    pub(super) fn is_new_claim(&mut self, now: Instant, mac: MacAddr) -> bool {
+        let recent = |(by, at)| by == mac && now.saturating_duration_since(at) < CLAIM_INTERVAL;
+        let new = !self.partner.is_some_and(recent);
+        if new {
+            self.partner = Some((mac, now));
+        }
+        new
+    }
+
+    /// Whether it was defended a short while ago.
+    pub(super) fn has_defended(&self, now: Instant) -> bool {
+        self.conflict_at.and_then(|at| at.checked_add(DEFEND_INTERVAL)).is_some_and(|end| now < end)
+    }
+
+    /// Announces it as if it were new, where it is answered for.
+    pub(super) fn announce_again(&mut self, now: Instant, key: Key, schedule: &mut Schedule) {
+        if self.answers() {
+            self.phase = Phase::Announcing { left: REPEATS };
+            self.reschedule(schedule, key, Some((Class::Urgent, now)));
+        }
     }
 
     /// Makes it due at another time, or not at all.

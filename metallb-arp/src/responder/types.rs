@@ -151,6 +151,18 @@ pub enum Event {
         /// What the responder does about it.
         reaction: Reaction,
     },
+    /// A partner ([`Responder::set_partners`](super::Responder::set_partners)) claims an address. Nothing is done about it:
+    /// withdraw the address, [`defend`](super::Responder::defend) it, or leave things as they are. At most one per address,
+    /// interface and partner in [`CLAIM_INTERVAL`].
+    #[non_exhaustive]
+    Claimed {
+        /// The address.
+        address: IpAddr,
+        /// Where the claim was received.
+        interface: InterfaceIndex,
+        /// The hardware address that claims it.
+        mac: MacAddr,
+    },
 }
 
 /// What the responder does about a conflict.
@@ -198,6 +210,9 @@ pub struct Counters {
     pub gratuitous: u64,
     /// Claims of other machines to the address, those of a new owner included.
     pub conflicts: u64,
+    /// Those of them that came from hardware addresses of partners
+    /// ([`Responder::set_partners`](super::Responder::set_partners)).
+    pub handovers: u64,
 }
 
 /// What happened to received frames so far, over all addresses.
@@ -238,8 +253,8 @@ pub const MAX_PENDING_EVENTS: usize = 1024;
 pub const MAX_DUE_PER_TIMEOUT: usize = 256;
 /// Least time between two defences of an address on an interface (RFC 5227 §1.1, DEFEND_INTERVAL).
 pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a partner may claim an address before that is a conflict: ample for both to hear of what moves the address.
-pub const HANDOVER: Duration = Duration::from_secs(2);
+/// Least time between two events about a partner that claims an address on an interface.
+pub const CLAIM_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a defence waits. An address that has just moved to another machine is claimed by its new
 /// owner a moment before the old one learns of it; a withdrawal within this time prevents a fight.
 pub const DEFENCE_DELAY: Duration = Duration::from_millis(250);

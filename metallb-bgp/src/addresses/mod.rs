@@ -5,12 +5,14 @@
 //! none. Nothing is looked up anywhere else, so that one table serves all sessions and every change of it.
 
 mod choose;
+mod interface;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 pub use choose::{Basis, Choice, Chosen, NoNextHop, Query};
+pub use interface::InterfaceFacts;
 
 /// The number by which the kernel knows an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,8 +142,14 @@ impl PeerBfd {
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of a peer")]
 pub struct PeerConfig {
-    /// The peer's address and port. A link-local address carries its interface in the scope id.
+    /// The peer's address and port. A link-local address carries its interface in the scope id. Of an unnumbered peer
+    /// the port alone is said; its address is learned.
     pub remote: SocketAddr,
+    /// The interface that an unnumbered peer is behind: its address is that of a router that advertises itself there, as
+    /// we do, or the other host of an IPv4 prefix of 30 or 31 ([`unnumbered`](crate::unnumbered)). Where there are
+    /// several they are tried in turn, by a session that waits for [strict](PeerBfd::strict) BFD the first alone. IPv4
+    /// prefixes have IPv6 next hops where the peer takes them (RFC 8950). Default: the peer has the address `remote`.
+    pub interface: Option<String>,
     /// Source address of the session. Default: what the system chooses.
     pub local_address: Option<IpAddr>,
     /// The ASN we present; with local-as this is the local one, and nothing else appears in
@@ -198,6 +205,10 @@ pub struct PeerConfig {
     pub role: Option<RolePolicy>,
     /// Next hops instead of the session's addresses.
     pub next_hops: NextHops,
+    /// Maximum segment size of the TCP connection (`TCP_MAXSEG`), 88 to 32767, for paths that lose big packets. The
+    /// kernel may choose a smaller one. A change applies to the next connection. Listeners do not know who will connect:
+    /// connections that peers open have the smallest size that any peer is configured with. Default: the system's.
+    pub tcp_mss: Option<u16>,
     /// Deliver received routes as events. They are counted and checked either way.
     pub import: bool,
     /// Close with Cease 6/1 when the peer has announced more prefixes than this. `None` counts no
@@ -227,6 +238,7 @@ impl PeerConfig {
     pub const fn new(remote: SocketAddr, local_asn: Asn, remote_asn: RemoteAs, seed: u64) -> Self {
         Self {
             remote,
+            interface: None,
             local_address: None,
             local_asn,
             remote_asn,
@@ -248,6 +260,7 @@ impl PeerConfig {
             send_hold_time: None,
             role: None,
             next_hops: NextHops { v4: None, v6: None },
+            tcp_mss: None,
             import: false,
             max_prefixes: None,
             enforce_first_as: true,
@@ -270,7 +283,11 @@ impl PeerConfig {
             return Err(ConfigError::ReservedAsn(self.local_asn));
         }
         match self.connect_time {
-            Some(time) if time < LEAST_CONNECT_TIME => Err(ConfigError::ConnectTimeTooShort(time)),
+            Some(time) if time < LEAST_CONNECT_TIME => return Err(ConfigError::ConnectTimeTooShort(time)),
+            _ => {}
+        }
+        match self.tcp_mss {
+            Some(size) if !SEGMENT_SIZES.contains(&size) => Err(ConfigError::SegmentSize(size)),
             _ => Ok(()),
         }
     }
@@ -293,9 +310,14 @@ pub enum ConfigError {
     /// The connect time is below 10 ms.
     #[error("a connect time of {0:?} is too short, 10 ms is the least")]
     ConnectTimeTooShort(Duration),
+    /// The kernel takes no such maximum segment size.
+    #[error("a TCP segment size of {0} is not possible, 88 to 32767 are")]
+    SegmentSize(u16),
 }
 
 /// The shortest time between attempts.
 pub(super) const LEAST_CONNECT_TIME: Duration = Duration::from_millis(10);
+/// What Linux takes for `TCP_MAXSEG`.
+const SEGMENT_SIZES: RangeInclusive<u16> = 88..=32_767;
 /// The shortest send-hold time by default (RFC 9687 §4).
 const SEND_HOLD: Duration = Duration::from_secs(480);

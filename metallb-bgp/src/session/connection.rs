@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use crate::addresses::{AddressTable, Choice, InterfaceIndex, InternalAddresses, NoNextHop, Query};
+use super::WithheldReason;
+use crate::addresses::{AddressTable, Choice, InterfaceIndex, InternalAddresses, Query};
 use crate::fsm::State;
 use crate::table::PeerSlot;
 use crate::types::{Families, Family, RouterId};
@@ -77,6 +78,10 @@ pub(super) struct Connection {
     pub(super) id: Option<ConnectionId>,
     /// Set while TCP is open.
     pub(super) endpoints: Option<Endpoints>,
+    /// The limit of its segments that was configured when it began.
+    pub(super) tcp_mss: Option<u16>,
+    /// When the peer opened it, if it did.
+    pub(super) accepted: Option<Instant>,
     pub(super) framer: Framer,
     /// Messages besides UPDATEs, waiting for the socket.
     pub(super) out: Vec<u8>,
@@ -98,7 +103,9 @@ pub(super) struct Connection {
     /// Families whose End-of-RIB has come.
     pub(super) ended: Families,
     /// Families of which routes are withheld because they have no next hop, and why.
-    pub(super) withheld: Vec<(Family, NoNextHop)>,
+    pub(super) withheld: Vec<(Family, WithheldReason)>,
+    /// Everything in the table has been handed out once.
+    pub(super) is_complete: bool,
     /// Families the peer asked for again since the last look at the table.
     pub(super) refresh: Families,
 }
@@ -142,6 +149,8 @@ impl Connection {
             state,
             id: None,
             endpoints: None,
+            tcp_mss: None,
+            accepted: None,
             framer: Framer::new(),
             out: Vec::new(),
             sent_open: None,
@@ -156,6 +165,7 @@ impl Connection {
             disabled: Families::EMPTY,
             ended: Families::EMPTY,
             withheld: Vec::new(),
+            is_complete: false,
             refresh: Families::EMPTY,
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::config::LEAST_CONNECT_TIME;
 use super::connection::{Connection, Direction, Timers};
+use super::path::PathWatch;
 use super::{CloseReason, Effect, Event, FIRST_BACKOFF, LONGEST_BACKOFF, Session, StopReason};
 use crate::fsm::{self, Action, Conditions, Notice, State, step};
 use crate::table::AdvTable;
@@ -135,6 +136,7 @@ impl Session {
     fn connect(&mut self, now: Instant) {
         let id = self.new_id();
         self.outgoing.id = Some(id);
+        self.outgoing.tcp_mss = self.config.tcp_mss;
         self.outgoing.timers.attempt = now.checked_add(ATTEMPT_TIME);
         // However soon the next one is wanted, this one is not given up before a lost SYN was sent again.
         let least = if self.config.connect_time.is_some() { LEAST_ATTEMPT_TIME } else { ATTEMPT_TIME };
@@ -245,9 +247,13 @@ impl Session {
     fn establish(&mut self, now: Instant, direction: Direction) {
         self.counters.established += 1;
         self.up_since = Some(now);
+        let connection = self.connection(direction);
+        let hold_time = connection.and_then(|c| c.negotiated.as_ref()).and_then(|n| n.hold_time.duration());
+        self.path = PathWatch::established(connection.and_then(|c| c.id), hold_time);
         self.idle_hold = None;
         self.crossed = None;
         self.received.clear();
+        self.reported.clear();
         let deferral = self.config.graceful_restart.unwrap_or_default().selection_deferral;
         let deferral = now.checked_add(deferral);
         let counted = self.config.max_prefixes.is_some();
@@ -269,6 +275,7 @@ impl Session {
     /// want for now, later each time (RFC 4271 §8.1.1 DampPeerOscillations, RFC 4486 §4).
     fn damp(&mut self, now: Instant, reason: Option<&CloseReason>) {
         let up = self.up_since.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+        self.path.ended(up, reason);
         let unwelcome = reason.is_some_and(CloseReason::is_unwelcome);
         if up >= if unwelcome { STABLE_AFTER_REFUSAL } else { STABLE } {
             self.damping = FIRST_BACKOFF;
@@ -342,6 +349,7 @@ impl Session {
         let state = self.state();
         if let Some(reason) = &reason {
             self.last_error = Some((now, reason.clone()));
+            self.unacknowledged = None;
         }
         let ended = self.shown == State::Established && state != State::Established;
         if state != self.shown {
@@ -351,12 +359,14 @@ impl Session {
             self.since = Some(now);
             let reason = reason.clone().filter(|_| ended);
             self.events.push_back(Event::StateChanged { peer: self.key.clone(), state, reason });
+            self.show_negotiated();
         }
         let Some(reason) = reason.filter(|reason| !ended && reason.is_failure()) else { return };
         // A connection that is further may still make it.
         if state <= State::Active && self.told.as_ref() != Some(&reason) {
             self.told = Some(reason.clone());
-            self.events.push_back(Event::AttemptFailed { peer: self.key.clone(), reason });
+            let next = self.next_attempt();
+            self.events.push_back(Event::AttemptFailed { peer: self.key.clone(), reason, next });
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ipnetwork::IpNetwork;
 
-use super::{AuthenticationError, ConfigError, PeerKey, SocketError};
-use crate::addresses::NoNextHop;
+use super::{
+    AuthenticationError, ConfigError, NegotiatedSnapshot, PeerKey, SocketError, Unacknowledged,
+    WithheldReason,
+};
 use crate::fsm::State;
 use crate::types::{AfiSafi, Attributes, Family};
+use crate::unnumbered::NoNeighbor;
 use crate::wire::capability::Capability;
 use crate::wire::iana;
 use crate::wire::notification::Notification;
@@ -30,12 +34,27 @@ pub enum Event {
         /// Why the session ended; only when it was established.
         reason: Option<CloseReason>,
     },
+    /// What both sides agreed on. Told right after `Established`.
+    Negotiated {
+        /// Whose session.
+        peer: PeerKey,
+        /// All of it.
+        session: Box<NegotiatedSnapshot>,
+    },
+    /// Everything there is for the peer has been handed out for the first time in its session, End-of-RIB and all. What it
+    /// does not get has been told before in [`RoutesWithheld`](Self::RoutesWithheld).
+    Advertised {
+        /// Whose session.
+        peer: PeerKey,
+    },
     /// The session does not come up. Told once, and again when the reason changes or the session was up meanwhile.
     AttemptFailed {
         /// Whose session.
         peer: PeerKey,
         /// Why.
         reason: CloseReason,
+        /// When the next attempt starts, if one is planned.
+        next: Option<Instant>,
     },
     /// The peer sent routes; only with [`PeerConfig::import`](super::PeerConfig::import).
     Received {
@@ -53,7 +72,8 @@ pub enum Event {
         /// For which family.
         family: Family,
     },
-    /// The peer sent an UPDATE with errors (RFC 7606 §6).
+    /// The peer sent an UPDATE with errors (RFC 7606 §6). Told once a second at most; where routes are not imported
+    /// ([`PeerConfig::import`](super::PeerConfig::import)) and the session goes on, once in it for each kind of fault.
     Malformed {
         /// Who sent it.
         peer: PeerKey,
@@ -88,7 +108,15 @@ pub enum Event {
         /// Which family.
         family: Family,
         /// Why; `None` when they are sent again.
-        reason: Option<NoNextHop>,
+        reason: Option<WithheldReason>,
+    },
+    /// A session ended within two hold times, and TCP had sent in vain what the peer did not acknowledge: the path may
+    /// lose packets that are as big as those of routes. Comes after the [`StateChanged`](Self::StateChanged) of the end.
+    Unacknowledged {
+        /// Whose session.
+        peer: PeerKey,
+        /// What was sent in vain.
+        segments: Unacknowledged,
     },
     /// The peer refuses capabilities of ours (2/4, 2/7); the attempts that follow leave them out, until the peer is
     /// configured anew or reset.
@@ -114,11 +142,14 @@ impl Event {
         match self {
             Self::StateChanged { peer, .. }
             | Self::AttemptFailed { peer, .. }
+            | Self::Negotiated { peer, .. }
+            | Self::Advertised { peer }
             | Self::Received { peer, .. }
             | Self::EndOfRib { peer, .. }
             | Self::Malformed { peer, .. }
             | Self::FamilyDisabled { peer, .. }
             | Self::RoutesWithheld { peer, .. }
+            | Self::Unacknowledged { peer, .. }
             | Self::CapabilitiesGivenUp { peer, .. }
             | Self::NotificationCrossed { peer, .. }
             | Self::RefreshIgnored { peer, .. } => peer,
@@ -161,6 +192,8 @@ pub enum CloseReason {
     ReplacedByPeer,
     /// Stopped from our side without a NOTIFICATION.
     Stopped,
+    /// There was nobody to connect to behind the interface of an unnumbered peer.
+    NoNeighbor(NoNeighbor),
     /// There can be no session with this configuration.
     Invalid(ConfigError),
 }
@@ -194,6 +227,7 @@ impl CloseReason {
         match self {
             Self::ConnectFailed(_)
             | Self::ConnectTimeout
+            | Self::NoNeighbor(_)
             | Self::ConnectionFailed(_)
             | Self::ConnectionClosed
             | Self::SendHoldExpired => true,
@@ -244,6 +278,7 @@ impl fmt::Display for CloseReason {
             Self::SendHoldExpired => f.write_str("the peer stopped reading: send-hold time over"),
             Self::ReplacedByPeer => f.write_str("replaced by a new connection of the peer"),
             Self::Stopped => f.write_str("stopped"),
+            Self::NoNeighbor(reason) => write!(f, "no neighbor: {reason}"),
             Self::Invalid(error) => write!(f, "not possible as configured: {error}"),
         }
     }

@@ -59,8 +59,9 @@ impl Session {
 
     /// How the peer's UPDATEs are judged: what was agreed on, and what the user wants.
     fn update_context(&self, direction: Direction) -> Option<UpdateContext> {
-        let negotiated = self.connection(direction)?.negotiated.as_ref()?;
-        let mut context = negotiated.update_context();
+        let connection = self.connection(direction)?;
+        let mut context = connection.negotiated.as_ref()?.update_context();
+        context.own_address = connection.endpoints.map(|endpoints| endpoints.local.ip());
         context.enforce_first_as = self.config.enforce_first_as;
         context.refuse_as_sets = self.config.refuse_as_sets;
         context.unreadable = self.config.on_unreadable;
@@ -80,7 +81,8 @@ impl Session {
         disabled
     }
 
-    /// Counts the verdict and shows the message, though not more often than once a second.
+    /// Counts the verdict and shows the message, though not more often than once a second; what nobody needs to care
+    /// about, because the routes are not imported and the session goes on, once in it for each kind of fault.
     pub(super) fn report(&mut self, now: Instant, action: Action, fault: Fault, message: &[u8]) {
         match action {
             Action::Accept => return,
@@ -89,8 +91,13 @@ impl Session {
             Action::DisableFamily => self.counters.families_disabled += 1,
             Action::ResetSession => self.counters.sessions_reset += 1,
         }
-        if !is_due(now, &mut self.last_malformed) {
+        let matters = self.config.import || action == Action::ResetSession;
+        let kind = std::mem::discriminant(&fault);
+        if (!matters && self.reported.contains(&kind)) || !is_due(now, &mut self.last_malformed) {
             return;
+        }
+        if !matters {
+            self.reported.push(kind);
         }
         let shown = message.get(..REPORT_SIZE).unwrap_or(message);
         let mut hex = String::with_capacity(shown.len() * 2);

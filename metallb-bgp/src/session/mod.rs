@@ -24,7 +24,9 @@ mod drive;
 mod event;
 mod failure;
 mod import;
+mod neighbor;
 mod offer;
+mod path;
 mod receive;
 mod reconfigure;
 mod refused;
@@ -34,6 +36,7 @@ mod snapshot;
 mod stop;
 mod timeouts;
 mod transmit;
+mod withheld;
 mod words;
 
 pub use authentication::{
@@ -45,26 +48,32 @@ pub use config::{ConfigError, GracefulRestart, NextHops, OfferedFamilies, PeerCo
 pub use connection::{ConnectionId, Endpoints};
 pub use event::{CloseReason, Event, ReceivedUpdate};
 pub use failure::{SocketError, SocketStep};
+pub use neighbor::RemoteName;
+pub use path::Unacknowledged;
 pub use reconfigure::Reconfigured;
 pub use snapshot::{Counters, NegotiatedSnapshot, PeerSnapshot};
 pub use stop::StopReason;
 pub use transmit::TRANSMIT_SIZE;
+pub use withheld::{Withheld, WithheldReason};
 pub use words::{Sentence, SettingNames};
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::ErrorKind;
+use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 
 use self::connection::{Connection, Direction};
 use self::drive::Detail;
+use self::path::PathWatch;
 use self::refused::GivenUp;
 use self::rng::Pcg;
 use crate::fsm::{self, State};
 use crate::table::{AdvTable, PeerSlot};
 use crate::types::RouterId;
 use crate::wire::notification::Notification;
+use crate::wire::update::Fault;
 
 /// A peer: see the [module](self).
 ///
@@ -91,6 +100,7 @@ pub struct Session {
     damping: Duration,
     /// When the session was established.
     up_since: Option<Instant>,
+    path: PathWatch,
     /// Why the session does not come up or ended, as the user was told last.
     told: Option<CloseReason>,
     /// What the peer refused.
@@ -106,9 +116,13 @@ pub struct Session {
     shown: State,
     since: Option<Instant>,
     last_error: Option<(Instant, CloseReason)>,
+    /// What TCP had sent in vain when that happened, where it is the path that is suspected.
+    unacknowledged: Option<Unacknowledged>,
     counters: Counters,
     /// When a malformed UPDATE was shown last.
     last_malformed: Option<Instant>,
+    /// Kinds of faults in UPDATEs that were shown in this session, where its routes are not imported.
+    reported: Vec<Discriminant<Fault>>,
     /// When a refresh of a foreign family was shown last.
     last_ignored: Option<Instant>,
     /// When a connection beside an established one was told that it is one too many.
@@ -154,6 +168,7 @@ impl Session {
             backoff: FIRST_BACKOFF,
             damping: FIRST_BACKOFF,
             up_since: None,
+            path: PathWatch::default(),
             told: None,
             given_up: GivenUp::default(),
             crossed: None,
@@ -164,8 +179,10 @@ impl Session {
             shown: State::Idle,
             since: None,
             last_error: None,
+            unacknowledged: None,
             counters: Counters::default(),
             last_malformed: None,
+            reported: Vec::new(),
             last_ignored: None,
             last_declined: None,
             received: BTreeSet::new(),
@@ -255,8 +272,9 @@ impl Session {
     }
 
     /// The peer opened a TCP connection. Returns its id, or `None` when it is to be closed at once because the session
-    /// is stopped. A connection beside an established one that the peer opened, too, gets an OPEN and Cease 6/7 by
-    /// [`Effect::Close`]; when there are more of them than one in a second, `None`.
+    /// is stopped. A connection beside an established one that the peer opened, too, or beside one that it opened less
+    /// than a second ago, gets an OPEN and Cease 6/7 by [`Effect::Close`]; when there are more of them than one in a
+    /// second, `None`.
     pub fn handle_accepted(&mut self, now: Instant, endpoints: Endpoints) -> Option<ConnectionId> {
         let now = self.tick(now);
         if !self.running || self.config.check().is_err() {
@@ -269,6 +287,8 @@ impl Session {
         let id = self.new_id();
         connection.id = Some(id);
         connection.endpoints = Some(endpoints);
+        connection.accepted = Some(now);
+        connection.tcp_mss = self.config.tcp_mss;
         self.incoming = Some(connection);
         self.fire(now, Direction::Incoming, fsm::Event::TcpConfirmed, Detail::default());
         Some(id)
@@ -328,6 +348,16 @@ impl Session {
         let whole = connection.written(octets);
         if whole && connection.timers.send_hold.is_some() {
             self.start_send_hold(now, direction);
+        }
+    }
+
+    /// TCP has sent `segments` of a connection more than once, each of at most `size` octets, and the peer has not
+    /// acknowledged them. To be called when [`Effect::Close`] for that connection is carried out.
+    pub fn handle_unacknowledged(&mut self, id: ConnectionId, segments: u32, size: u32) {
+        if self.path.take(id) {
+            let segments = Unacknowledged { segments, size };
+            self.unacknowledged = Some(segments);
+            self.events.push_back(Event::Unacknowledged { peer: self.key.clone(), segments });
         }
     }
 

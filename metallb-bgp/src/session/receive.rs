@@ -203,16 +203,20 @@ impl Session {
             // restarts has none.
             self.outgoing = Connection { direction: Direction::Outgoing, ..incoming };
         }
-        if self.incoming.is_some() {
-            // The peer opens one connection at a time: it has given up the one before.
+        if let Some(present) = &self.incoming {
+            // The peer opens one connection at a time: it has given up the one before. But whoever can open connections
+            // with its address must not end each of them before it has said anything.
+            if present.accepted.is_some_and(|at| now.duration_since(at) < ONCE) {
+                return None;
+            }
             let detail = Detail::because(CloseReason::ReplacedByPeer);
             self.fire(now, Direction::Incoming, fsm::Event::TcpFails, detail);
         }
         Some(())
     }
 
-    /// A connection beside an established one that the peer opened, too, loses (RFC 4271 §6.8) and is told, if there are
-    /// not many of them.
+    /// A connection beside an established or a young one that the peer opened, too, loses (RFC 4271 §6.8) and is told, if
+    /// there are not many of them.
     pub(super) fn decline(&mut self, now: Instant, endpoints: &Endpoints) -> Option<ConnectionId> {
         if !is_due(now, &mut self.last_declined) {
             return None;

@@ -27,6 +27,7 @@ impl Session {
     /// identifier and the times of graceful restart wait for the next establishment; the snapshot lists them as
     /// pending.
     pub fn reconfigure(&mut self, now: Instant, config: PeerConfig, table: &mut AdvTable) -> Reconfigured {
+        let config = config.with_neighbor_of(&self.config);
         if config == self.config {
             return Reconfigured::Unchanged;
         }
@@ -57,6 +58,7 @@ impl Session {
         };
         other_as
             || old.remote != new.remote
+            || old.interface != new.interface
             || old.local_address != new.local_address
             || old.local_asn != new.local_asn
             || !old.authentication.rolls_over(&new.authentication)
@@ -82,6 +84,7 @@ impl Session {
                     || old.graceful_shutdown != self.config.graceful_shutdown
                 {
                     self.resend(direction);
+                    self.release_those_with_next_hop(direction);
                 }
             }
         }
@@ -138,6 +141,9 @@ impl Session {
         }
         if self.identifier(&endpoints) != open.router_id {
             pending.push("router ID");
+        }
+        if connection.tcp_mss != self.config.tcp_mss {
+            pending.push("segment size");
         }
         if self.config.max_prefixes.is_some() && !connection.counted {
             pending.push("limit of prefixes");

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::connection::{Connection, Direction};
-use super::{NegotiatedSnapshot, PeerSnapshot, Session};
+use super::withheld::missing_families;
+use super::{Event, NegotiatedSnapshot, PeerSnapshot, Session};
 use crate::fsm::State;
 use crate::table::{AdvTable, Advertised};
 
@@ -19,6 +20,7 @@ impl Session {
         PeerSnapshot {
             peer: self.key.clone(),
             remote: endpoints.map_or(self.config.remote, |e| e.remote),
+            interface: self.config.interface.clone(),
             local: endpoints.map(|e| e.local),
             state: self.state(),
             since: self.since,
@@ -27,8 +29,9 @@ impl Session {
             negotiated: established.and_then(|c| self.negotiated_snapshot(c)),
             last_error: self.last_error.as_ref().map(|(_, reason)| reason.clone()),
             last_error_at: self.last_error.as_ref().map(|(at, _)| *at),
+            unacknowledged: self.unacknowledged,
             next_hops: endpoints.map(|e| e.next_hops),
-            withheld: furthest.withheld.clone(),
+            withheld: self.withheld(table),
             crossed: self.crossed.clone(),
             given_up: self.given_up.words(),
             pending: self.pending(),
@@ -40,6 +43,14 @@ impl Session {
             queued_changes: slot.map_or(0, |slot| table.behind(slot)),
             queued_octets: furthest.in_flight_octets + furthest.out.len(),
             received_prefixes: self.received.len() as u64,
+        }
+    }
+
+    /// Tells what was agreed on, if the session is established.
+    pub(super) fn show_negotiated(&mut self) {
+        let session = self.established().and_then(|connection| self.negotiated_snapshot(connection));
+        if let Some(session) = session.map(Box::new) {
+            self.events.push_back(Event::Negotiated { peer: self.key.clone(), session });
         }
     }
 
@@ -58,7 +69,8 @@ impl Session {
         }
     }
 
-    const fn next_attempt(&self) -> Option<std::time::Instant> {
+    /// When the next attempt starts, while waiting for it.
+    pub(super) const fn next_attempt(&self) -> Option<std::time::Instant> {
         match self.outgoing.state {
             State::Idle => self.idle_hold,
             State::Active => self.outgoing.timers.connect_retry,
@@ -78,6 +90,7 @@ impl Session {
             hold_time: negotiated.hold_time.duration().unwrap_or(Duration::ZERO),
             keepalive_time: keepalive.unwrap_or(Duration::ZERO),
             families: negotiated.families.iter().collect(),
+            missing_families: missing_families(connection, &self.config).iter().collect(),
             peer_capabilities: open.capabilities.iter().map(ToString::to_string).collect(),
             extended_messages: negotiated.send_limit.octets() > 4096,
             route_refresh: negotiated.route_refresh,

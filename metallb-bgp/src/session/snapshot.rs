@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{CloseReason, PeerKey};
-use crate::addresses::{Choice, NoNextHop};
+use super::{CloseReason, PeerKey, Unacknowledged, Withheld};
+use crate::addresses::Choice;
 use crate::fsm::State;
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::notification::Notification;
@@ -15,8 +15,11 @@ use crate::wire::notification::Notification;
 pub struct PeerSnapshot {
     /// The peer's name.
     pub peer: PeerKey,
-    /// The configured or, for a listening range, actual address of the peer.
+    /// The configured or, for a listening range, actual address of the peer; of an unnumbered peer the one that was
+    /// learned, unspecified while there is none.
     pub remote: SocketAddr,
+    /// The interface that an unnumbered peer is behind.
+    pub interface: Option<String>,
     /// Our address, while connected.
     pub local: Option<SocketAddr>,
     /// State of the connection that is furthest.
@@ -33,10 +36,13 @@ pub struct PeerSnapshot {
     pub last_error: Option<CloseReason>,
     /// When that was.
     pub last_error_at: Option<Instant>,
+    /// What TCP had sent in vain when the session last ended, where that and the short time it was up make the path
+    /// suspect; goes with the next error.
+    pub unacknowledged: Option<Unacknowledged>,
     /// What routes point to and why, while connected.
     pub next_hops: Option<Choice>,
-    /// Families of which routes are withheld because they have no next hop.
-    pub withheld: Vec<(Family, NoNextHop)>,
+    /// Routes for the peer that it does not get, while established: by family, each with one reason.
+    pub withheld: Vec<Withheld>,
     /// The peer's NOTIFICATION that was read behind what we ended the last connection for.
     pub crossed: Option<Notification>,
     /// Capabilities that are left out because the peer refused them, in words.
@@ -53,8 +59,8 @@ pub struct PeerSnapshot {
     pub advertised_v6: u64,
     /// Prefixes of the session's families that are to be announced and cannot be: without a next hop, with no other
     /// than the peer's own address, or with attributes that leave no room in a message. Each counts from when its turn
-    /// has come. Those of a family that is not among the [negotiated ones](NegotiatedSnapshot::families) are counted
-    /// nowhere.
+    /// has come. Those of a family that is not among the [negotiated ones](NegotiatedSnapshot::families) are only among
+    /// those [withheld](Self::withheld).
     pub unsendable: u64,
     /// Changes of the table this session has not written yet.
     pub queued_changes: u64,
@@ -79,6 +85,8 @@ pub struct NegotiatedSnapshot {
     pub keepalive_time: Duration,
     /// Families both sides offered.
     pub families: Vec<Family>,
+    /// Families that are wanted and that the peer does not have, or refused: it gets no routes of them.
+    pub missing_families: Vec<Family>,
     /// Capabilities of the peer, in words.
     pub peer_capabilities: Vec<String>,
     /// Messages above 4096 octets may be sent.

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use super::connection::{Connection, ConnectionId, Direction, Endpoints};
-use super::{Event, NextHops, PeerConfig, Session};
+use super::{Event, NextHops, PeerConfig, Session, WithheldReason};
 use crate::addresses::NoNextHop;
 use crate::fsm::State;
 use crate::table::{AdvTable, Announced, Mark, PeerSlot, Prefixes, RouteAttributes, Sink};
-use crate::types::{AsPath, Asn, Attributes, Community, Family, NextHop, PeerKind};
+use crate::types::{AsPath, Asn, Attributes, Community, Families, Family, NextHop, PeerKind};
 use crate::wire::header::{Header, MessageLimit, MessageType};
 use crate::wire::negotiate::Negotiated;
 use crate::wire::pack::{
@@ -71,8 +71,17 @@ impl Session {
         for (family, reason) in withheld.into_iter().flatten() {
             self.withhold(direction, family, reason);
         }
-        if self.restarting && !table.owes_end_of_rib(slot) {
+        if !table.owes_end_of_rib(slot) {
             self.restarting = false;
+            self.complete(direction);
+        }
+    }
+
+    /// Tells once in a session that everything has been handed out.
+    fn complete(&mut self, direction: Direction) {
+        let Some(connection) = self.connection_mut(direction) else { return };
+        if !std::mem::replace(&mut connection.is_complete, true) {
+            self.events.push_back(Event::Advertised { peer: self.key.clone() });
         }
     }
 
@@ -119,7 +128,7 @@ impl Session {
     }
 
     /// Routes of a family have no next hop on this connection: the user is told once for each reason.
-    fn withhold(&mut self, direction: Direction, family: Family, reason: NoNextHop) {
+    fn withhold(&mut self, direction: Direction, family: Family, reason: WithheldReason) {
         let Some(connection) = self.connection_mut(direction) else { return };
         if connection.withheld.contains(&(family, reason)) {
             return;
@@ -145,11 +154,20 @@ impl Session {
             _ => return,
         }
         let (Some(before), Some(after)) = (before, hops(self)) else { return };
-        for ((family, old), (_, new)) in before.into_iter().zip(after).filter(|(old, new)| old != new) {
+        for ((family, _), _) in before.into_iter().zip(after).filter(|(old, new)| old != new) {
             self.resend_family(direction, family);
-            if let (Err(_), Ok(_)) = (old, new) {
-                self.release(direction, family);
-            }
+        }
+        self.release_those_with_next_hop(direction);
+    }
+
+    /// Says of families whose routes were withheld and that have a next hop now that they are not any more.
+    pub(super) fn release_those_with_next_hop(&mut self, direction: Direction) {
+        let Some(connection) = self.connection(direction) else { return };
+        let Some(export) = Export::new(connection, &self.config) else { return };
+        let withheld = connection.withheld.iter().map(|(family, _)| *family);
+        let released: Families = withheld.filter(|family| export.next_hop(*family).is_ok()).collect();
+        for family in released.iter() {
+            self.release(direction, family);
         }
     }
 
@@ -203,6 +221,8 @@ struct Export<'a> {
     negotiated: &'a Negotiated,
     local_asn: Asn,
     next_hops: NextHops,
+    /// Of an unnumbered peer over IPv6 IPv4 routes, too, point to the link: an IPv4 address need not mean anything there.
+    prefers_ipv6: bool,
     graceful_shutdown: bool,
     endpoints: Endpoints,
 }
@@ -213,6 +233,7 @@ impl<'a> Export<'a> {
             negotiated: connection.negotiated.as_ref()?,
             local_asn: connection.sent_open.as_ref()?.asn,
             next_hops: config.next_hops,
+            prefers_ipv6: config.interface.is_some() && config.next_hops.v4.is_none(),
             graceful_shutdown: config.graceful_shutdown,
             endpoints: connection.endpoints?,
         })
@@ -246,17 +267,23 @@ impl<'a> Export<'a> {
     }
 
     /// RFC 4271 §5.1.3, RFC 2545 §3, RFC 8950 §4: never the peer's own address.
-    fn next_hop(&self, family: Family) -> Result<NextHop, NoNextHop> {
-        let hop = match (family, self.v4()) {
-            (Family::Ipv4Unicast, Ok(address)) => NextHop::V4(address),
-            (Family::Ipv4Unicast, Err(reason)) if self.negotiated.extended_next_hop => {
-                self.v6().map_err(|_| reason)?
+    fn next_hop(&self, family: Family) -> Result<NextHop, WithheldReason> {
+        let hop = match (family, self.v4(), self.v6()) {
+            (Family::Ipv4Unicast, _, Ok(hop)) if self.prefers_ipv6 && self.negotiated.extended_next_hop => {
+                hop
             }
-            (Family::Ipv4Unicast, Err(reason)) => return Err(reason),
-            (Family::Ipv6Unicast, _) => self.v6()?,
+            (Family::Ipv4Unicast, Ok(address), _) => NextHop::V4(address),
+            (Family::Ipv4Unicast, Err(_), Ok(hop)) if self.negotiated.extended_next_hop => hop,
+            (Family::Ipv4Unicast, Err(reason), Ok(_)) if !self.negotiated.extended_next_hop => {
+                return Err(WithheldReason::NoExtendedNextHop(reason));
+            }
+            (Family::Ipv4Unicast, Err(reason), _) | (Family::Ipv6Unicast, _, Err(reason)) => {
+                return Err(WithheldReason::NoNextHop(reason));
+            }
+            (Family::Ipv6Unicast, _, Ok(hop)) => hop,
         };
         let of_peer = hop.address() == self.endpoints.remote.ip().to_canonical();
-        if of_peer { Err(NoNextHop::OfPeer) } else { Ok(hop) }
+        if of_peer { Err(WithheldReason::NoNextHop(NoNextHop::OfPeer)) } else { Ok(hop) }
     }
 
     fn v4(&self) -> Result<Ipv4Addr, NoNextHop> {
@@ -276,7 +303,8 @@ impl<'a> Export<'a> {
         let link_local = local.filter(Ipv6Addr::is_unicast_link_local).or(chosen.link_local);
         match (chosen.v6, link_local) {
             (Ok(chosen), link_local) => Ok(NextHop::V6 { global: chosen.address, link_local }),
-            (Err(_), Some(_)) => Ok(NextHop::V6 { global: Ipv6Addr::UNSPECIFIED, link_local }),
+            // As most routers do it, where RFC 2545 knows no way.
+            (Err(_), Some(global)) => Ok(NextHop::V6 { global, link_local }),
             (Err(reason), None) => Err(reason),
         }
     }
@@ -289,7 +317,7 @@ struct Writer<'a> {
     out: &'a mut Vec<u8>,
     scratch: &'a mut Scratch,
     /// Routes were left out for this reason.
-    withheld: Option<NoNextHop>,
+    withheld: Option<WithheldReason>,
 }
 
 /// Memory for the attributes of the next group of routes, so that a change need not ask for any.

@@ -5,8 +5,9 @@ mod received;
 use std::fmt;
 
 use self::received::Received;
-use super::{CloseReason, PeerConfig, SocketStep};
-use crate::types::{AfiSafi, RemoteAs};
+use super::{CloseReason, NegotiatedSnapshot, PeerConfig, SocketStep, Unacknowledged};
+use crate::types::{AfiSafi, Family, RemoteAs};
+use crate::unnumbered::NoNeighbor;
 use crate::wire::iana;
 use crate::wire::notification::Notification;
 use crate::wire::open::OpenError;
@@ -29,6 +30,10 @@ pub struct SettingNames {
     pub authentication: &'static str,
     /// [`PeerConfig::local_address`].
     pub local_address: &'static str,
+    /// [`PeerConfig::interface`].
+    pub interface: &'static str,
+    /// [`PeerConfig::tcp_mss`].
+    pub tcp_mss: &'static str,
 }
 
 impl SettingNames {
@@ -41,6 +46,8 @@ impl SettingNames {
         families: "families",
         authentication: "authentication",
         local_address: "local_address",
+        interface: "interface",
+        tcp_mss: "tcp_mss",
     };
 }
 
@@ -61,6 +68,40 @@ impl CloseReason {
     }
 }
 
+impl Unacknowledged {
+    /// What it may mean, as a sentence with the remedy.
+    #[must_use]
+    pub fn explain(&self, names: &SettingNames) -> String {
+        format!(
+            "the router has not acknowledged {} segments of up to {} octets, though they were sent more than once: the path \
+             may lose big packets; compare the MTU of both ends and of what is between them, or set {}",
+            self.segments, self.size, names.tcp_mss
+        )
+    }
+}
+
+impl NegotiatedSnapshot {
+    /// Which of the families that are wanted were not agreed on, as a sentence with the remedy; `None` when all were.
+    #[must_use]
+    pub fn explain_missing(&self, names: &SettingNames) -> Option<String> {
+        if self.missing_families.is_empty() {
+            return None;
+        }
+        let all =
+            |families: &[Family]| families.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let missing = all(&self.missing_families);
+        let (agreed, alternative) = if self.families.is_empty() {
+            ("no family".to_owned(), String::new())
+        } else {
+            (all(&self.families), format!(", or change {} here", names.families))
+        };
+        Some(format!(
+            "the router has not activated {missing} for this session (agreed on: {agreed}), so such routes are not sent: \
+             activate {missing} on the router{alternative}"
+        ))
+    }
+}
+
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names;
@@ -71,7 +112,7 @@ impl fmt::Display for Sentence<'_> {
                 Received { config: self.config, names }.write(notification, f)?;
             }
             CloseReason::ConnectFailed(error) => {
-                write!(f, "no connection to {}: {error}", self.config.remote)?;
+                write!(f, "no connection to {}: {error}", self.config.remote_name())?;
                 if let (Some(SocketStep::BindAddress), Some(own)) = (error.step, self.config.local_address) {
                     write!(f, "; {} is {own}", names.local_address)?;
                 }
@@ -79,7 +120,8 @@ impl fmt::Display for Sentence<'_> {
             CloseReason::ConnectTimeout => write!(
                 f,
                 "{} does not answer: it is unreachable, a filter is in between, or {} is another than its key",
-                self.config.remote, names.authentication
+                self.config.remote_name(),
+                names.authentication
             )?,
             CloseReason::Unauthenticated(error) => {
                 write!(f, "{} cannot be used: {error}", names.authentication)?;
@@ -93,6 +135,7 @@ impl fmt::Display for Sentence<'_> {
             }
             CloseReason::ReplacedByPeer => f.write_str("the router restarted and opened a new connection")?,
             CloseReason::Stopped => f.write_str("stopped from this side")?,
+            CloseReason::NoNeighbor(reason) => self.no_neighbor(*reason, f)?,
             CloseReason::Invalid(error) => write!(f, "not possible as configured: {error}")?,
         }
         Ok(())
@@ -100,6 +143,29 @@ impl fmt::Display for Sentence<'_> {
 }
 
 impl Sentence<'_> {
+    fn no_neighbor(&self, reason: NoNeighbor, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let setting = self.names.interface;
+        let interface = self.config.interface.as_deref().unwrap_or_default();
+        match reason {
+            NoNeighbor::NoInterface => write!(f, "this node has no interface {interface}; see {setting}"),
+            NoNeighbor::Down => write!(f, "interface {interface} is down or has no carrier"),
+            NoNeighbor::NoAddress => write!(
+                f,
+                "interface {interface} has neither an IPv6 link-local address nor an IPv4 address with a prefix \
+                 of 30 or 31: give it one of both, or {setting} another name"
+            ),
+            NoNeighbor::Silent => write!(
+                f,
+                "no router has advertised itself on interface {interface}: have the router send router \
+                 advertisements there"
+            ),
+            NoNeighbor::Deaf(Some(NOT_PERMITTED)) => {
+                write!(f, "interface {interface}: {reason}; that takes CAP_NET_RAW")
+            }
+            NoNeighbor::Deaf(_) => write!(f, "interface {interface}: {reason}"),
+        }
+    }
+
     fn refused_open(&self, error: &OpenError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names;
         match error {
@@ -213,3 +279,6 @@ fn list(items: &[impl fmt::Display], f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     Ok(())
 }
+
+/// EPERM.
+const NOT_PERMITTED: i32 = 1;

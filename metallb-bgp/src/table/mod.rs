@@ -195,6 +195,25 @@ impl AdvTable {
         }
     }
 
+    /// How many prefixes of a family the session's peer should hold but cannot be sent.
+    pub(crate) fn unsendable(&self, slot: PeerSlot, family: Family) -> u64 {
+        let rejected = match family {
+            Family::Ipv4Unicast => self.v4.cursors.get(&slot).map(|c| c.rejected.len()),
+            Family::Ipv6Unicast => self.v6.cursors.get(&slot).map(|c| c.rejected.len()),
+        };
+        rejected.unwrap_or(0) as u64
+    }
+
+    /// How many prefixes of a family are for a peer, whether or not its session has the family.
+    pub(crate) fn routes_of(&self, peer: &PeerKey, family: Family) -> u64 {
+        let Some(slot) = self.peers.slot(peer) else { return 0 };
+        let routes = match family {
+            Family::Ipv4Unicast => self.v4.routes_for(slot, &self.sets),
+            Family::Ipv6Unicast => self.v6.routes_for(slot, &self.sets),
+        };
+        routes as u64
+    }
+
     /// Writes one piece of bounded size of a family for the session; returns whether there was anything to do.
     pub(crate) fn pull(&mut self, slot: PeerSlot, family: Family, sink: &mut dyn Sink) -> bool {
         let shared = shared(&self.attributes, &self.sets, self.complete, self.pieces);

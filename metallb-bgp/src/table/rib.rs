@@ -123,6 +123,12 @@ impl<N: Copy + Ord + Debug> Rib<N> {
         groups.iter().copied().find(|group| sets.value(group.1).is_some_and(|set| set.contains(slot)))
     }
 
+    /// How many prefixes have a group that is for this peer: a prefix's groups are for disjoint peers.
+    pub(super) fn routes_for(&self, slot: PeerSlot, sets: &Interner<PeerSet>) -> usize {
+        let is_for = |group: &GroupId| sets.value(group.1).is_some_and(|set| set.contains(slot));
+        self.groups.iter().filter(|(group, _)| is_for(group)).map(|(_, prefixes)| prefixes.len()).sum()
+    }
+
     /// Drops from the log what every session has seen.
     pub(super) fn forget_seen(&mut self) {
         let seen = self.seen.first_key_value().map_or(self.version, |(seen, _)| *seen);

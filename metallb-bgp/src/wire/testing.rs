@@ -1,5 +1,7 @@
 //! What the tests of the codecs share.
 
+use std::net::Ipv6Addr;
+
 use proptest::prelude::*;
 
 use crate::types::*;
@@ -86,12 +88,12 @@ fn path() -> impl Strategy<Value = AsPath> {
 }
 
 fn next_hop() -> impl Strategy<Value = NextHop> {
+    let global = any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(0x2000 << 112 | bits >> 3));
+    let link_local = any::<u64>().prop_map(|bits| Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(bits)));
     prop_oneof![
-        (1..0xe000_0000_u32).prop_map(|bits| NextHop::V4(bits.into())),
-        (any::<u128>(), prop::option::of(any::<u128>())).prop_map(|(global, link_local)| NextHop::V6 {
-            global: global.into(),
-            link_local: link_local.map(Into::into),
-        }),
+        (0x0100_0000..0x7f00_0000_u32).prop_map(|bits| NextHop::V4(bits.into())),
+        (global, prop::option::of(link_local))
+            .prop_map(|(global, link_local)| NextHop::V6 { global, link_local }),
     ]
 }
 

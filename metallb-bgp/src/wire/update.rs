@@ -5,6 +5,7 @@ mod classified;
 mod fault;
 mod judge;
 mod multiprotocol;
+mod next_hop;
 mod nlri;
 mod path;
 mod walk;
@@ -13,6 +14,8 @@ pub use attribute::{AttributeOverrun, RawAttribute, RawAttributes};
 pub use classified::{Classified, Reach};
 pub use fault::{Action, Fault, UpdateError};
 pub use nlri::Prefixes;
+
+use std::net::IpAddr;
 
 use super::header::Frame;
 use super::reader::{Reader, Short};
@@ -84,6 +87,8 @@ pub struct UpdateContext {
     pub refuse_as_sets: bool,
     /// What an unreadable MP_REACH_NLRI or MP_UNREACH_NLRI leads to; a reset by default.
     pub unreadable: OnUnreadable,
+    /// Our own address on the session, which is no next hop of the peer's routes (RFC 4271 §6.3); not known by default.
+    pub own_address: Option<IpAddr>,
 }
 
 impl UpdateContext {
@@ -99,6 +104,7 @@ impl UpdateContext {
             enforce_first_as: true,
             refuse_as_sets: false,
             unreadable: OnUnreadable::ResetSession,
+            own_address: None,
         }
     }
 }

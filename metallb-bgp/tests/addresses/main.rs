@@ -221,3 +221,32 @@ fn a_path_is_new_when_a_carrier_or_an_address_comes_on_the_peer_s_interface() {
     assert!(!new(&after, "203.0.113.9"), "a loopback leads nowhere");
     assert!(after.has_new_path(&before, ip("203.0.113.9"), None, Some(ip("10.0.0.1"))), "bound to it");
 }
+
+// req: T8, J7
+#[test]
+fn an_interface_has_a_link_local_address_and_the_other_host_of_a_small_prefix() {
+    let of = |addresses: &[(InterfaceIndex, &str, AddressState)]| {
+        let facts = mk_table(addresses).interface("eth0").unwrap();
+        assert!(facts.running && facts.index == ETH0);
+        (facts.link_local.map(|ip| ip.to_string()), facts.partner.map(|ip| ip.to_string()))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(of(&[]), (None, None));
+    assert_eq!(mk_table(&[]).interface("eth7"), None);
+    let bad = AddressState { unusable: true, ..good(64) };
+    let both = [(ETH0, "fe80::5", good(64)), (ETH0, "192.0.2.1", good(30)), (ETH1, "fe80::1", good(64))];
+    assert_eq!(of(&both), (some("fe80::5"), some("192.0.2.2")));
+    assert_eq!(of(&[(ETH0, "fe80::4", bad), (ETH0, "fe80::5", good(64))]), (some("fe80::5"), None));
+    for (address, prefix, partner) in [
+        ("192.0.2.2", 30, some("192.0.2.1")),
+        ("192.0.2.2", 31, some("192.0.2.3")),
+        ("192.0.2.3", 31, some("192.0.2.2")),
+        ("192.0.2.3", 30, None),
+        ("192.0.2.4", 30, None),
+        ("192.0.2.2", 32, None),
+        ("192.0.2.2", 29, None),
+        ("2001:db8::2", 30, None),
+    ] {
+        assert_eq!(of(&[(ETH0, address, good(prefix))]).1, partner, "{address}/{prefix}");
+    }
+}

@@ -89,6 +89,11 @@ impl Lab {
         in_namespace(&self.speaker, "ip", arguments).map(|_| ())
     }
 
+    /// Runs a program in the speaker's namespace and returns what it prints.
+    pub(crate) fn speaker_says(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
+        in_namespace(&self.speaker, program, arguments)
+    }
+
     /// Loads nftables rules in the router's namespace.
     pub(crate) fn nft(&self, rules: &str) {
         let file = self.write("rules.nft", rules);

@@ -20,6 +20,7 @@ mod farewell;
 mod gobgp;
 mod graceful;
 mod hops;
+mod hostile;
 mod lab;
 mod long_lived;
 mod matrix;
@@ -33,3 +34,4 @@ mod security;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;
+mod unnumbered;

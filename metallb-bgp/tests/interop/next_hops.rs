@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metallb_bgp::addresses::{Basis, InternalAddresses, NoNextHop};
 use metallb_bgp::io::tokio::Speaker;
-use metallb_bgp::session::PeerSnapshot;
+use metallb_bgp::session::{PeerSnapshot, Withheld, WithheldReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::Family;
 
@@ -41,7 +41,9 @@ async fn mk_session(lab: &mut Lab) -> (Bird, Speaker) {
 
 /// The routes of IPv6 are held back for this reason.
 async fn until_withheld(speaker: &Speaker, reason: NoNextHop) -> PeerSnapshot {
-    let wanted = |s: &PeerSnapshot| s.withheld == [(Family::Ipv6Unicast, reason)];
+    let is_it =
+        |w: &Withheld| (w.family, w.reason) == (Family::Ipv6Unicast, WithheldReason::NoNextHop(reason));
+    let wanted = |s: &PeerSnapshot| s.withheld.len() == 1 && s.withheld.iter().all(is_it);
     snapshot_until(speaker, "router", reason.reason(), wanted).await
 }
 
@@ -180,6 +182,100 @@ fn frr_gets_ipv6_routes_when_the_address_comes_and_keeps_the_session() {
             eventually("route", async || Some(frr.route(V6)).filter(|path| path["valid"] == true)).await;
         assert_eq!(path["nexthops"][0]["ip"], "2001:db8:ff::2", "{path}");
         assert_eq!(frr.neighbour("192.0.2.2")["connectionsEstablished"], 1);
+        assert_one_session(&speaker).await;
+    });
+}
+
+// req: N6, X4
+#[test]
+fn a_family_that_frr_activates_later_is_agreed_on_then() {
+    let Some(mut lab) = Lab::new(&["bgpd", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        let config = frr_config("192.0.2.2", 64513, "").replace(
+            " address-family ipv6 unicast\n  neighbor 192.0.2.2 activate\n exit-address-family\n",
+            "",
+        );
+        let frr = Frr::start(lab, &config).await;
+        let speaker = mk_announcing();
+        speaker.set_peer("router".into(), mk_router(router(false), 64513));
+        let missing = |s: &PeerSnapshot| {
+            let missing = s.negotiated.as_ref().map(|agreed| agreed.missing_families.clone());
+            let reasons: Vec<_> = s.withheld.iter().map(|w| (w.family, w.reason, w.routes)).collect();
+            missing == Some(vec![Family::Ipv6Unicast])
+                && reasons == [(Family::Ipv6Unicast, WithheldReason::FamilyNotAgreed, 1)]
+        };
+        snapshot_until(&speaker, "router", "without IPv6", missing).await;
+        eventually("IPv4 route", async || frr.route(V4)["valid"].as_bool()).await;
+        frr.configure(&["router bgp 64512", "address-family ipv6 unicast", "neighbor 192.0.2.2 activate"]);
+        eventually("IPv6 route", async || frr.route(V6)["valid"].as_bool()).await;
+        let whole = |s: &PeerSnapshot| {
+            s.negotiated.as_ref().is_some_and(|agreed| agreed.missing_families.is_empty())
+                && s.withheld.is_empty()
+        };
+        snapshot_until(&speaker, "router", "with both", whole).await;
+    });
+}
+
+// req: !X1
+#[test]
+fn a_temporary_address_is_no_next_hop_beside_a_lasting_one() {
+    let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        std::fs::write("/proc/sys/net/ipv6/conf/vspeaker/use_tempaddr", "2").unwrap();
+        let (bird, speaker) = mk_session(lab).await;
+        until_withheld(&speaker, NoNextHop::NoAddress).await;
+        add(lab, "vspeaker", "2001:db8:ff:0:ff::b/64", &["nodad", "mngtmpaddr"]);
+        // The kernel makes the temporary one of it.
+        until_via(&bird, "2001:db8:ff:0:ff::b").await;
+        add(lab, "vspeaker", "2001:db8:ff:0:ff::c/64", &["nodad"]);
+        assert_one_session(&speaker).await;
+        until_via(&bird, "2001:db8:ff:0:ff::b").await;
+    });
+}
+
+// req: X1
+#[test]
+fn of_two_interfaces_with_one_hardware_address_that_of_the_session_counts() {
+    let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        lab.link("vother", "vsecond").unwrap();
+        for device in ["vspeaker", "vsecond"] {
+            lab.speaker_ip(&["link", "set", device, "down"]).unwrap();
+            lab.speaker_ip(&["link", "set", device, "address", "02:00:00:00:00:07"]).unwrap();
+        }
+        add(lab, "vsecond", "2001:db8:2::2/64", &["nodad"]);
+        for device in ["vsecond", "vspeaker"] {
+            lab.speaker_ip(&["link", "set", device, "up"]).unwrap();
+        }
+        // Taking a link down took its addresses along.
+        lab.speaker_ip(&["addr", "replace", NODE, "dev", "vspeaker", "nodad"]).unwrap();
+        let bird = Bird::start(lab, &bird_config("192.0.2.2", "192.0.2.1", 64513, "")).await;
+        let speaker = mk_announcing();
+        speaker.set_peer("router".into(), mk_router(router(false), 64513));
+        until_via(&bird, "2001:db8:ff::2").await;
+        assert_one_session(&speaker).await;
+    });
+}
+
+// req: X1
+#[test]
+fn an_ipv6_session_carries_ipv4_routes_with_the_ipv4_address_of_its_interface() {
+    let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        let config =
+            bird_config("2001:db8:ff::2", "2001:db8:ff::1", 64513, "").replace(" extended next hop on;", "");
+        let bird = Bird::start(lab, &config).await;
+        let speaker = mk_announcing();
+        speaker.set_peer("router".into(), mk_router(router(true), 64513));
+        eventually("IPv4 route", async || bird.has_route(V4, &["BGP.next_hop: 192.0.2."])).await;
+        until_via(&bird, "2001:db8:ff::2").await;
+        lab.speaker_ip(&["-4", "addr", "flush", "dev", "vspeaker"]).unwrap();
+        let reason = WithheldReason::NoExtendedNextHop(NoNextHop::NoAddress);
+        let without = |s: &PeerSnapshot| s.withheld.iter().any(|w| w.reason == reason && w.routes == 1);
+        snapshot_until(&speaker, "router", "no IPv4 next hop", without).await;
+        eventually("withdrawn", async || bird.has_route(V4, &[]).is_none().then_some(())).await;
+        add(lab, "vspeaker", "192.0.2.9/24", &[]);
+        eventually("IPv4 route", async || bird.has_route(V4, &["BGP.next_hop: 192.0.2.9"])).await;
         assert_one_session(&speaker).await;
     });
 }

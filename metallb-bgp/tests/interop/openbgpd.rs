@@ -24,18 +24,21 @@ fn mk_lab() -> Option<Lab> {
     Lab::new(&TOOLS)
 }
 
-/// One passive neighbour with `more` lines.
+/// One passive neighbour with `more` lines. As its address of the other family OpenBGPD for Linux sends the one of the
+/// loopback interface, which is no next hop for others: routes bring their own, which outside the AS it leaves alone over
+/// several hops only.
 fn config(lab: &Lab, kind: &Kind, more: &str) -> String {
     let (us, them, router_as, asn) = (kind.us(), kind.them(), kind.router_as(), kind.asn);
     let socket = socket(lab);
+    let hops = if kind.internal { "" } else { "  multihop 2\n" };
     let announce = |n: usize| {
         let family = ["IPv4", "IPv6"][n];
         format!("  announce {family} {}\n", if kind.families[n] { "unicast" } else { "none" })
     };
     format!(
         "AS {router_as}\nrouter-id 192.0.2.1\nfib-update no\nsocket \"{socket}\"\nlisten on {them}
-network {}\nnetwork {}\nneighbor {us} {{\n  remote-as {asn}\n  passive\n{}{}{more}}}
-allow from any\nallow to any\n",
+network {} set nexthop 192.0.2.1\nnetwork {} set nexthop 2001:db8:ff::1\nneighbor {us} {{\n  remote-as {asn}\n  passive\n{hops}{}{}{more}}}
+allow from any\nallow to any\nmatch to any set nexthop no-modify\n",
         THEIRS[0],
         THEIRS[1],
         announce(0),

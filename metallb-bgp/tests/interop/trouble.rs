@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metallb_bgp::fsm::State;
-use metallb_bgp::session::{OfferedFamilies, PeerSnapshot, StopReason};
+use metallb_bgp::session::{Event, OfferedFamilies, PeerSnapshot, SettingNames, StopReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::{Community, HoldTime};
 
@@ -75,6 +75,55 @@ fn a_black_hole_is_noticed_after_the_hold_time() {
         assert!(reason.contains("Hold Timer Expired (4/0)") || reason.contains("timed out"), "{reason}");
         lab.nft("delete table inet hole\n");
         snapshot_until(&speaker, "router", "back", up).await;
+    });
+}
+
+// req: X5
+#[test]
+fn a_path_that_loses_big_packets_is_named_and_smaller_segments_pass() {
+    let Some(mut lab) = Lab::new(&["bird", "nft", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        // Else the filter would see several segments as one packet.
+        lab.speaker_ip(&["link", "set", "vspeaker", "gso_max_segs", "1"]).unwrap();
+        let bird = Bird::start(lab, &bird_config("192.0.2.2", "192.0.2.1", 64513, "")).await;
+        lab.nft(
+            "table inet narrow {
+  chain input {
+    type filter hook input priority 0;
+    tcp dport 179 meta length > 700 drop;
+  }
+}
+",
+        );
+        let (speaker, mut events) = mk_speaker(2, &[]);
+        for last in 0..=255 {
+            speaker
+                .set_prefix(prefix(&format!("198.51.100.{last}/32")), to("router", RouteAttributes::new()));
+        }
+        speaker.table_complete();
+        let mut peer = mk_router(router(false), 64513);
+        // BIRD needs up to three seconds for its last words.
+        peer.hold_time = HoldTime::from_secs(6).unwrap();
+        speaker.set_peer("router".into(), peer.clone());
+        let in_vain = within(Duration::from_secs(30), "told", async || {
+            loop {
+                match events.try_recv().unwrap() {
+                    Some(Event::Unacknowledged { segments, .. }) => break Some(segments),
+                    Some(_) => {}
+                    None => break None,
+                }
+            }
+        })
+        .await;
+        assert!(in_vain.segments > 0 && in_vain.size > 700, "{in_vain:?}");
+        assert!(in_vain.explain(&SettingNames::LIBRARY).contains("MTU"));
+        peer.tcp_mss = Some(500);
+        speaker.set_peer("router".into(), peer);
+        tokio::spawn(async move { while events.recv().await.is_some() {} });
+        within(Duration::from_secs(30), "every route", async || {
+            bird.has_route("198.51.100.255/32", &[]).and_then(|()| bird.has_route("198.51.100.0/32", &[]))
+        })
+        .await;
     });
 }
 

@@ -287,7 +287,7 @@ async fn a_malformed_update_is_shown_and_counted_and_the_session_goes_on() {
     let (speaker, mut events, mut bare) = mk_bare(|_| {}).await;
     // ORIGIN 7, AS_PATH 64512, NEXT_HOP, one prefix.
     let attributes =
-        [&[0x40, 1, 1, 7][..], &[0x40, 2, 4, 2, 1, 0xfc, 0x00], &[0x40, 3, 4, 127, 0, 0, 1]].concat();
+        [&[0x40, 1, 1, 7][..], &[0x40, 2, 4, 2, 1, 0xfc, 0x00], &[0x40, 3, 4, 192, 0, 2, 1]].concat();
     let nlri = [32, 192, 0, 2, 1];
     let mut message = vec![0xff; 16];
     let length = u16::try_from(23 + attributes.len() + nlri.len()).unwrap();

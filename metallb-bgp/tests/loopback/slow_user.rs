@@ -40,7 +40,7 @@ async fn mk_few(
 /// A route to the n-th address, as an UPDATE.
 fn mk_route(n: u16) -> Vec<u8> {
     let attributes =
-        [&[0x40, 1, 1, 0][..], &[0x40, 2, 6, 2, 1, 0, 0, 0xfc, 0x00], &[0x40, 3, 4, 127, 0, 0, 1]].concat();
+        [&[0x40, 1, 1, 0][..], &[0x40, 2, 6, 2, 1, 0, 0, 0xfc, 0x00], &[0x40, 3, 4, 192, 0, 2, 1]].concat();
     let [high, low] = n.to_be_bytes();
     let mut message = vec![0xff; 16];
     message.extend_from_slice(&u16::try_from(23 + attributes.len() + 5).unwrap().to_be_bytes());

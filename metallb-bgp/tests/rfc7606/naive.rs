@@ -1,7 +1,7 @@
 //! A second, slow and simple judgement of UPDATEs, written from the RFCs alone: it makes lists of everything and
 //! looks for the strongest finding at the end. It shares no code with the crate but its value types.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use metallb_bgp::types::{AsnWidth, Family, NextHop, PeerKind};
@@ -90,7 +90,7 @@ pub(crate) fn judge(body: &[u8], context: &UpdateContext) -> Answer {
 
     let next_hop = first_of(3);
     if let Some(attribute) = next_hop.filter(|_| !announced.is_empty() || first_of(14).is_none()) {
-        judge_next_hop(attribute, &mut findings);
+        judge_next_hop(attribute, context, &mut findings);
     }
     let usable = matches!(&reach, Part::Usable { prefixes, .. } if !prefixes.is_empty());
     if usable || !announced.is_empty() {
@@ -295,14 +295,51 @@ fn path_is_good(value: &[u8], context: &UpdateContext) -> bool {
     !external || !context.enforce_first_as || first == Some(shown)
 }
 
-fn judge_next_hop(attribute: &Attribute, findings: &mut Findings) {
+fn judge_next_hop(attribute: &Attribute, context: &UpdateContext, findings: &mut Findings) {
+    let own = own(context);
     if attribute.flags & 0xc0 != 0x40 {
         findings.add(Action::TreatAsWithdraw, 4);
     } else if attribute.value.len() != 4 {
         findings.add(Action::TreatAsWithdraw, 5);
-    } else if attribute.value == [0; 4] || attribute.value[0] >= 224 {
+    } else if leads_nowhere_v4(&attribute.value) || attribute.value == own {
         findings.add(Action::TreatAsWithdraw, 8);
     }
+}
+
+/// Our own address, four or sixteen octets, or none.
+fn own(context: &UpdateContext) -> Vec<u8> {
+    match context.own_address {
+        None => Vec::new(),
+        Some(IpAddr::V4(own)) => own.octets().to_vec(),
+        Some(IpAddr::V6(own)) => short(&own.octets()).to_vec(),
+    }
+}
+
+/// The four octets in an IPv4-mapped address, else all of it.
+fn short(octets: &[u8]) -> &[u8] {
+    let mapped = octets.len() == 16 && octets[..10] == [0; 10] && octets[10..12] == [255, 255];
+    if mapped { &octets[12..] } else { octets }
+}
+
+fn leads_nowhere_v4(octets: &[u8]) -> bool {
+    octets[0] == 0 || octets[0] == 127 || octets[0] >= 224
+}
+
+/// Whether a next hop of MP_REACH_NLRI leads to no other host.
+fn leads_nowhere(hop: &[u8], own: &[u8]) -> bool {
+    let (first, second) = if hop.len() == 32 { hop.split_at(16) } else { (hop, [].as_slice()) };
+    let is_link_local = |octets: &[u8]| octets[0] == 0xfe && octets[1] & 0xc0 == 0x80;
+    let has_second = second.iter().any(|octet| *octet != 0);
+    if has_second && !is_link_local(second) {
+        return true;
+    }
+    let leading = if has_second && first.iter().all(|octet| *octet == 0) { second } else { first };
+    let leading = short(leading);
+    if leading.len() == 4 {
+        return leads_nowhere_v4(leading) || leading == own;
+    }
+    let zeroes = leading[..15].iter().all(|octet| *octet == 0);
+    (zeroes && leading[15] < 2) || leading[0] == 0xff || leading == own
 }
 
 fn multiprotocol(
@@ -358,10 +395,13 @@ fn multiprotocol(
             None => return unreadable(),
         }
     };
-    match prefixes(&routes, family, context.add_path.contains(family)) {
-        Some(prefixes) => Part::Usable { next_hop, family, prefixes },
-        None => unreadable(),
+    let Some(prefixes) = prefixes(&routes, family, context.add_path.contains(family)) else {
+        return unreadable();
+    };
+    if attribute.code == 14 && !prefixes.is_empty() && leads_nowhere(&hop, &own(context)) {
+        findings.add(Action::TreatAsWithdraw, 9);
     }
+    Part::Usable { next_hop, family, prefixes }
 }
 
 fn next_hop(octets: &[u8], family: Family, context: &UpdateContext) -> Option<NextHop> {
@@ -373,7 +413,9 @@ fn next_hop(octets: &[u8], family: Family, context: &UpdateContext) -> Option<Ne
         }
         16 if v6_allowed => Some(NextHop::V6 { global: v6(octets)?, link_local: None }),
         32 if v6_allowed => {
-            Some(NextHop::V6 { global: v6(&octets[..16])?, link_local: Some(v6(&octets[16..])?) })
+            let second = &octets[16..];
+            let link_local = if second == [0; 16] { None } else { Some(v6(second)?) };
+            Some(NextHop::V6 { global: v6(&octets[..16])?, link_local })
         }
         _ => None,
     }

@@ -53,6 +53,28 @@ fn a_refused_connection_is_told_once_and_not_as_the_end_of_a_session() {
 
 // req: F4
 #[test]
+fn a_failure_is_told_with_the_time_of_the_next_attempt_and_again_when_it_is_another_one() {
+    let mut bench = Bench::new(mk_config());
+    bench.start();
+    let mut expected = Vec::new();
+    for kind in [ErrorKind::ConnectionRefused, ErrorKind::NetworkUnreachable, ErrorKind::NetworkUnreachable] {
+        let id = bench.dials.pop().unwrap();
+        bench.session.handle_closed(bench.now, id, Some(kind));
+        bench.effects();
+        expected.push((CloseReason::ConnectFailed(kind.into()), bench.session.next_timeout()));
+        bench.wait();
+    }
+    let told = |event: &Event| match event {
+        Event::AttemptFailed { reason, next, .. } => Some((reason.clone(), *next)),
+        _ => None,
+    };
+    expected.pop();
+    assert_eq!(bench.events.iter().filter_map(told).collect::<Vec<_>>(), expected);
+    assert!(expected.iter().all(|(_, next)| next.is_some()));
+}
+
+// req: F4
+#[test]
 fn a_peer_that_never_answers_is_told_once_also_with_a_short_connect_time() {
     for connect_time in [None, Some(1), Some(5), Some(60)] {
         let mut config = mk_config();
@@ -131,7 +153,10 @@ fn an_impossible_configuration_is_told_and_not_tried() {
     trans.local_asn = Asn::TRANS;
     let mut hot = mk_config();
     hot.connect_time = Some(Duration::ZERO);
+    let mut tiny = mk_config();
+    tiny.tcp_mss = Some(87);
     let errors = [
+        (tiny, ConfigError::SegmentSize(87)),
         (zero_as, ConfigError::ReservedAsn(Asn::new(0))),
         (trans, ConfigError::ReservedAsn(Asn::TRANS)),
         (hot, ConfigError::ConnectTimeTooShort(Duration::ZERO)),

@@ -1,9 +1,10 @@
 //! How sessions end.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use metallb_bgp::fsm::State;
-use metallb_bgp::session::{CloseReason, PeerConfig, StopReason};
+use metallb_bgp::session::{CloseReason, Event, PeerConfig, SettingNames, StopReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::wire::notification::Notification;
 
@@ -87,4 +88,67 @@ fn the_send_hold_timer_is_named_as_the_reason() {
     assert!(bench.elapsed() >= Duration::from_secs(480));
     assert_eq!(bench.snapshot().last_error, Some(CloseReason::SendHoldExpired));
     assert_eq!(bench.snapshot().counters.notifications_sent, 1);
+}
+
+/// What was told of segments that nobody acknowledged, for a session that ends `after` some seconds.
+fn sent_in_vain(after: u64, end: &Notification) -> Vec<u32> {
+    let (mut bench, id) = Bench::established(mk_config(), 90, Vec::new());
+    let until = bench.now + Duration::from_secs(after);
+    while bench.now < until {
+        bench.now += Duration::from_secs(10);
+        bench.say(id, &mk_keepalive());
+    }
+    bench.say(id, &mk_notification(end));
+    bench.session.handle_unacknowledged(id, 7, 1448);
+    // Once, whatever else is said.
+    bench.session.handle_unacknowledged(id, 9, 1448);
+    bench.effects();
+    let segments = |event: &Event| match event {
+        Event::Unacknowledged { segments, .. } => Some(segments.segments),
+        _ => None,
+    };
+    bench.events.iter().filter_map(segments).collect()
+}
+
+// req: X5, !X5
+#[test]
+fn a_path_is_suspected_when_a_session_ends_soon_and_what_was_sent_did_not_arrive() {
+    let expired = Notification::new(4, 0);
+    assert_eq!(sent_in_vain(90, &expired), [7]);
+    assert_eq!(sent_in_vain(170, &expired), [7]);
+    assert_eq!(sent_in_vain(180, &expired), [], "it was up for two hold times");
+    assert_eq!(sent_in_vain(90, &Notification::new(6, 2)), [], "the router does not want it");
+}
+
+// req: X5
+#[test]
+fn the_snapshot_says_what_was_sent_in_vain_until_the_next_error() {
+    let (mut bench, id) = Bench::established(mk_config(), 90, Vec::new());
+    bench.say(id, &mk_notification(&Notification::new(4, 0)));
+    bench.session.handle_unacknowledged(id, 7, 1448);
+    let segments = bench.snapshot().unacknowledged.unwrap();
+    assert_eq!((segments.segments, segments.size), (7, 1448));
+    let words = segments.explain(&SettingNames::LIBRARY);
+    assert!(words.contains("7 segments of up to 1448 octets") && words.contains("MTU"), "{words}");
+    assert!(words.ends_with("or set tcp_mss"), "{words}");
+    while bench.dials.is_empty() {
+        bench.wait();
+    }
+    let dial = bench.dials[0];
+    bench.session.handle_closed(bench.now, dial, Some(ErrorKind::ConnectionRefused));
+    bench.effects();
+    assert_eq!(bench.snapshot().unacknowledged, None);
+}
+
+// req: X5
+#[test]
+fn it_does_not_matter_whose_hold_timer_runs_out_first() {
+    let (mut bench, id) = Bench::established(mk_config(), 90, Vec::new());
+    while bench.session.state() == State::Established {
+        bench.wait();
+    }
+    assert_eq!(bench.snapshot().last_error, Some(CloseReason::Sent(Notification::new(4, 0))));
+    bench.session.handle_unacknowledged(id, 7, 1448);
+    bench.effects();
+    assert!(matches!(bench.events.last(), Some(Event::Unacknowledged { .. })));
 }

@@ -69,6 +69,40 @@ fn sets_in_a_path_are_refused_only_where_the_user_says_so() {
     assert_eq!(bench.snapshot().counters.treated_as_withdraw, 1);
 }
 
+// req: E1
+#[test]
+fn faults_in_routes_that_nobody_wants_are_shown_once_for_each_kind_in_a_session() {
+    let (mut bench, id) = importing(|config| config.import = false);
+    for _ in 0..3 {
+        for path in [FOREIGN_FIRST.as_slice(), &[2, 1, 0, 0, 0, 0]] {
+            bench.say(id, &with_path(path));
+            bench.now += Duration::from_secs(2);
+        }
+    }
+    assert_eq!(
+        malformed(&bench),
+        [(Action::TreatAsWithdraw, Fault::FirstAs), (Action::TreatAsWithdraw, Fault::AsZero(2))]
+    );
+    assert_eq!(bench.snapshot().counters.treated_as_withdraw, 6, "all are counted");
+}
+
+// req: !A1
+#[test]
+fn routes_of_the_peer_that_lead_to_ourselves_are_treated_as_withdrawn() {
+    let (mut bench, id) = importing(|_| {});
+    let route = mk_route(1);
+    let through_us: Vec<u8> = {
+        let at = route.windows(4).position(|octets| octets == [192, 0, 2, 1]).unwrap() + 3;
+        route.iter().enumerate().map(|(place, octet)| if place == at { 2 } else { *octet }).collect()
+    };
+    bench.say(id, &through_us);
+    assert_eq!(malformed(&bench), [(Action::TreatAsWithdraw, Fault::OwnNextHop)]);
+    assert_eq!(received(&bench), 0);
+    assert_eq!(bench.session.state(), State::Established);
+    bench.say(id, &route);
+    assert_eq!(received(&bench), 1);
+}
+
 /// MP_REACH_NLRI of IPv6 with a prefix that is cut off.
 fn unreadable() -> Vec<u8> {
     let mut value = vec![0, 2, 1, 16];

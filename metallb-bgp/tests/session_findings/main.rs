@@ -9,6 +9,7 @@
 
 mod attempts;
 mod ends;
+mod families;
 mod import;
 mod next_hops;
 mod pace;
@@ -17,3 +18,4 @@ mod routes;
 mod settings;
 mod support;
 mod takeover;
+mod unnumbered;

@@ -3,12 +3,14 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use metallb_bgp::addresses::{Basis, Chosen, NoNextHop};
-use metallb_bgp::session::{CloseReason, ConnectionId, Endpoints, Event, OfferedFamilies};
+use metallb_bgp::session::{CloseReason, ConnectionId, Endpoints, Event, OfferedFamilies, WithheldReason};
 use metallb_bgp::table::RouteAttributes;
 use metallb_bgp::types::Family;
 use metallb_bgp::wire::capability::Capability;
 
 use crate::support::{Bench, kinds, mk_config, mk_endpoints};
+
+const NO_ADDRESS: WithheldReason = WithheldReason::NoNextHop(NoNextHop::NoAddress);
 
 /// A session over IPv4 that carries both families and has a route of IPv6.
 fn mk_bench() -> (Bench, ConnectionId) {
@@ -30,7 +32,7 @@ fn with_v6(address: Option<Ipv6Addr>) -> Endpoints {
     ends
 }
 
-fn withheld(bench: &Bench) -> Vec<Option<NoNextHop>> {
+fn withheld(bench: &Bench) -> Vec<Option<WithheldReason>> {
     let of = |event: &Event| match event {
         Event::RoutesWithheld { family: Family::Ipv6Unicast, reason, .. } => Some(*reason),
         _ => None,
@@ -42,14 +44,14 @@ fn withheld(bench: &Bench) -> Vec<Option<NoNextHop>> {
 #[test]
 fn routes_without_a_next_hop_wait_for_one_and_are_told() {
     let (mut bench, id) = mk_bench();
-    assert_eq!(withheld(&bench), [Some(NoNextHop::NoAddress)]);
+    assert_eq!(withheld(&bench), [Some(NO_ADDRESS)]);
     assert_eq!((bench.snapshot().advertised_v6, bench.snapshot().unsendable), (0, 1));
     let now = bench.now;
     bench.session.handle_addresses(now, id, with_v6("2001:db8::2".parse().ok()));
     assert!(bench.session.has_transmit(id, &bench.table));
     assert_eq!(kinds(&bench.transmit(id)), [2], "IPv6 alone, in one message");
     bench.effects();
-    assert_eq!(withheld(&bench), [Some(NoNextHop::NoAddress), None]);
+    assert_eq!(withheld(&bench), [Some(NO_ADDRESS), None]);
     assert_eq!((bench.snapshot().advertised_v6, bench.snapshot().unsendable), (1, 0));
 }
 
@@ -64,9 +66,12 @@ fn a_next_hop_that_goes_takes_the_routes_along_and_not_the_session() {
     let out = bench.transmit(id);
     assert_eq!(kinds(&out), [2]);
     bench.effects();
-    assert_eq!(withheld(&bench).last(), Some(&Some(NoNextHop::Unusable)));
+    let unusable = WithheldReason::NoNextHop(NoNextHop::Unusable);
+    assert_eq!(withheld(&bench).last(), Some(&Some(unusable)));
     assert_eq!((bench.snapshot().advertised_v6, bench.snapshot().advertised_v4), (0, 1));
-    assert_eq!(bench.snapshot().withheld, [(Family::Ipv6Unicast, NoNextHop::Unusable)]);
+    let snapshot = bench.snapshot().withheld;
+    let of_family = snapshot.iter().map(|withheld| (withheld.family, withheld.reason, withheld.routes));
+    assert_eq!(of_family.collect::<Vec<_>>(), [(Family::Ipv6Unicast, unusable, 1)]);
 }
 
 // req: !X2

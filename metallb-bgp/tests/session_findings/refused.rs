@@ -1,5 +1,7 @@
 //! Peers that refuse what we announce, and peers that speak at the same time.
 
+use std::time::Duration;
+
 use metallb_bgp::fsm::State;
 use metallb_bgp::session::{CloseReason, Event, OfferedFamilies, PeerConfig, StopReason};
 use metallb_bgp::types::{Asn, Family};
@@ -229,6 +231,8 @@ fn a_connection_that_says_nothing_does_not_end_a_session() {
             bench.effects();
             bench.transmit(silent);
             assert_eq!(bench.session.state(), State::Established);
+            // One that follows at once would not be taken.
+            bench.now += Duration::from_secs(1);
         }
         let garbage = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
         bench.say(garbage, b"GET / HTTP/1.1\r\nHost: router\r\n\r\n");

@@ -148,3 +148,19 @@ fn a_peer_with_the_required_capabilities_is_accepted() {
     let required = list.clone();
     assert_eq!(answer(|config| config.required_capabilities = required, 90, list), "Established None");
 }
+
+// req: X5
+#[test]
+fn another_segment_size_waits_for_the_next_connection() {
+    let (mut bench, id) = Bench::established(mk_config(), 90, Vec::new());
+    let mut config = mk_config();
+    config.tcp_mss = Some(1200);
+    bench.reconfigure(config);
+    assert_eq!((bench.session.state(), bench.snapshot().pending), (State::Established, vec!["segment size"]));
+    bench.session.handle_closed(bench.now, id, None);
+    bench.effects();
+    bench.wait();
+    let next = bench.connect();
+    bench.establish(next, 90, Vec::new());
+    assert_eq!(bench.snapshot().pending, Vec::<&str>::new());
+}

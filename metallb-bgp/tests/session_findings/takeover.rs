@@ -90,6 +90,31 @@ fn a_flood_of_second_connections_is_not_answered() {
     assert!(answered(&mut bench));
 }
 
+// req: !F5
+#[test]
+fn a_connection_of_the_peer_is_not_displaced_before_it_is_a_second_old() {
+    let mut config = mk_config();
+    config.passive = true;
+    let mut bench = Bench::new(config);
+    bench.start();
+    let first = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    for _ in 0..99 {
+        bench.now += Duration::from_millis(10);
+        if let Some(other) = bench.session.handle_accepted(bench.now, mk_endpoints()) {
+            bench.effects();
+            let (closed, last) = bench.closed.last().unwrap();
+            assert_eq!((*closed, kinds(last)), (other, vec![1, 3]), "one of them is told why");
+        }
+    }
+    assert_eq!(bench.closed.len(), 1);
+    assert_eq!(bench.session.connections().collect::<Vec<_>>(), [(first, State::OpenSent)]);
+    bench.now += Duration::from_millis(10);
+    let second = bench.session.handle_accepted(bench.now, mk_endpoints()).unwrap();
+    assert_eq!(bench.session.connections().collect::<Vec<_>>(), [(second, State::OpenSent)]);
+    bench.establish(second, 90, Vec::new());
+    assert_eq!(bench.session.state(), State::Established);
+}
+
 #[test]
 fn an_attempt_that_is_not_needed_any_more_has_not_failed() {
     let mut bench = Bench::new(mk_config());

@@ -91,6 +91,9 @@ impl World {
                     }
                     node.state = state;
                 }
+                Event::Negotiated { .. } | Event::Advertised { .. } => {
+                    assert_eq!(node.state, State::Established, "agreed on or advertised outside a session");
+                }
                 Event::EndOfRib { .. } | Event::AttemptFailed { .. } => {}
                 other => panic!("unexpected {other:?}"),
             }

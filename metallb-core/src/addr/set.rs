@@ -51,6 +51,15 @@ impl AddressSet {
         self.spans(range.family()).first_gap(first, last).map(|value| from_value(range.family(), value))
     }
 
+    /// The parts of the set that lie in the range, in order.
+    pub fn within(&self, range: &AddressRange) -> impl Iterator<Item = AddressRange> {
+        let (family, (first, last)) = (range.family(), range.bounds());
+        let parts = self.spans(family).within(first, last);
+        parts.filter_map(move |(first, last)| {
+            AddressRange::new(from_value(family, first), from_value(family, last)).ok()
+        })
+    }
+
     /// True when there is no address in it.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()

@@ -79,6 +79,15 @@ impl Spans {
         }
     }
 
+    /// The parts of the spans that lie in `from..=to`, in order.
+    pub(crate) fn within(&self, from: u128, to: u128) -> impl Iterator<Item = (u128, u128)> {
+        let before = self.spans.range(..from).next_back().filter(|(_, last)| **last >= from);
+        let inside = before.into_iter().chain(self.spans.range(from..=to.max(from)));
+        inside
+            .map(move |(&first, &last)| (first.max(from), last.min(to)))
+            .filter(|(first, last)| first <= last)
+    }
+
     /// The spans in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, u128)> {
         self.spans.iter().map(|(&first, &last)| (first, last))
@@ -143,7 +152,11 @@ mod tests {
                 let expected: Vec<(u128, u128)> = oracle.ranges().map(|r| (*r.start(), *r.end())).collect();
                 prop_assert_eq!(spans.iter().collect::<Vec<_>>(), expected);
             }
-            let gaps = RangeSetBlaze::from_iter([from.min(to)..=from.max(to)]) - oracle;
+            let interval = RangeSetBlaze::from_iter([from.min(to)..=from.max(to)]);
+            let within: Vec<(u128, u128)> = spans.within(from.min(to), from.max(to)).collect();
+            let expected: Vec<(u128, u128)> = (&interval & &oracle).ranges().map(|r| (*r.start(), *r.end())).collect();
+            prop_assert_eq!(within, expected);
+            let gaps = interval - oracle;
             prop_assert_eq!(spans.first_gap(from.min(to), from.max(to)), gaps.first());
         }
     }

@@ -11,6 +11,7 @@ use crate::keys::{AdvertisementName, Created, Family, NodeName, PeerName, Servic
 
 use super::change::{Route, RouteAttributes};
 use super::coverage::AdId;
+use super::delivery::Receipts;
 use super::reasons::{AnnounceProblem, Rejection};
 use super::world::World;
 
@@ -158,9 +159,28 @@ impl Bgp {
         self.prefixes.get(prefix).map_or(&[], |entry| &entry.routes)
     }
 
-    /// The peers that are told about a service.
-    pub(super) fn peers_of(&self, key: &ServiceKey) -> BTreeSet<PeerName> {
-        self.classes_of(key).flat_map(|(_, class)| &class.peers).cloned().collect()
+    /// The peers that are told about a service and have a route of it.
+    pub(super) fn peers_of(&self, key: &ServiceKey, receipts: Option<&Receipts>) -> BTreeSet<PeerName> {
+        let has = |peer: &PeerName, family: Family| {
+            receipts.is_none_or(|receipts| receipts.get(peer).is_some_and(|some| some.contains(&family)))
+        };
+        let told = self.classes_of(key).flat_map(|(prefix, class)| {
+            let family = Family::of(prefix.ip());
+            class.peers.iter().filter(move |peer| has(peer, family))
+        });
+        told.cloned().collect()
+    }
+
+    /// Whether anybody is told about a service.
+    pub(super) fn is_advertised(&self, key: &ServiceKey) -> bool {
+        self.classes_of(key).any(|(_, class)| !class.peers.is_empty())
+    }
+
+    /// The services about which any of these peers is told.
+    pub(super) fn services_for(&self, peers: &BTreeSet<PeerName>) -> impl Iterator<Item = &ServiceKey> {
+        let is_told =
+            |key: &&ServiceKey| self.classes_of(key).any(|(_, class)| !class.peers.is_disjoint(peers));
+        self.services.keys().filter(is_told)
     }
 
     /// The first conflict of a service, by prefix.

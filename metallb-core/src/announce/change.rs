@@ -52,7 +52,8 @@ pub enum Change {
         /// The interfaces on which its addresses are announced.
         interfaces: Option<InterfaceScope>,
     },
-    /// The peers to which this node advertises a service; none when it stopped. For status.
+    /// The peers to which this node advertises a service and that have a route of it
+    /// ([`Engine::set_receipts`](super::Engine::set_receipts)); none when none has any more. For status.
     BgpPeers {
         /// The service.
         service: ServiceKey,

@@ -57,7 +57,8 @@ pub(super) struct Coverage {
 /// What is for one pool.
 #[derive(Debug, Default)]
 struct PoolAds {
-    rejected: bool,
+    /// It is not in force, and some of its entries could not be read.
+    unread: bool,
     l2: Vec<AdId>,
     bgp: Vec<AdId>,
 }
@@ -82,7 +83,7 @@ impl Coverage {
                 self.entries.insert(entry.first(), (entry.last(), name.clone()));
             }
             let ads = PoolAds {
-                rejected: false,
+                unread: false,
                 l2: self.l2.filter(|ad| ad.applies_to(pool)),
                 bgp: self.bgp.filter(|ad| ad.applies_to(pool)),
             };
@@ -101,7 +102,7 @@ impl Coverage {
     fn add_rejected(&mut self, name: &PoolName, pool: &RejectedPool) {
         self.rejected.extend(pool.entries.iter().map(|entry| (*entry, name.clone())));
         let ads = PoolAds {
-            rejected: true,
+            unread: pool.unread,
             l2: self.l2.filter(|ad| is_for_rejected(&ad.pools, name)),
             bgp: self.bgp.filter(|ad| is_for_rejected(&ad.pools, name)),
         };
@@ -134,8 +135,9 @@ impl Coverage {
         }
         let held = self.rejected.iter().find(|(entry, _)| entry.contains(address)).map(|(_, name)| name);
         held.or_else(|| {
-            let is_rejected = |name: &&PoolName| self.pools.get(*name).is_some_and(|pool| pool.rejected);
-            service.recorded_pools.iter().find(is_rejected)
+            // What a pool that can be read never had is not announced, whatever the service's annotation says.
+            let may_be = |name: &&PoolName| self.pools.get(*name).is_some_and(|pool| pool.unread);
+            service.recorded_pools.iter().find(may_be)
         })
     }
 

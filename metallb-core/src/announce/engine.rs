@@ -11,11 +11,12 @@ use ipnetwork::IpNetwork;
 
 use crate::config::Config;
 use crate::facts::{Endpoints, Interface, Node, Service};
-use crate::keys::{InterfaceName, NodeName, ServiceKey};
+use crate::keys::{InterfaceName, NodeName, PeerName, ServiceKey};
 
 use super::bgp::Bgp;
 use super::change::{AnnounceProtocol, Announced, Change, InterfaceScope};
 use super::coverage::Coverage;
+use super::delivery::Receipts;
 use super::emit::Emitted;
 use super::groups::GroupId;
 use super::l2::{Layer2, Ownership};
@@ -34,6 +35,8 @@ pub struct Options {
     pub ownership: Ownership,
     /// Whether there is a membership.
     pub liveness: Liveness,
+    /// Announce also what has no endpoint anywhere: traffic comes to a node that refuses it, instead of to none.
+    pub without_endpoints: bool,
 }
 
 impl Options {
@@ -47,6 +50,12 @@ impl Options {
     #[must_use]
     pub const fn with_ownership(self, ownership: Ownership) -> Self {
         Self { ownership, ..self }
+    }
+
+    /// These options with another [`Options::without_endpoints`].
+    #[must_use]
+    pub const fn with_without_endpoints(self, without_endpoints: bool) -> Self {
+        Self { without_endpoints, ..self }
     }
 
     /// These options with another [`Options::liveness`].
@@ -69,6 +78,8 @@ pub struct Engine {
     pub(super) bgp: Bgp,
     emitted: Emitted,
     claims: BTreeMap<NodeName, BTreeSet<IpAddr>>,
+    /// Which peers have what; `None`: each has what it is told.
+    receipts: Option<Receipts>,
     /// Services for an address of which there is no advertisement at all.
     unadvertised: BTreeSet<ServiceKey>,
     dirty: Dirty,
@@ -81,6 +92,8 @@ struct Dirty {
     services: BTreeMap<ServiceKey, Option<Service>>,
     endpoints: BTreeSet<ServiceKey>,
     groups: BTreeSet<GroupId>,
+    /// Peers that have other families than before.
+    receivers: BTreeSet<PeerName>,
 }
 
 /// What may have to be told after an evaluation.
@@ -102,12 +115,13 @@ impl Engine {
     /// An engine for the node `this` that knows nothing yet.
     #[must_use]
     pub fn new(this: NodeName, options: Options) -> Self {
-        let Options { ignore_exclude, ownership, liveness } = options;
+        let Options { ignore_exclude, ownership, liveness, without_endpoints } = options;
         let world = World {
             coverage: Coverage::default(),
             nodes: NodeTable::new(liveness, ignore_exclude),
             services: HashMap::new(),
             endpoints: HashMap::new(),
+            without_endpoints,
         };
         Self {
             this,
@@ -117,6 +131,7 @@ impl Engine {
             bgp: Bgp::default(),
             emitted: Emitted::default(),
             claims: BTreeMap::new(),
+            receipts: None,
             unadvertised: BTreeSet::new(),
             dirty: Dirty::default(),
         }
@@ -202,6 +217,20 @@ impl Engine {
         }
     }
 
+    /// Which peers of this node have the routes of which families, as [`Deliveries`](super::Deliveries) says: only those
+    /// count in [`Change::BgpPeers`]. `None`, as in the beginning, is that each has what is advertised to it.
+    pub fn set_receipts(&mut self, receipts: Option<Receipts>) {
+        let before = std::mem::replace(&mut self.receipts, receipts);
+        let (old, new) = (before.as_ref(), self.receipts.as_ref());
+        if old.is_some() != new.is_some() {
+            self.dirty.receivers.extend(self.bgp.peers.keys().cloned());
+        }
+        let (old, new) = (old.into_iter().flatten(), new.into_iter().flatten());
+        let both: [BTreeSet<_>; 2] = [old.collect(), new.collect()];
+        let [old, new] = &both;
+        self.dirty.receivers.extend(old.symmetric_difference(new).map(|(peer, _)| (*peer).clone()));
+    }
+
     /// Brings the decisions up to date and returns what is different, in the order in which it should be
     /// carried out.
     ///
@@ -215,15 +244,18 @@ impl Engine {
     /// | a node that joins, or may announce again | one hash for each group that it may own |
     /// | a node that dies, or may announce no more | one election for each group that it owned |
     /// | the configuration, or what this node advertises | every service once |
+    /// | the families that a peer has | the services that are advertised to it, found among all |
     pub fn evaluate(&mut self) -> Vec<Change> {
         let mut touched = Touched::default();
         let mut dirty = std::mem::take(&mut self.dirty);
         self.follow_config(dirty.config, &mut touched);
         let changed_nodes = self.follow_nodes(dirty.config, &mut touched);
         let services = std::mem::take(&mut dirty.services);
+        let receivers = std::mem::take(&mut dirty.receivers);
         let regroup = self.follow_services(dirty.config, services, &mut touched);
         self.follow_elections(regroup, &changed_nodes, dirty, &mut touched);
         self.follow_offers(&mut touched);
+        touched.services.extend(self.bgp.services_for(&receivers).cloned());
         self.tell(touched)
     }
 
@@ -246,6 +278,14 @@ impl Engine {
         self.layer2.groups.of(address)?.outcome.owner()
     }
 
+    /// Whether a node would own a Layer 2 address if a speaker lived there: what the election says of a speaker that is
+    /// not heard. As of the last evaluation.
+    #[must_use]
+    pub fn would_own(&self, node: &NodeName, address: IpAddr) -> bool {
+        let group = self.layer2.groups.of(address);
+        group.is_some_and(|group| self.layer2.would_own(group, node, &self.world))
+    }
+
     /// Whether an address of a service is to be announced by Layer 2, from whichever node.
     #[must_use]
     pub fn is_layer2(&self, address: IpAddr) -> bool {
@@ -262,6 +302,17 @@ impl Engine {
         claimants.filter(|node| **node != self.this).filter(live).cloned().collect()
     }
 
+    /// Whether this node advertises a service by BGP, whether or not a peer has a route of it.
+    #[must_use]
+    pub fn is_advertised(&self, service: &ServiceKey) -> bool {
+        self.bgp.is_advertised(service)
+    }
+
+    /// The peers with which this node is to have sessions.
+    pub fn peers(&self) -> impl Iterator<Item = &PeerName> {
+        self.bgp.peers.keys()
+    }
+
     /// Whether the exclude label of nodes is ignored, by the option or because every node with a live speaker carries it
     /// together with the control-plane label (as kubeadm labels small clusters).
     #[must_use]
@@ -269,9 +320,9 @@ impl Engine {
         self.world.nodes.exclusion_ignored()
     }
 
-    /// What this node announces, in the order of the services, for metrics. O(n log n) in the number of services.
+    /// What this node announces, for metrics, in no particular order. O(n) in the number of services.
     pub fn announced(&self) -> impl Iterator<Item = Announced> + '_ {
-        self.world.sorted().into_iter().flat_map(move |(key, entry)| {
+        self.world.services.iter().flat_map(move |(key, entry)| {
             let addresses = entry.matched.l2.iter().map(|(address, _)| *address);
             addresses.flat_map(move |address| {
                 let layer2 = self.emitted.owns(key) && self.emitted.l2.contains_key(&address);
@@ -283,6 +334,16 @@ impl Engine {
                     .map(move |(protocol, _)| Announced { service: key.clone(), protocol, address })
             })
         })
+    }
+
+    /// The services of which this node announces an address by Layer 2.
+    #[must_use]
+    pub fn announced_at(&self, address: IpAddr) -> BTreeSet<ServiceKey> {
+        let services = self.layer2.groups.services_on(address);
+        services
+            .filter(|key| self.emitted.owns(key) && self.emitted.l2.contains_key(&address))
+            .cloned()
+            .collect()
     }
 
     /// The interfaces on which this node announces an address by Layer 2; `None` when it does not.

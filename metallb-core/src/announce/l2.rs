@@ -46,8 +46,9 @@ struct Profile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Offer {
     score: u64,
-    /// The subnets of its interfaces that may announce.
-    subnets: BTreeSet<IpNetwork>,
+    /// The subnets of its interfaces that may announce; `None` when it has not told them: it is taken to be in all, so
+    /// that it is neither preferred nor passed over until it has.
+    subnets: Option<BTreeSet<IpNetwork>>,
 }
 
 /// One node in the election of one group.
@@ -263,8 +264,30 @@ impl Layer2 {
         Ok(Rank::new(standing, group.key.place(node)))
     }
 
+    /// Whether a node would own a group if a speaker lived there.
+    pub(super) fn would_own(&self, group: &Group, node: &NodeName, world: &World) -> bool {
+        let state = world.nodes.state_with(node, true, &world.coverage);
+        let offer = judge(&state, &group.requirement);
+        let (Ok(offer), Ok(())) = (offer, group.readiness.check(node)) else { return false };
+        let standing = self.standing(group, &group.readiness, node, &offer);
+        let challenger = Rank::new(standing, group.key.place(node));
+        match &group.outcome {
+            Outcome::Owner { node: owner, rank } => {
+                let mut rank = *rank;
+                rank.standing.claims = self.is_claimed_by(group, owner);
+                owner == node || challenger.beats(&rank)
+            }
+            Outcome::Unowned { .. } => true,
+        }
+    }
+
     fn standing(&self, group: &Group, readiness: &Readiness, node: &NodeName, offer: &Offer) -> Standing {
-        let in_subnet = |address: &&IpAddr| offer.subnets.iter().any(|subnet| subnet.contains(**address));
+        let in_subnet = |address: &&IpAddr| {
+            offer
+                .subnets
+                .as_ref()
+                .is_none_or(|subnets| subnets.iter().any(|subnet| subnet.contains(**address)))
+        };
         let (families, ready) = readiness.families_on(node);
         Standing {
             claims: self.is_claimed_by(group, node),
@@ -356,6 +379,12 @@ fn judge(state: &NodeState, requirement: &Requirement) -> Result<Offer, Rejectio
         return Err(rejection);
     }
     let ads = || all.iter().filter_map(|id| state.ads.get(id));
-    let subnets = ads().flat_map(|ad| &ad.subnets).copied().collect();
+    let mut subnets = Some(BTreeSet::new());
+    for ad in ads() {
+        subnets = subnets.zip(ad.subnets.as_ref()).map(|(mut all, more)| {
+            all.extend(more);
+            all
+        });
+    }
     Ok(Offer { score: ads().map(|ad| ad.score).sum(), subnets })
 }

@@ -43,26 +43,24 @@ mod audit;
 mod bgp;
 mod change;
 mod coverage;
+mod delivery;
 mod emit;
 mod engine;
 mod explain;
 mod groups;
 mod l2;
 mod nodes;
-mod partners;
-mod patience;
 mod readiness;
 mod reasons;
 mod world;
 
 pub use audit::Advertised;
 pub use change::{AnnounceProtocol, Announced, Change, InterfaceScope, Route, RouteAttributes};
+pub use delivery::{Deliveries, PATIENCE_WITH_SESSIONS, Receipts};
 pub use engine::{Engine, Options};
 pub use explain::{
     AddressExplanation, AdvertisementExplanation, BgpExplanation, Explanation, Layer2Explanation, NodeVerdict,
 };
 pub use l2::Ownership;
 pub use nodes::Liveness;
-pub use partners::{MEMORY, Partners};
-pub use patience::{PATIENCE, ProblemReports};
 pub use reasons::{AnnounceProblem, Decision, Rejection};

@@ -62,8 +62,8 @@ pub(super) struct AdOnNode {
     v4: Option<Rejection>,
     v6: Option<Rejection>,
     pub(super) score: u64,
-    /// The subnets of the interfaces that it allows there; empty when nodes do not tell them.
-    pub(super) subnets: BTreeSet<IpNetwork>,
+    /// The subnets of the interfaces that it allows there; `None` when the node has not told its interfaces.
+    pub(super) subnets: Option<BTreeSet<IpNetwork>>,
 }
 
 impl AdOnNode {
@@ -184,7 +184,11 @@ impl NodeTable {
     }
 
     fn state_of(&self, name: &NodeName, coverage: &Coverage) -> NodeState {
-        let live = self.is_live(name);
+        self.state_with(name, self.is_live(name), coverage)
+    }
+
+    /// What a node can do when a speaker lives there, or does not.
+    pub(super) fn state_with(&self, name: &NodeName, live: bool, coverage: &Coverage) -> NodeState {
         let Some(node) = self.facts.get(name) else {
             return NodeState { live, base: Some(Rejection::UnknownNode), ads: BTreeMap::new() };
         };
@@ -208,13 +212,17 @@ impl NodeTable {
     fn ad_on(&self, node: &Node, ad: &Arc<L2Advertisement>) -> AdOnNode {
         if !ad.selects_node(&node.labels) {
             let rejection = Some(Rejection::NodeNotSelected);
-            return AdOnNode { v4: rejection, v6: rejection, ..AdOnNode::default() };
+            let subnets = Some(BTreeSet::new());
+            return AdOnNode { v4: rejection, v6: rejection, score: 0, subnets };
         }
         let score = ad.preference_score(&node.labels);
         // A node that has not told its interfaces yet is taken to have what is needed: its speaker knows better
         // than we do, and two nodes that both leave an address alone are worse than one that tries. Without
         // membership nobody knows those of others, so that nobody may go by them.
-        let (Liveness::Members, Some(usable)) = (self.liveness, self.interfaces.get(&node.name)) else {
+        if self.liveness == Liveness::Everyone {
+            return AdOnNode { score, subnets: Some(BTreeSet::new()), ..AdOnNode::default() };
+        }
+        let Some(usable) = self.interfaces.get(&node.name) else {
             return AdOnNode { score, ..AdOnNode::default() };
         };
         let allowed = || {
@@ -229,7 +237,7 @@ impl NodeTable {
             v4: rejection(Family::V4, Rejection::NoInterface),
             v6: rejection(Family::V6, Rejection::NoIpv6Interface),
             score,
-            subnets: allowed().flat_map(|(_, interface)| &interface.subnets).copied().collect(),
+            subnets: Some(allowed().flat_map(|(_, interface)| &interface.subnets).copied().collect()),
         }
     }
 

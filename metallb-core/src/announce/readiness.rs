@@ -36,13 +36,29 @@ impl Readiness {
     pub(super) fn of(group: &Group, world: &World) -> Self {
         let mut readiness = Self { shared: group.services.len() > 1, ..Self::default() };
         for key in &group.services {
-            let Some((entry, endpoints)) = world.service(key).zip(world.endpoints.get(key)) else { continue };
+            let Some(entry) = world.service(key) else { continue };
+            let nowhere = world.without_endpoints.then(|| Endpoints::none(key.clone()));
+            let Some(endpoints) = world.endpoints.get(key).or(nowhere.as_ref()) else { continue };
             let addresses = entry.matched.l2.iter().map(|(address, _)| *address);
             let families: BTreeSet<Family> =
                 addresses.filter(|address| group.addresses.contains(address)).map(Family::of).collect();
             readiness.add(endpoints, &families, entry.fact.traffic_policy);
+            if world.without_endpoints {
+                readiness.add_unserved(endpoints, &families);
+            }
         }
         readiness
+    }
+
+    /// What has no endpoint anywhere counts as served everywhere, worse than what has some.
+    fn add_unserved(&mut self, endpoints: &Endpoints, families: &BTreeSet<Family>) {
+        for family in families.iter().filter(|family| endpoints.of(**family).anywhere() == Serving::Not) {
+            let of_family = match family {
+                Family::V4 => &mut self.v4,
+                Family::V6 => &mut self.v6,
+            };
+            of_family.anywhere = of_family.anywhere.max(Serving::Terminating);
+        }
     }
 
     fn add(&mut self, endpoints: &Endpoints, families: &BTreeSet<Family>, policy: TrafficPolicy) {

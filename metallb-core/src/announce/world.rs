@@ -17,6 +17,8 @@ pub(super) struct World {
     pub(super) nodes: NodeTable,
     pub(super) services: HashMap<ServiceKey, Entry>,
     pub(super) endpoints: HashMap<ServiceKey, Endpoints>,
+    /// What has no endpoint anywhere counts as served everywhere.
+    pub(super) without_endpoints: bool,
 }
 
 /// A service with the advertisements for it.
@@ -31,13 +33,6 @@ impl World {
         self.services.get(key)
     }
 
-    /// All services in the order of their keys.
-    pub(super) fn sorted(&self) -> Vec<(&ServiceKey, &Entry)> {
-        let mut all: Vec<_> = self.services.iter().collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        all
-    }
-
     /// Whether a service can serve some address of its own when traffic enters at `node`.
     pub(super) fn is_ready_on(&self, service: &Entry, node: &NodeName) -> bool {
         let mut addresses = service.matched.l2.iter().map(|(address, _)| *address);
@@ -46,13 +41,13 @@ impl World {
 
     /// Whether a service can serve an address of its own when traffic enters at `node`.
     pub(super) fn serves(&self, service: &Entry, address: IpAddr, node: &NodeName) -> bool {
-        self.endpoints.get(&service.fact.key).is_some_and(|endpoints| {
-            let endpoints = endpoints.of(Family::of(address));
-            let serving = match service.fact.traffic_policy {
-                TrafficPolicy::Cluster => endpoints.anywhere(),
-                TrafficPolicy::Local => endpoints.on(node),
-            };
-            serving > Serving::Not
-        })
+        let Some(endpoints) = self.endpoints.get(&service.fact.key) else { return self.without_endpoints };
+        let endpoints = endpoints.of(Family::of(address));
+        let nowhere = endpoints.anywhere() == Serving::Not;
+        let serving = match service.fact.traffic_policy {
+            TrafficPolicy::Cluster => endpoints.anywhere(),
+            TrafficPolicy::Local => endpoints.on(node),
+        };
+        serving > Serving::Not || nowhere && self.without_endpoints
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::duration::DurationError;
 use super::input::SecretProblem;
 use crate::addr::{AddressError, AddressRange};
+use crate::facts::AddressOwner;
 use crate::keys::{AdvertisementName, Family, PeerName, PoolName, ProfileName};
 use crate::quote::{limited, quoted};
 use crate::select::SelectorError;
@@ -101,6 +102,11 @@ impl ConfigError {
         Self { object, field: field.into(), problem, in_force: InForce::Nothing }
     }
 
+    /// A warning: the object is in force.
+    pub fn warning(object: ObjectId, field: impl Into<String>, problem: Problem) -> Self {
+        Self { in_force: InForce::Fully, ..Self::new(object, field, problem) }
+    }
+
     /// Stable word for conditions, events and metric labels.
     pub const fn reason(&self) -> &'static str {
         self.problem.reason()
@@ -160,6 +166,20 @@ pub enum Problem {
         text: Box<str>,
         /// What it means.
         range: AddressRange,
+    },
+    /// An exclusion outside of the pool.
+    #[error("{} is not in spec.addresses and excludes nothing; correct or remove it", quoted(.text))]
+    ExcludesNothing {
+        /// As written.
+        text: Box<str>,
+    },
+    /// Addresses of the pool that visibly are somebody else's.
+    #[error("{}", owned_text(.first, *.more))]
+    Owned {
+        /// The lowest of them, with their owners.
+        first: Vec<(IpAddr, AddressOwner)>,
+        /// How many there are besides.
+        more: usize,
     },
     /// Two entries of one pool share addresses.
     #[error("overlaps with spec.addresses[{other}] ({}) of the same pool; remove one", limited(.other_text))]
@@ -378,6 +398,8 @@ impl Problem {
             Self::Missing { .. } => "missing_field",
             Self::Address(_) => "invalid_address",
             Self::HostBits { .. } => "host_bits",
+            Self::ExcludesNothing { .. } => "excludes_nothing",
+            Self::Owned { .. } => "owned_by_others",
             Self::OverlapInside { .. } | Self::OverlapWithPool { .. } => "overlap",
             Self::Selector(_) => "invalid_selector",
             Self::Duplicate { .. } => "duplicate_element",
@@ -444,4 +466,14 @@ const fn secret_problem(problem: SecretProblem) -> &'static str {
         SecretProblem::NoPassword => "has no key \"password\"; add it",
         SecretProblem::NotText => "holds a password that is not UTF-8 text; use text",
     }
+}
+
+fn owned_text(first: &[(IpAddr, AddressOwner)], more: usize) -> String {
+    let named: Vec<String> = first.iter().map(|(address, owner)| format!("{address} ({owner})")).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "the pool contains addresses of others: {}{more}; services do not get them; list them in spec.excludeAddresses \
+         or take them out of the pool",
+        named.join(", ")
+    )
 }

@@ -63,6 +63,8 @@ pub struct PoolInput {
     pub auto_assign: bool,
     /// Never use IPv4 addresses that end in .0 or .255. Default false.
     pub avoid_buggy_ips: bool,
+    /// Addresses that are never given out, in the same forms as `addresses`. Default none.
+    pub exclude_addresses: Vec<String>,
     /// Which services may use the pool, and its rank among others. Default: all, last.
     pub service_allocation: Option<ServiceAllocationInput>,
 }
@@ -75,6 +77,7 @@ impl Default for PoolInput {
             addresses: Vec::new(),
             auto_assign: true,
             avoid_buggy_ips: false,
+            exclude_addresses: Vec::new(),
             service_allocation: None,
         }
     }
@@ -93,6 +96,10 @@ pub struct ServiceAllocationInput {
     pub namespace_selectors: Vec<SelectorInput>,
     /// Services that may use the pool, by label.
     pub service_selectors: Vec<SelectorInput>,
+    /// How many addresses of the pool one namespace may hold, at least 1. Default: any number.
+    pub max_per_namespace: Option<i64>,
+    /// `Cluster` or `Namespace`: who may share an address of the pool. Default: as the allocator is set.
+    pub sharing: Option<String>,
 }
 
 /// An `L2Advertisement`.
@@ -185,6 +192,12 @@ pub struct PeerInput {
     pub connect_time: Option<String>,
     /// BGP identifier, an IPv4 address.
     pub router_id: Option<String>,
+    /// IPv4 next hop to announce instead of the chosen one, which is `self`.
+    pub next_hop_v4: Option<String>,
+    /// IPv6 next hop to announce instead of the chosen one, which is `self`.
+    pub next_hop_v6: Option<String>,
+    /// Maximum segment size of TCP, 88 to 32767.
+    pub tcp_mss: Option<i32>,
     /// Nodes that have the session; empty: all.
     pub node_selectors: Vec<SelectorInput>,
     /// TCP-MD5 password.

@@ -27,7 +27,7 @@ pub use input::{
 };
 pub use model::{
     BfdProfile, BgpAdvertisement, CommunityAliases, DEFAULT_LOCAL_PREF, L2Advertisement, Peer, PeerEndpoint,
-    PeerFamilies, Pool, PoolMatch, RejectedPool, RemoteAs, ServiceAllocation,
+    PeerFamilies, Pool, PoolMatch, RejectedPool, RemoteAs, ServiceAllocation, SharingScope,
 };
 
 use std::collections::{BTreeMap, BTreeSet};

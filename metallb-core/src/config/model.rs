@@ -1,12 +1,12 @@
 //! Valid configuration objects. They can only be obtained from [`Config::build`](super::Config::build).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::community::Community;
 use super::input::Secret;
-use crate::addr::AddressRange;
+use crate::addr::{AddressRange, AddressSet};
 use crate::keys::{
     AdvertisementName, Created, Family, InterfaceName, NamespaceName, PeerName, PoolName, ProfileName,
 };
@@ -28,6 +28,8 @@ pub struct Pool {
     pub auto_assign: bool,
     /// IPv4 addresses ending in .0 and .255 are never used.
     pub avoid_buggy_ips: bool,
+    /// Addresses that are never given out. A service that has one keeps it.
+    pub excluded: AddressSet,
     /// Which services may use it, and its rank. `None`: all, last.
     pub service_allocation: Option<ServiceAllocation>,
 }
@@ -44,6 +46,21 @@ pub struct ServiceAllocation {
     pub namespace_selectors: Vec<Selector>,
     /// Services by label.
     pub service_selectors: Vec<Selector>,
+    /// How many addresses of the pool one namespace may hold. What is held already stays.
+    pub max_per_namespace: Option<u32>,
+    /// Who may share an address of the pool; `None`: as the allocator is set.
+    pub sharing: Option<SharingScope>,
+}
+
+/// Which services may share an address, when their sharing keys are equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the two scopes there are")]
+pub enum SharingScope {
+    /// All, as in MetalLB.
+    #[default]
+    Cluster,
+    /// Those of one namespace.
+    Namespace,
 }
 
 impl Pool {
@@ -55,6 +72,21 @@ impl Pool {
     /// True when the address would not be used even if it is one of the pool's.
     pub const fn avoids(&self, address: IpAddr) -> bool {
         self.avoid_buggy_ips && crate::addr::is_buggy(address)
+    }
+
+    /// True when the address is not given out, even if it is one of the pool's. A service that has it keeps it.
+    pub fn excludes(&self, address: IpAddr) -> bool {
+        self.excluded.contains(address)
+    }
+
+    /// How many addresses of the pool one namespace may hold; `None`: any number.
+    pub fn max_per_namespace(&self) -> Option<u32> {
+        self.service_allocation.as_ref()?.max_per_namespace
+    }
+
+    /// Who may share an address of the pool, unless it says nothing about that.
+    pub fn sharing_scope(&self) -> Option<SharingScope> {
+        self.service_allocation.as_ref()?.sharing
     }
 
     /// The entry that the address lies in, whether it may be used or not.
@@ -87,12 +119,14 @@ pub struct RejectedPool {
     pub name: PoolName,
     /// The entries that could be read.
     pub entries: Vec<AddressRange>,
+    /// There is something that could not be read: which addresses it means, nobody can say.
+    pub unread: bool,
 }
 
 impl RejectedPool {
     /// A pool that was in force and no longer is.
     pub(crate) fn of(pool: &Pool) -> Self {
-        Self { name: pool.name.clone(), entries: pool.entries.clone() }
+        Self { name: pool.name.clone(), entries: pool.entries.clone(), unread: false }
     }
 
     /// True when the address lies in an entry that could be read.
@@ -255,6 +289,12 @@ pub struct Peer {
     pub connect_time: Option<Duration>,
     /// BGP identifier; `None`: the speaker's rule.
     pub router_id: Option<Ipv4Addr>,
+    /// IPv4 next hop to announce; `None`: the speaker's rule.
+    pub next_hop_v4: Option<Ipv4Addr>,
+    /// IPv6 next hop to announce; `None`: the speaker's rule.
+    pub next_hop_v6: Option<Ipv6Addr>,
+    /// Maximum segment size of TCP; `None`: the system's.
+    pub tcp_mss: Option<u16>,
     /// Nodes that have the session; empty: all.
     pub node_selectors: Vec<Selector>,
     /// TCP-MD5 password.

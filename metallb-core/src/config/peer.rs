@@ -1,6 +1,7 @@
 //! BGP peers: reading, and two peers that are one session.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub(super) fn read(input: &PeerInput, check: &mut Check) -> Option<Peer> {
         keepalive_time,
         connect_time,
         router_id,
+        next_hop_v4: next_hop::<Ipv4Addr>("spec.nextHop.ipv4", input.next_hop_v4.as_deref(), check),
+        next_hop_v6: next_hop::<Ipv6Addr>("spec.nextHop.ipv6", input.next_hop_v6.as_deref(), check),
+        tcp_mss: input.tcp_mss.map(|mss| check.number("spec.tcpMSS", Some(mss), SEGMENT_SIZES)),
         node_selectors: check.selectors("spec.nodeSelectors", &input.node_selectors),
         password: password(input, check),
         bfd: input.bfd_profile.as_deref().filter(|name| !name.is_empty()).map(ProfileName::from),
@@ -180,6 +184,31 @@ fn router_id(input: &PeerInput, check: &mut Check) -> Option<Ipv4Addr> {
     }
 }
 
+/// An address of one family that routers can send to; `self` is what it is without.
+fn next_hop<A: FromStr + Copy + Into<IpAddr>>(
+    field: &str,
+    text: Option<&str>,
+    check: &mut Check,
+) -> Option<A> {
+    let text = text.filter(|text| !matches!(*text, "" | "self"))?;
+    let address = text.parse::<A>().ok().filter(|address| is_next_hop((*address).into()));
+    if address.is_none() {
+        let expected = "an address of that family that routers can send to; write one like 192.0.2.1 for ipv4 or \
+            2001:db8::1 for ipv6, or self";
+        check.error(field, Problem::NotA { text: text.into(), expected });
+    }
+    address
+}
+
+/// Not unspecified, loopback, multicast, link-local, reserved, nor of the other family in disguise.
+fn is_next_hop(address: IpAddr) -> bool {
+    let is_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || matches!(v4.octets(), [0 | 240..=255, ..]),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
+    };
+    !(is_local || address.is_unspecified() || address.is_loopback() || address.is_multicast())
+}
+
 fn password(input: &PeerInput, check: &mut Check) -> Option<Secret> {
     let (field, secret) = match &input.password {
         PasswordInput::None => return None,
@@ -309,6 +338,8 @@ fn read_duration(field: &str, text: Option<&str>, check: &mut Check) -> Option<D
 
 /// RFC 4271 §8.2.2: port 179.
 const DEFAULT_PORT: u16 = 179;
+/// What Linux takes as the maximum segment size of TCP.
+const SEGMENT_SIZES: Limits<u16> = Limits { min: 88, max: 32_767, default: 536 };
 /// RFC 4271 §10: suggested hold time, in seconds.
 const DEFAULT_HOLD: u64 = 90;
 /// RFC 4271 §4.2: zero or at least three seconds.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::check::Check;
 use super::error::Problem;
 use super::input::{PoolInput, ServiceAllocationInput};
-use super::model::{Pool, RejectedPool, ServiceAllocation};
+use super::model::{Pool, RejectedPool, ServiceAllocation, SharingScope};
 use super::resolve::{Candidate, Outcome};
-use crate::addr::AddressRange;
+use crate::addr::{AddressRange, AddressSet};
 use crate::keys::{Family, PoolName};
 
 /// The pool as far as it could be read.
@@ -22,13 +22,14 @@ pub(super) fn read(input: &PoolInput, check: &mut Check) -> Pool {
     for (index, text) in input.addresses.iter().enumerate() {
         match AddressRange::parse(text) {
             Ok(range) => {
-                note_host_bits(index, text, range, check);
+                note_host_bits(&field(index), text, range, check);
                 entries.push((index, range));
             }
             Err(error) => check.error(field(index), Problem::Address(error)),
         }
     }
     check_own_overlaps(&entries, input, check);
+    let excluded = read_excluded(&entries, input, check);
     Pool {
         name: input.meta.name.as_str().into(),
         created: input.meta.created,
@@ -36,6 +37,7 @@ pub(super) fn read(input: &PoolInput, check: &mut Check) -> Pool {
         entries: entries.into_iter().map(|(_, range)| range).collect(),
         auto_assign: input.auto_assign,
         avoid_buggy_ips: input.avoid_buggy_ips,
+        excluded,
         service_allocation: input
             .service_allocation
             .as_ref()
@@ -43,11 +45,30 @@ pub(super) fn read(input: &PoolInput, check: &mut Check) -> Pool {
     }
 }
 
+/// What is never given out. An entry that takes nothing away is perhaps a slip.
+fn read_excluded(entries: &[(usize, AddressRange)], input: &PoolInput, check: &mut Check) -> AddressSet {
+    let mut excluded = AddressSet::new();
+    for (index, text) in input.exclude_addresses.iter().enumerate() {
+        let field = format!("spec.excludeAddresses[{index}]");
+        match AddressRange::parse(text) {
+            Ok(range) => {
+                note_host_bits(&field, text, range, check);
+                if !entries.iter().any(|(_, entry)| entry.overlaps(&range)) {
+                    check.warn(field, Problem::ExcludesNothing { text: text.as_str().into() });
+                }
+                excluded.insert(range);
+            }
+            Err(error) => check.error(field, Problem::Address(error)),
+        }
+    }
+    excluded
+}
+
 /// Host bits are masked; somebody who set some may have meant another range.
-fn note_host_bits(index: usize, text: &str, range: AddressRange, check: &mut Check) {
+fn note_host_bits(field: &str, text: &str, range: AddressRange, check: &mut Check) {
     let address = text.split_once('/').and_then(|(address, _)| address.parse::<IpAddr>().ok());
     if address.is_some_and(|address| address != range.first()) {
-        check.warn(field(index), Problem::HostBits { text: text.into(), range });
+        check.warn(field, Problem::HostBits { text: text.into(), range });
     }
 }
 
@@ -70,6 +91,23 @@ fn allocate_to(input: &ServiceAllocationInput, check: &mut Check) -> ServiceAllo
         namespaces: check.names(&at("namespaces"), &input.namespaces),
         namespace_selectors: check.selectors(&at("namespaceSelectors"), &input.namespace_selectors),
         service_selectors: check.selectors(&at("serviceSelectors"), &input.service_selectors),
+        max_per_namespace: input.max_per_namespace.and_then(|max| {
+            let fits = u32::try_from(max).ok().filter(|max| *max > 0);
+            if fits.is_none() {
+                let (min, largest) = (1, i64::from(u32::MAX));
+                check.error(at("maxPerNamespace"), Problem::OutOfRange { value: max, min, max: largest });
+            }
+            fits
+        }),
+        sharing: input.sharing.as_deref().and_then(|text| match text {
+            "Cluster" => Some(SharingScope::Cluster),
+            "Namespace" => Some(SharingScope::Namespace),
+            _ => {
+                let expected = "Cluster or Namespace";
+                check.error(at("sharing"), Problem::NotA { text: text.into(), expected });
+                None
+            }
+        }),
     }
 }
 
@@ -100,7 +138,8 @@ impl Pools {
             return Outcome::accepted(candidate.object, check);
         }
         let entries = candidate.input.map(readable_entries).unwrap_or_default();
-        self.rejected.insert(name.clone(), RejectedPool { name, entries });
+        let unread = candidate.input.is_none_or(|input| entries.len() < input.addresses.len());
+        self.rejected.insert(name.clone(), RejectedPool { name, entries, unread });
         let kept = candidate.previous.filter(|previous| self.is_free_for(previous));
         let outcome = Outcome::rejected(candidate.object, check, kept.is_some());
         if let Some(previous) = kept {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::error::AllocationError;
 use crate::facts::RequestError;
 use crate::keys::{PoolName, ServiceKey, SharingKey};
+use crate::quote::quoted;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,9 @@ pub enum Action {
         /// What to tell.
         report: Report,
     },
-    /// The use of a pool has changed.
+    /// The use of a pool has changed, or what is to be said about it: who uses it
+    /// ([`Assigner::users`](super::Assigner::users)), or whose addresses it contains
+    /// ([`Assigner::owned_in`](super::Assigner::owned_in)).
     Usage {
         /// The pool.
         pool: PoolName,
@@ -71,7 +74,22 @@ pub enum Report {
         /// The pool that is not in force.
         pool: PoolName,
     },
-    /// It keeps an address that it shares with a service that has other pods behind it: valid in MetalLB, not given anew.
+    /// It keeps an address that nobody would be given any more: its pool excludes it, or it visibly is somebody's own.
+    KeptBarred {
+        /// The address.
+        address: IpAddr,
+        /// Why nobody would be given it.
+        barrier: AllocationError,
+    },
+    /// A service of another namespace shares an address of it from now on.
+    Joined {
+        /// The address.
+        address: IpAddr,
+        /// Who has come.
+        by: ServiceKey,
+    },
+    /// It keeps an address that it shares with a service that has other pods behind it, or that is in another
+    /// namespace where sharing is limited to one: valid in MetalLB, not given anew.
     SharingKept {
         /// The address.
         address: IpAddr,
@@ -125,7 +143,7 @@ pub enum ClearReason {
         address: IpAddr,
     },
     /// The service asks for another pool.
-    #[error("the service asks for pool \"{pool}\", which does not have {address}")]
+    #[error("the service asks for pool {}, which does not have {address}", quoted(.pool.as_str()))]
     OtherPoolWanted {
         /// The address.
         address: IpAddr,
@@ -139,6 +157,16 @@ pub enum ClearReason {
         address: IpAddr,
         /// Why the other family is missing.
         missing: AllocationError,
+    },
+    /// A service of another namespace that held it earlier has changed, and they may not hold it together any more.
+    #[error(
+        "{address} stays with {to}, which had it earlier and may not share it with this service any more"
+    )]
+    GaveWay {
+        /// The address.
+        address: IpAddr,
+        /// Who has it.
+        to: ServiceKey,
     },
     /// Another service holds it and it cannot be shared.
     #[error("{0}")]
@@ -156,6 +184,7 @@ impl ClearReason {
             | Self::SecondOfFamily { address }
             | Self::OtherAddressWanted { address }
             | Self::OtherPoolWanted { address, .. }
+            | Self::GaveWay { address, .. }
             | Self::SecondMissing { address, .. } => Some(*address),
             Self::Conflict(error) => error.address(),
         }
@@ -169,6 +198,7 @@ impl ClearReason {
             Self::Avoided { .. } => "address_avoided",
             Self::FamilyNotWanted { .. } | Self::SecondOfFamily { .. } => "family_mismatch",
             Self::OtherAddressWanted { .. } | Self::OtherPoolWanted { .. } => "request_changed",
+            Self::GaveWay { .. } => "gave_way",
             Self::SecondMissing { missing: error, .. } | Self::Conflict(error) => error.reason(),
         }
     }

@@ -2,21 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::action::{ClearReason, Usage};
-use super::book::{Added, Book, Holding, Others, Slot};
-use super::claim::{Claim, Sharing};
+use super::book::{Book, Holding};
+use super::claim::Claim;
 use super::error::AllocationError;
 use super::journal::Journal;
-use super::pool_index::{PoolIndex, Position};
-use super::pools::{PoolId, Pools};
-use super::quarantine::{Quarantine, Until};
-use crate::addr::from_value;
-use crate::config::{Config, RejectedPool};
+use super::pools::{Known, Pools};
+use super::quarantine::Quarantine;
+use super::reserved::Reserved;
+use super::yielding::Displaced;
+use crate::config::{Config, RejectedPool, SharingScope};
 use crate::facts::FamilyPolicy;
-use crate::keys::{Family, PoolName, Port, ServiceKey};
+use crate::keys::{Family, PoolName, ServiceKey};
 
 /// How the allocator behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +27,8 @@ pub struct Options {
     pub quarantine: Duration,
     /// What comes first for a service with a sharing key.
     pub sharing_order: SharingOrder,
+    /// Who may share an address of a pool that says nothing about that.
+    pub sharing_scope: SharingScope,
     /// For how long a deleted pool counts as one that exists but is not in force, so that services keep their addresses
     /// when it comes back in time. Only the [`Assigner`](super::Assigner) looks at it. Default zero.
     pub deletion_grace: Duration,
@@ -78,6 +79,9 @@ pub struct Allocator {
     /// Addresses that are kept although their pool is not in force.
     pub(super) held: BTreeMap<(ServiceKey, Family), Held>,
     pub(super) quarantine: Quarantine,
+    pub(super) reserved: Reserved,
+    /// Who has lost an address to an earlier holder, until somebody asks.
+    pub(super) displaced: Vec<Displaced>,
     pub(super) journal: Journal,
 }
 
@@ -86,7 +90,7 @@ pub struct Allocator {
 pub(super) struct Held {
     pub(super) pool: PoolName,
     /// The service was looked at since: no pool in force may give it the address.
-    sure: bool,
+    pub(super) sure: bool,
 }
 
 impl Allocator {
@@ -95,9 +99,10 @@ impl Allocator {
         Self { options, ..Self::default() }
     }
 
-    /// Takes over the pools of a configuration. Touches only pools that have changed.
+    /// Takes over the pools of a configuration, and whose addresses its peers have. Touches only what has changed.
     ///
-    /// Returns the services that hold an address of a pool that has changed, or one that is held: look at them again
+    /// Returns the services that hold an address of a pool that has changed, one that is held, or one of a peer that has
+    /// changed: look at them again
     /// with [`Allocator::revise`]. Nothing is taken from anybody here.
     pub fn set_pools(&mut self, config: &Config) -> BTreeSet<ServiceKey> {
         self.set_pools_beside(config, &BTreeMap::new())
@@ -113,10 +118,17 @@ impl Allocator {
         let mut rejected = leaving.clone();
         rejected.extend(config.rejected_pools().iter().map(|(name, pool)| (name.clone(), pool.clone())));
         self.hold_for_rejected(config, &rejected);
-        let changed = self.pools.update(config.pools(), &self.book, &self.quarantine, &mut affected);
+        let known = Known {
+            book: &self.book,
+            quarantine: &self.quarantine,
+            reserved: &self.reserved,
+            scope: self.options.sharing_scope,
+        };
+        let changed = self.pools.update(config.pools(), &known, &mut affected);
         for pool in changed {
             self.journal.usage(&pool);
         }
+        affected.extend(self.reserve_for_peers(config));
         if self.rejected != rejected {
             self.rejected = rejected;
             affected.extend(self.held.keys().map(|(service, _)| service.clone()));
@@ -178,6 +190,9 @@ impl Allocator {
     /// soon as it may have it, and until then others get it only when nothing else is free. That ends with another address
     /// of the family, with [`Allocator::release`], or when more than 65 536 newer ones are remembered.
     ///
+    /// When it may not share an address any more with services of other namespaces, all of which joined it there, it keeps the
+    /// address and these lose it, see [`Allocator::take_displaced`]. Otherwise it is the one that loses it.
+    ///
     /// Returns a reason for each address that it has lost.
     pub fn revise(&mut self, now: Instant, claim: &Claim<'_>, recorded: &[PoolName]) -> Vec<ClearReason> {
         let Some(holding) = self.book.holding(claim.service) else { return Vec::new() };
@@ -190,7 +205,12 @@ impl Allocator {
                 if same_ports && same_sharing {
                     return Ok(held);
                 }
-                self.may_join(claim, address, same_sharing).map(|()| held).map_err(ClearReason::Conflict)
+                match self.may_join(claim, address, same_sharing) {
+                    Err(error) if !self.displace(now, claim, address, same_sharing) => {
+                        Err(ClearReason::Conflict(error))
+                    }
+                    _ => Ok(held),
+                }
             });
             match kept {
                 Ok(held) => self.note_held(claim.service, Family::of(address), held),
@@ -217,27 +237,29 @@ impl Allocator {
     /// still holds, for its earlier claim, even where pools no longer allow it; [`Allocator::revise`] takes that and says
     /// so, [`Allocator::release`] takes everything. That it could only get one of two addresses is no error but said in
     /// [`Allocation::missing`].
+    ///
+    /// Like [`Allocator::revise`], it may take an address from services of other namespaces that joined this one.
     pub fn allocate(&mut self, now: Instant, claim: &Claim<'_>) -> Result<Allocation, AllocationError> {
         self.handle_timeout(now);
         let Some(before) = self.book.holding(claim.service).cloned() else {
             return self.fill_new(claim);
         };
         let held = Family::BOTH.map(|family| self.held.get(&(claim.service.clone(), family)).cloned());
+        let displaced = self.displaced.len();
         self.revise(now, claim, &[]);
         self.give_up_half(now, claim);
         let result = self.fill(claim);
         if result.is_err() {
             self.put_back(claim, &before, held);
+            self.replace_displaced(claim, displaced);
         }
         result
     }
 
     /// Gives a service back what was taken from it a moment ago, when it has nothing now.
     fn put_back(&mut self, claim: &Claim<'_>, before: &Holding, held: [Option<Held>; 2]) {
-        let ports = before.ports.iter().copied().collect();
-        let earlier = Claim { ports: &ports, sharing: before.sharing.clone(), ..claim.clone() };
         for address in before.addresses() {
-            self.hold(&earlier, address, None);
+            self.hold_again(claim, before, address);
         }
         for (family, held) in Family::BOTH.into_iter().zip(held) {
             if let Some(held) = held {
@@ -324,284 +346,6 @@ impl Allocator {
         }
     }
 
-    /// May a service keep an address as far as pools and its own wishes are concerned? `Ok(Some(pool))`: yes, held for
-    /// that pool, which is not in force.
-    pub(super) fn may_keep(
-        &self,
-        claim: &Claim<'_>,
-        address: IpAddr,
-        recorded: &[PoolName],
-    ) -> Result<Option<PoolName>, ClearReason> {
-        let request = claim.request;
-        if !request.families().contains(Family::of(address)) {
-            return Err(ClearReason::FamilyNotWanted { address });
-        }
-        if !request.wanted_addresses().is_empty() && !request.wanted_addresses().contains(&address) {
-            return Err(ClearReason::OtherAddressWanted { address });
-        }
-        let unwanted = |pool: &PoolName| {
-            let wanted = request.wanted_pool().filter(|wanted| *wanted != pool)?;
-            Some(ClearReason::OtherPoolWanted { address, pool: wanted.clone() })
-        };
-        let reason = match self.permitted_pool(claim, address) {
-            Err(reason) => reason,
-            Ok(pool) => match unwanted(&pool) {
-                Some(reason) => reason,
-                None => return Ok(None),
-            },
-        };
-        let known = self.held_for(claim.service, Family::of(address));
-        match self.held_by(address, recorded.iter().chain(known), &reason) {
-            Some(pool) => unwanted(&pool).map_or(Ok(Some(pool)), Err),
-            None => Err(reason),
-        }
-    }
-
-    /// The pool in force that has the address and admits the service.
-    fn permitted_pool(&self, claim: &Claim<'_>, address: IpAddr) -> Result<PoolName, ClearReason> {
-        let Some((id, _)) = self.pools.locate(address) else {
-            return Err(ClearReason::NotInPool { address });
-        };
-        let Some(pool) = self.pools.index(id).map(PoolIndex::pool) else {
-            return Err(ClearReason::NotInPool { address });
-        };
-        if pool.avoids(address) {
-            return Err(ClearReason::Avoided { address, pool: pool.name.clone() });
-        }
-        if !claim.is_admitted_by(pool) {
-            return Err(ClearReason::NotAdmitted { address, pool: pool.name.clone() });
-        }
-        Ok(pool.name.clone())
-    }
-
-    /// The rejected pool for which the address is held: one that it is recorded to come from, or one that contains it
-    /// when no pool in force does.
-    fn held_by<'a>(
-        &self,
-        address: IpAddr,
-        recorded: impl Iterator<Item = &'a PoolName>,
-        reason: &ClearReason,
-    ) -> Option<PoolName> {
-        if self.rejected.is_empty() {
-            return None;
-        }
-        let containing = |pool: &&RejectedPool| pool.contains(address);
-        let recorded: Vec<&RejectedPool> = recorded.filter_map(|name| self.rejected.get(name)).collect();
-        if let Some(pool) = recorded.iter().copied().find(containing).or_else(|| recorded.first().copied()) {
-            return Some(pool.name.clone());
-        }
-        let in_no_pool = matches!(reason, ClearReason::NotInPool { .. });
-        self.rejected.values().find(containing).filter(|_| in_no_pool).map(|pool| pool.name.clone())
-    }
-
-    /// May the service hold the address beside those that hold it now? `lenient`: it had it before, so MetalLB's
-    /// weaker rule is enough.
-    pub(super) fn may_join(
-        &self,
-        claim: &Claim<'_>,
-        address: IpAddr,
-        lenient: bool,
-    ) -> Result<(), AllocationError> {
-        let refusal = |other: &Holding| {
-            let holder = other.service.clone();
-            match (&claim.sharing, &other.sharing) {
-                (None, _) | (_, None) => Some(AllocationError::AddressInUse { address, holder }),
-                (Some(mine), Some(theirs)) if mine == theirs || lenient && mine.may_keep_with(theirs) => None,
-                (Some(mine), Some(theirs)) if mine.key == theirs.key => {
-                    Some(AllocationError::BackendMismatch { address, holder })
-                }
-                (Some(_), Some(_)) => Some(AllocationError::SharingKeyMismatch { address, holder }),
-            }
-        };
-        // Of several that refuse, the first by name is told: the order of the holders depends on history.
-        let others = self.book.holders_of(address).filter(|other| other.service != *claim.service);
-        let refused = others.filter_map(|other| Some((&other.service, refusal(other)?)));
-        if let Some((_, error)) = refused.min_by(|a, b| a.0.cmp(b.0)) {
-            return Err(error);
-        }
-        match self.book.port_conflict(address, claim.service, claim.ports) {
-            Some((port, holder)) => {
-                Err(AllocationError::PortConflict { address, port, holder: holder.clone() })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Keeps an address that a service has lost for it, as far as nobody else holds it.
-    fn remember(&mut self, service: &ServiceKey, address: IpAddr) {
-        if self.book.is_held(address) {
-            return;
-        }
-        self.end_quarantine(address);
-        let until = self.quarantine.next_loss();
-        self.quarantine.insert(address, service.clone(), until);
-        if let Some((pool, position)) = self.pools.locate(address) {
-            self.pools.index_mut(pool, |index| index.quarantine(Family::of(address), position, until));
-        }
-        if let Some(oldest) = self.quarantine.surplus() {
-            self.end_quarantine(oldest);
-        }
-    }
-
-    /// Forgets which addresses of the family a service has lost.
-    fn forget(&mut self, service: &ServiceKey, family: Family) {
-        let known = self.quarantine.recalled(service).filter(|&address| Family::of(address) == family);
-        for address in known.collect::<Vec<_>>() {
-            self.end_quarantine(address);
-        }
-    }
-
-    fn end_quarantine(&mut self, address: IpAddr) {
-        if let Some(until) = self.quarantine.remove(address)
-            && let Some((pool, position)) = self.pools.locate(address)
-        {
-            self.pools.index_mut(pool, |index| index.end_quarantine(Family::of(address), position, until));
-        }
-    }
-
-    /// True when something is remembered for the service.
-    pub(super) fn remembers(&self, service: &ServiceKey) -> bool {
-        self.quarantine.recalled(service).next().is_some()
-    }
-
-    /// Writes down that the service holds the address. Returns its number in the book.
-    pub(super) fn hold(&mut self, claim: &Claim<'_>, address: IpAddr, held: Option<PoolName>) -> Slot {
-        let family = Family::of(address);
-        let location = self.pools.locate(address);
-        self.end_quarantine(address);
-        self.forget(claim.service, family);
-        let Added { slot, others } = self.book.add(claim, address);
-        if others == Others::None
-            && let Some((pool, position)) = location
-        {
-            self.pools.index_mut(pool, |index| index.hold(family, position));
-            self.note_usage(pool);
-        }
-        if let Some(sharing) = &claim.sharing {
-            let (before, after) = match &others {
-                Others::None => (None, Some(sharing)),
-                Others::Alike => (Some(sharing), Some(sharing)),
-                Others::Different(before) => (before.as_ref(), None),
-            };
-            let ports: Vec<Port> = claim.ports.iter().copied().collect();
-            self.reindex(address, location, (before, after), (&ports, &[]));
-        }
-        self.note_held(claim.service, family, held);
-        slot
-    }
-
-    fn drop_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
-        let family = Family::of(address);
-        let location = self.pools.locate(address);
-        let before = self.book.common_sharing(address).cloned();
-        let holding = self.book.holding(service).filter(|holding| holding.sharing.is_some());
-        let ports = holding.map(|holding| holding.ports.clone());
-        self.book.remove(service, address);
-        self.note_held(service, family, None);
-        self.journal.left(address);
-        if !self.book.is_held(address) {
-            if let Some((pool, position)) = location {
-                self.pools.index_mut(pool, |index| index.vacate(family, position));
-                self.note_usage(pool);
-                if let Some(index) = self.pools.index(pool) {
-                    self.journal.freed(&index.pool().name, family);
-                }
-            }
-            self.quarantine_address(now, service, address);
-        }
-        if let Some(ports) = ports {
-            let after = self.book.common_sharing(address).cloned();
-            self.reindex(address, location, (before.as_ref(), after.as_ref()), (&[], &ports));
-        }
-    }
-
-    fn quarantine_address(&mut self, now: Instant, service: &ServiceKey, address: IpAddr) {
-        if self.options.quarantine.is_zero() {
-            return;
-        }
-        let Some(until) = now.checked_add(self.options.quarantine).map(Until::At) else { return };
-        self.quarantine.insert(address, service.clone(), until);
-        if let Some((pool, position)) = self.pools.locate(address) {
-            self.pools.index_mut(pool, |index| index.quarantine(Family::of(address), position, until));
-        }
-    }
-
-    /// Takes over ports and sharing of a service that keeps its addresses.
-    fn take_over(&mut self, claim: &Claim<'_>) {
-        let Some(holding) = self.book.holding(claim.service) else { return };
-        let before: Vec<(IpAddr, Option<Arc<Sharing>>)> = holding
-            .addresses()
-            .map(|address| (address, self.book.common_sharing(address).cloned()))
-            .collect();
-        let given_back = holding.ports.clone();
-        let taken: Vec<Port> = claim.ports.iter().copied().collect();
-        self.book.update(claim.service, claim.sharing.clone(), taken.clone());
-        for (address, before) in before {
-            self.journal.left(address);
-            let (location, after) = (self.pools.locate(address), self.book.common_sharing(address).cloned());
-            let ports: (&[Port], &[Port]) = (&taken, &given_back);
-            self.reindex(address, location, (before.as_ref(), after.as_ref()), ports);
-        }
-    }
-
-    /// Keeps the index of shareable addresses in step with the book. `sharing`: what the holders of the address had in
-    /// common and have now; `ports`: taken and given back on it.
-    fn reindex(
-        &mut self,
-        address: IpAddr,
-        location: Option<(PoolId, Position)>,
-        sharing: (Option<&Arc<Sharing>>, Option<&Arc<Sharing>>),
-        ports: (&[Port], &[Port]),
-    ) {
-        let (before, after) = sharing;
-        let family = Family::of(address);
-        if let Some(sharing) = after {
-            self.journal.shareable(sharing);
-        }
-        let Some((pool, position)) = location else { return };
-        if before == after {
-            if let Some(sharing) = before {
-                self.pools.index_mut(pool, |index| index.change_ports(family, sharing, position, ports));
-            }
-            return;
-        }
-        let vacant = !self.book.is_held(address);
-        let all = if after.is_some() { self.book.ports_at(address) } else { Vec::new() };
-        self.pools.index_mut(pool, |index| {
-            if let Some(before) = before {
-                index.change_ports(family, before, position, (&[], ports.1));
-                index.unshare(family, before, position, vacant);
-            }
-            if let Some(after) = after {
-                index.share(family, after, position, all);
-            }
-        });
-    }
-
-    /// The pool that is not in force for which the service keeps its address.
-    fn held_for(&self, service: &ServiceKey, family: Family) -> Option<&PoolName> {
-        if self.held.is_empty() {
-            return None;
-        }
-        self.held.get(&(service.clone(), family)).map(|held| &held.pool)
-    }
-
-    fn note_held(&mut self, service: &ServiceKey, family: Family, held: Option<PoolName>) {
-        match held {
-            Some(pool) => {
-                drop(self.held.insert((service.clone(), family), Held { pool, sure: true }));
-            }
-            None if self.held.is_empty() => {}
-            None => drop(self.held.remove(&(service.clone(), family))),
-        }
-    }
-
-    fn note_usage(&mut self, pool: PoolId) {
-        if let Some(index) = self.pools.index(pool) {
-            self.journal.usage(&index.pool().name);
-        }
-    }
-
     pub(super) fn describe(&self, holding: &Holding, missing: Option<AllocationError>) -> Allocation {
         let count = holding.addresses().count();
         let mut allocation = Allocation {
@@ -622,27 +366,5 @@ impl Allocator {
             }
         }
         allocation
-    }
-
-    /// The addresses of the service that are in quarantine, so that it may have them again.
-    pub(super) fn own_quarantined(
-        &self,
-        service: &ServiceKey,
-        family: Family,
-        pool: PoolId,
-    ) -> Option<Position> {
-        if self.quarantine.is_empty() {
-            return None;
-        }
-        self.quarantine
-            .of(service)
-            .filter(|&address| Family::of(address) == family)
-            .filter_map(|address| self.pools.locate(address))
-            .filter(|(id, _)| *id == pool)
-            .filter(|&(_, (_, value))| {
-                self.pools.index(pool).is_some_and(|index| index.pool().contains(from_value(family, value)))
-            })
-            .map(|(_, position)| position)
-            .min()
     }
 }

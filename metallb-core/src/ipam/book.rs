@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::claim::{Claim, Sharing};
 use crate::addr::to_value;
-use crate::keys::{Family, Port, ServiceKey};
+use crate::keys::{Family, NamespaceName, Port, ServiceKey};
 
 /// Number of a service in the book. Depends on history, so it never decides anything.
 pub(super) type Slot = u32;
@@ -21,6 +21,8 @@ pub(super) struct Holding {
     v4: Option<Ipv4Addr>,
     v6: Option<Ipv6Addr>,
     v6_first: bool,
+    /// Since when it holds each, as a number that grows with each address that anybody gets.
+    since: [u64; 2],
 }
 
 impl Holding {
@@ -36,6 +38,23 @@ impl Holding {
         let order = if self.v6_first { [Family::V6, Family::V4] } else { Family::BOTH };
         let addresses = order.map(|family| self.address(family));
         addresses.into_iter().flatten()
+    }
+
+    /// Since when it holds its address of the family, compared with others.
+    pub(super) const fn since(&self, family: Family) -> u64 {
+        let [v4, v6] = self.since;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+
+    const fn set_since(&mut self, family: Family, since: u64) {
+        let [v4, v6] = &mut self.since;
+        match family {
+            Family::V4 => *v4 = since,
+            Family::V6 => *v6 = since,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,26 +103,17 @@ pub(super) struct Group {
     ports: BTreeMap<Port, Slot>,
     /// What the members say about sharing, and how many say so.
     sharing: BTreeMap<Option<Arc<Sharing>>, usize>,
+    /// Their namespaces, and how many are in each.
+    namespaces: BTreeMap<NamespaceName, usize>,
 }
 
 /// What [`Book::add`] did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Added {
     /// The service that was added.
     pub(super) slot: Slot,
-    /// Who held the address before.
-    pub(super) others: Others,
-}
-
-/// Who holds an address beside a service that is added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Others {
-    /// Nobody.
-    None,
-    /// Services with the same sharing.
-    Alike,
-    /// Services of which one at least has another sharing than the one added; with what they have in common.
-    Different(Option<Arc<Sharing>>),
+    /// Nobody held the address before.
+    pub(super) is_first: bool,
 }
 
 /// See the module.
@@ -114,6 +124,8 @@ pub(super) struct Book {
     vacant: Vec<Slot>,
     v4: BTreeMap<u128, Holders>,
     v6: BTreeMap<u128, Holders>,
+    /// How many addresses were given out so far.
+    given: u64,
 }
 
 impl Book {
@@ -191,6 +203,25 @@ impl Book {
         common_sharing(&self.holdings, self.holders(address)?)
     }
 
+    /// The namespace of all that hold the address; `None` when they are in several.
+    pub(super) fn common_namespace(&self, address: IpAddr) -> Option<&str> {
+        match self.holders(address)? {
+            Holders::One(slot) => self.at(*slot).map(|holding| holding.service.namespace()),
+            Holders::Many(group) if group.namespaces.len() == 1 => {
+                group.namespaces.keys().next().map(NamespaceName::as_str)
+            }
+            Holders::Many(_) => None,
+        }
+    }
+
+    /// Since when the service holds the address, compared with others.
+    pub(super) fn set_since(&mut self, service: &ServiceKey, address: IpAddr, since: u64) {
+        let slot = self.slot(service);
+        if let Some(holding) = slot.and_then(|slot| self.at_mut(slot)) {
+            holding.set_since(Family::of(address), since);
+        }
+    }
+
     /// Ports that are in use on the address.
     pub(super) fn ports_at(&self, address: IpAddr) -> Vec<Port> {
         match self.holders(address) {
@@ -211,17 +242,12 @@ impl Book {
             Family::V4 => v4,
             Family::V6 => v6,
         };
-        let others = match by_address.entry(value) {
+        let is_first = match by_address.entry(value) {
             Entry::Vacant(place) => {
                 place.insert(Holders::One(slot));
-                Others::None
+                true
             }
             Entry::Occupied(mut place) => {
-                let before = common_sharing(holdings, place.get());
-                let others = match &claim.sharing {
-                    Some(sharing) if before == Some(sharing) => Others::Alike,
-                    _ => Others::Different(before.cloned()),
-                };
                 match place.get_mut() {
                     Holders::Many(group) => group.join(holdings, slot),
                     Holders::One(other) => {
@@ -231,13 +257,16 @@ impl Book {
                         place.insert(Holders::Many(Box::new(group)));
                     }
                 }
-                others
+                false
             }
         };
+        self.given = self.given.saturating_add(1);
+        let since = self.given;
         if let Some(holding) = self.at_mut(slot) {
             holding.append(address);
+            holding.set_since(family, since);
         }
-        Added { slot, others }
+        Added { slot, is_first }
     }
 
     /// Writes down that the service no longer holds the address.
@@ -303,6 +332,7 @@ impl Book {
                     v4: None,
                     v6: None,
                     v6_first: false,
+                    since: [0; 2],
                 };
                 let slot = self.vacant.pop().unwrap_or_else(|| {
                     self.holdings.push(None);
@@ -360,6 +390,10 @@ impl Group {
             self.ports.entry(*port).or_insert(slot);
         }
         *self.sharing.entry(holding.sharing.clone()).or_default() += 1;
+        match self.namespaces.get_mut(holding.service.namespace()) {
+            Some(count) => *count += 1,
+            None => drop(self.namespaces.insert(NamespaceName::new(holding.service.namespace()), 1)),
+        }
     }
 
     fn leave(&mut self, holdings: &[Option<Holding>], slot: Slot) {
@@ -374,6 +408,12 @@ impl Group {
             *count -= 1;
             if *count == 0 {
                 self.sharing.remove(&holding.sharing);
+            }
+        }
+        if let Some(count) = self.namespaces.get_mut(holding.service.namespace()) {
+            *count -= 1;
+            if *count == 0 {
+                self.namespaces.remove(holding.service.namespace());
             }
         }
     }

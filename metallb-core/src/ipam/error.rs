@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
+use crate::facts::AddressOwner;
 use crate::keys::{Family, NamespaceName, PoolName, Port, ServiceKey};
+use crate::quote::quoted;
 
 /// Why an allocation failed. The text says what would help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,14 +36,19 @@ pub enum AllocationError {
     #[error("no pool that the service may use has a free address of both families; add a range to one")]
     NoPoolOfBothFamilies,
     /// The only pool that may be used is full.
-    #[error("pool \"{pool}\" has no free {family} address: 0 of {capacity}; free one or add a range")]
+    #[error(
+        "pool \"{pool}\" has no free {family} address: 0 of {capacity}{}; free one or add a range",
+        kept_back_text(*.kept_back)
+    )]
     PoolExhausted {
         /// The pool.
         pool: PoolName,
         /// The family.
         family: Family,
-        /// How many addresses of the family the pool has.
+        /// How many addresses of the family the pool may give out.
         capacity: u128,
+        /// How many more it has, which it never gives out: avoided, excluded, or somebody's own.
+        kept_back: u128,
     },
     /// All pools that may be used are full.
     #[error(
@@ -62,7 +69,7 @@ pub enum AllocationError {
         obstacle: Box<Self>,
     },
     /// The wanted pool does not exist.
-    #[error("there is no pool \"{pool}\"; create it or ask for another")]
+    #[error("there is no pool {}; create it or ask for another", quoted(.pool.as_str()))]
     UnknownPool {
         /// The pool.
         pool: PoolName,
@@ -107,6 +114,37 @@ pub enum AllocationError {
         /// The pool.
         pool: PoolName,
     },
+    /// The pool excludes the address.
+    #[error(
+        "pool \"{pool}\" excludes {address} (excludeAddresses); ask for another address or take it out of there"
+    )]
+    AddressExcluded {
+        /// The address.
+        address: IpAddr,
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The address visibly is somebody's own.
+    #[error("{address} is an address of {owner}; ask for another")]
+    AddressReserved {
+        /// The address.
+        address: IpAddr,
+        /// Whose it is.
+        owner: AddressOwner,
+    },
+    /// The namespace holds as many addresses of the pool as it may.
+    #[error(
+        "namespace \"{namespace}\" may hold {max} addresses of pool \"{pool}\" (maxPerNamespace) and has no room for \
+         more; free one or raise the limit"
+    )]
+    QuotaReached {
+        /// The pool.
+        pool: PoolName,
+        /// The namespace.
+        namespace: NamespaceName,
+        /// How many it may hold.
+        max: u32,
+    },
     /// The wanted addresses lie in different pools.
     #[error(
         "the wanted addresses lie in the pools \"{first}\" and \"{second}\"; ask for addresses of one pool"
@@ -143,6 +181,17 @@ pub enum AllocationError {
         /// Who holds it.
         holder: ServiceKey,
     },
+    /// The holder is in another namespace, and the address is shared within one only.
+    #[error(
+        "{address} is held by {holder}, and is shared within one namespace only; use another address or allow sharing \
+         in the cluster (serviceAllocation.sharing, --sharing-scope)"
+    )]
+    OtherNamespace {
+        /// The address.
+        address: IpAddr,
+        /// Who holds it.
+        holder: ServiceKey,
+    },
     /// The holder uses one of the ports.
     #[error("port {port} of {address} is already used by {holder}; use another port or address")]
     PortConflict {
@@ -157,12 +206,14 @@ pub enum AllocationError {
 
 impl AllocationError {
     /// Every value of [`AllocationError::reason`] and of [`RequestError::reason`](crate::facts::RequestError::reason).
-    pub const REASONS: [&'static str; 10] = [
+    pub const REASONS: [&'static str; 12] = [
         "pool_exhausted",
         "no_matching_pool",
         "unknown_pool",
         "pool_not_admitted",
         "address_not_in_pool",
+        "address_reserved",
+        "namespace_quota",
         "address_in_use",
         "sharing_key_mismatch",
         "port_conflict",
@@ -177,9 +228,12 @@ impl AllocationError {
             Self::AddressNotInPool { address }
             | Self::AddressNotInWantedPool { address, .. }
             | Self::AddressAvoided { address, .. }
+            | Self::AddressExcluded { address, .. }
+            | Self::AddressReserved { address, .. }
             | Self::AddressInUse { address, .. }
             | Self::SharingKeyMismatch { address, .. }
             | Self::BackendMismatch { address, .. }
+            | Self::OtherNamespace { address, .. }
             | Self::PortConflict { address, .. } => Some(*address),
             _ => None,
         }
@@ -199,10 +253,24 @@ impl AllocationError {
             Self::AddressNotInPool { .. }
             | Self::AddressNotInWantedPool { .. }
             | Self::AddressAvoided { .. }
+            | Self::AddressExcluded { .. }
             | Self::DifferentPools { .. } => "address_not_in_pool",
+            Self::QuotaReached { .. } => "namespace_quota",
+            Self::AddressReserved { .. } => "address_reserved",
             Self::AddressInUse { .. } => "address_in_use",
-            Self::SharingKeyMismatch { .. } | Self::BackendMismatch { .. } => "sharing_key_mismatch",
+            Self::SharingKeyMismatch { .. } | Self::BackendMismatch { .. } | Self::OtherNamespace { .. } => {
+                "sharing_key_mismatch"
+            }
             Self::PortConflict { .. } => "port_conflict",
         }
+    }
+}
+
+/// What is said about addresses that a pool has but never gives out.
+pub(super) fn kept_back_text(count: u128) -> String {
+    match count {
+        0 => String::new(),
+        1 => " (1 more is avoided, excluded or somebody's own)".to_owned(),
+        _ => format!(" ({count} more are avoided, excluded or somebody's own)"),
     }
 }

@@ -6,11 +6,11 @@ use super::action::Report;
 use super::allocator::{Allocation, Allocator};
 use super::assigner::{Class, Need};
 use super::claim::Claim;
-use super::error::AllocationError;
+use super::error::{AllocationError, kept_back_text};
 use super::fill::Step;
 use super::pool_index::PoolIndex;
-use crate::facts::{RequestError, RequestedFamilies};
-use crate::keys::{Family, PoolName, ServiceKey};
+use crate::facts::{FamilyPolicy, RequestError, RequestedFamilies};
+use crate::keys::{Family, NamespaceName, PoolName, ServiceKey};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It has what it wants.
+    /// It has what it wants; of one that only prefers two families, perhaps one ([`Allocation::missing`]).
     Satisfied,
     /// It wants nothing.
     NothingWanted,
@@ -38,6 +38,20 @@ pub enum Outcome {
     Failed(AllocationError),
     /// It could have it: it will, at the next evaluation.
     Possible,
+}
+
+impl Outcome {
+    /// A stable word.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Satisfied => "satisfied",
+            Self::NothingWanted => "nothing_wanted",
+            Self::Invalid(error) => error.reason(),
+            Self::Failed(error) => error.reason(),
+            Self::Possible => "possible",
+        }
+    }
 }
 
 /// What speaks for or against a pool.
@@ -57,14 +71,25 @@ pub enum Verdict {
         address: IpAddr,
     },
     /// It may be used but has no address for this service.
-    #[error("may be used but is full: {assigned} of {capacity} {family} addresses are in use")]
+    #[error(
+        "may be used but is full: {assigned} of {capacity} {family} addresses are in use{}",
+        kept_back_text(*.kept_back)
+    )]
     Full {
         /// The family that is missing.
         family: Family,
         /// Addresses in use.
         assigned: u128,
-        /// Addresses in all.
+        /// Addresses that may be given out.
         capacity: u128,
+        /// Addresses besides, which are never given out: avoided, excluded, or somebody's own.
+        kept_back: u128,
+    },
+    /// The namespace of the service holds as many of its addresses as it may.
+    #[error("may be used, but the namespace holds as many addresses as it may (maxPerNamespace: {max})")]
+    Quota {
+        /// How many a namespace may hold.
+        max: u32,
     },
     /// It has no addresses of the family.
     #[error("has no {family} addresses")]
@@ -86,6 +111,24 @@ pub enum Verdict {
     Rejected,
 }
 
+impl Verdict {
+    /// A stable word.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Holds { .. } => "holds",
+            Self::Usable { .. } => "usable",
+            Self::Full { .. } => "full",
+            Self::Quota { .. } => "namespace_quota",
+            Self::NoFamily { .. } => "no_family",
+            Self::NotAdmitted => "not_admitted",
+            Self::NotAutomatic => "not_automatic",
+            Self::NotWanted => "not_wanted",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
 impl Explanation {
     pub(super) const fn not_wanted() -> Self {
         Self { allocation: None, outcome: Outcome::NothingWanted, pools: Vec::new() }
@@ -99,11 +142,16 @@ impl Explanation {
 impl Allocator {
     /// Why a service has what it has, and what speaks for or against each pool. Changes nothing.
     pub fn explain(&self, claim: &Claim<'_>) -> Explanation {
-        let allocation = self.allocation(claim.service);
-        let outcome = match self.preview(claim).map(|mut more| more.next()) {
-            Ok(None) => Outcome::Satisfied,
-            Ok(Some(_)) => Outcome::Possible,
-            Err(error) => Outcome::Failed(error),
+        let mut allocation = self.allocation(claim.service);
+        let outcome = match (self.preview(claim).map(|mut more| more.next()), &mut allocation) {
+            (Ok(None), _) => Outcome::Satisfied,
+            (Ok(Some(_)), _) => Outcome::Possible,
+            // It would like both families, and works with one.
+            (Err(error), Some(allocation)) if claim.request.policy() == FamilyPolicy::PreferDual => {
+                allocation.missing = Some(error);
+                Outcome::Satisfied
+            }
+            (Err(error), _) => Outcome::Failed(error),
         };
         let in_force =
             self.pools.iter().map(|(id, index)| (index.pool().name.clone(), self.verdict(claim, id, index)));
@@ -138,12 +186,16 @@ impl Allocator {
         }
         let mut usable = None;
         for family in request.families().iter() {
-            if index.capacity(family) == 0 {
+            if !pool.has_family(family) {
                 return Verdict::NoFamily { family };
             }
-            let Some(address) = self.choose(claim, id, family, Step::Quarantined) else {
+            let Some(address) = self.choose(claim, (id, family), Step::Quarantined, usable) else {
+                if let Some(max) = pool.max_per_namespace().filter(|_| self.is_full_for(claim, id, usable)) {
+                    return Verdict::Quota { max };
+                }
                 let (assigned, capacity) = (index.assigned(family), index.capacity(family));
-                return Verdict::Full { family, assigned, capacity };
+                let kept_back = index.kept_back(family);
+                return Verdict::Full { family, assigned, capacity, kept_back };
             };
             usable = usable.or(Some(address));
         }
@@ -161,14 +213,17 @@ impl Allocator {
             .filter(|&family| holding.is_none_or(|holding| holding.address(family).is_none()))
             .collect();
         let addresses = claim.request.wanted_addresses().to_vec();
+        let mut namespace = None;
         let pools = if addresses.is_empty() {
             let helpful = self.helpful(claim);
+            namespace = self.any_limited(&helpful).then(|| NamespaceName::new(claim.service.namespace()));
             let indices = helpful.iter().filter_map(|&id| self.pools.index(id));
             indices.map(|index| index.pool().name.clone()).collect()
         } else {
             Vec::new()
         };
-        Need { class: Class { pools, families }, addresses, sharing: claim.sharing.clone() }
+        let rooms = self.rooms(claim, &pools);
+        Need { class: Class { pools, families, namespace }, addresses, sharing: claim.sharing.clone(), rooms }
     }
 
     /// True when the pool could give out an address of the family.
@@ -192,7 +247,7 @@ impl Allocator {
         let holding = self.book.holding(service)?;
         let mine = holding.sharing.as_ref()?;
         let odd = |address: &IpAddr| {
-            self.book.common_sharing(*address).is_none() && self.book.holders_of(*address).count() > 1
+            self.joinable(*address).is_none() && self.book.holders_of(*address).count() > 1
         };
         let address = holding.addresses().find(odd)?;
         Some(Report::SharingKept { address, key: mine.key.clone() })

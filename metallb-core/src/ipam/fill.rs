@@ -132,6 +132,7 @@ impl Allocator {
     /// The addresses that are asked for by name, all or none.
     fn wanted(&self, claim: &Claim<'_>) -> Result<Picks, AllocationError> {
         let mut chosen = [None; 2];
+        let mut with = None;
         let mut first_pool: Option<PoolId> = None;
         for (place, &address) in chosen.iter_mut().zip(claim.request.wanted_addresses()) {
             let pool = self.pool_for_wanted(claim, address)?;
@@ -147,7 +148,12 @@ impl Allocator {
             if self.book.holding(claim.service).is_some_and(|holding| holding.holds(address)) {
                 continue;
             }
+            if let Some(barrier) = self.barrier(address) {
+                return Err(barrier);
+            }
             self.may_join(claim, address, false)?;
+            self.check_room(claim, address, with)?;
+            with = Some(address);
             *place = Some(address);
         }
         Ok(chosen)
@@ -190,12 +196,12 @@ impl Allocator {
         for &step in self.steps(claim) {
             let set =
                 (step == Step::Joined).then(|| self.rest_of_set(claim, missing, with, &pools)).flatten();
-            let each = || pools.iter().find_map(|&(_, id)| self.choose(claim, id, missing, step));
+            let each = || pools.iter().find_map(|&(_, id)| self.choose(claim, (id, missing), step, with));
             if let Some(address) = set.or_else(each) {
                 return Ok([Some(address), None]);
             }
         }
-        Err(self.why_not(claim, &pools, [missing].into_iter()))
+        Err(self.why_not(claim, &pools, [missing].into_iter(), with))
     }
 
     /// What is tried for a claim, in this order.
@@ -257,7 +263,7 @@ impl Allocator {
         let pools = self.eligible(claim)?;
         for &step in self.steps(claim) {
             let chosen = match families.second() {
-                None => self.one_of(claim, &pools, families.preferred(), step),
+                None => self.one_of(claim, &pools, (families.preferred(), step), None),
                 Some(_) if step == Step::Joined => self.joined_set(claim, &pools),
                 Some(_) => self.two_of(claim, &pools, step),
             };
@@ -265,7 +271,7 @@ impl Allocator {
                 return Ok(chosen);
             }
         }
-        Err(self.why_not(claim, &pools, families.iter()))
+        Err(self.why_not(claim, &pools, families.iter(), None))
     }
 
     /// The usual case without a list of pools: one address, any pool.
@@ -274,14 +280,20 @@ impl Allocator {
         steps.copied().find_map(|step| {
             let mut admitting =
                 self.pools.ranked().filter(|(_, _, index)| claim.is_admitted_by(index.pool()));
-            admitting.find_map(|(_, id, _)| self.choose(claim, id, family, step))
+            admitting.find_map(|(_, id, _)| self.choose(claim, (id, family), step, None))
         })
     }
 
-    fn one_of(&self, claim: &Claim<'_>, pools: &[Eligible], family: Family, step: Step) -> Option<Picks> {
+    fn one_of(
+        &self,
+        claim: &Claim<'_>,
+        pools: &[Eligible],
+        (family, step): (Family, Step),
+        with: Option<IpAddr>,
+    ) -> Option<Picks> {
         pools
             .iter()
-            .find_map(|&(_, id)| self.choose(claim, id, family, step))
+            .find_map(|&(_, id)| self.choose(claim, (id, family), step, with))
             .map(|address| [Some(address), None])
     }
 
@@ -293,12 +305,12 @@ impl Allocator {
         for group in pools.chunk_by(|a, b| a.0 == b.0) {
             let both = |step| {
                 group.iter().find_map(|&(_, id)| {
-                    let v4 = self.choose(claim, id, Family::V4, step)?;
-                    let v6 = self.choose(claim, id, Family::V6, step)?;
+                    let v4 = self.choose(claim, (id, Family::V4), step, None)?;
+                    let v6 = self.choose(claim, (id, Family::V6), step, Some(v4))?;
                     Some([Some(v4), Some(v6)])
                 })
             };
-            let half = || families.iter().find_map(|family| self.one_of(claim, group, family, step));
+            let half = || families.iter().find_map(|family| self.one_of(claim, group, (family, step), None));
             let found = match claim.request.policy() {
                 FamilyPolicy::RequireDual => both(step),
                 _ => both(Step::Free).or_else(|| both(Step::Quarantined)).or_else(half),
@@ -310,21 +322,30 @@ impl Allocator {
         if !self.options.dual_stack_two_pools {
             return None;
         }
-        let [v4, _] = self.one_of(claim, pools, Family::V4, step)?;
-        let [v6, _] = self.one_of(claim, pools, Family::V6, step)?;
+        let [v4, _] = self.one_of(claim, pools, (Family::V4, step), None)?;
+        let [v6, _] = self.one_of(claim, pools, (Family::V6, step), v4)?;
         Some([v4, v6])
     }
 
     /// The address of a pool for a claim. Of what is considered the first in the order of the pool, with addresses that it
     /// may join before all others unless [`SharingOrder::FirstFree`] is set; from quarantine, when there is nothing else,
-    /// the one whose quarantine ends first.
-    pub(super) fn choose(&self, claim: &Claim<'_>, id: PoolId, family: Family, step: Step) -> Option<IpAddr> {
+    /// the one whose quarantine ends first. `with`: what the service is given as well.
+    pub(super) fn choose(
+        &self,
+        claim: &Claim<'_>,
+        (id, family): (PoolId, Family),
+        step: Step,
+        with: Option<IpAddr>,
+    ) -> Option<IpAddr> {
+        if self.is_full_for(claim, id, with) {
+            return self.own_shared(claim, id, family);
+        }
         let index = self.pools.index(id)?;
         let first_free = self.options.sharing_order == SharingOrder::FirstFree;
         let free = if step == Step::Joined { None } else { index.first_free(family) };
-        let sharing = claim.sharing.as_deref();
+        let key = self.join_key(claim, index);
         let limit = free.filter(|_| first_free);
-        let shared = sharing.and_then(|sharing| index.first_shared(family, sharing, claim.ports, limit));
+        let shared = key.and_then(|key| index.first_shared(family, &key, claim.ports, limit));
         let chosen = match step {
             Step::Joined => shared,
             _ if shared.is_some() && !first_free => shared,
@@ -380,25 +401,40 @@ impl Allocator {
         claim: &Claim<'_>,
         pools: &[Eligible],
         families: impl Iterator<Item = Family>,
+        with: Option<IpAddr>,
     ) -> AllocationError {
         for family in families {
             let of_family: Vec<&PoolIndex> = pools
                 .iter()
                 .filter_map(|&(_, id)| self.pools.index(id))
-                .filter(|index| index.capacity(family) > 0)
+                .filter(|index| index.pool().has_family(family))
                 .collect();
             let exhausted = match of_family.as_slice() {
                 [] => return self.no_family(pools, family),
-                all if all.iter().any(|index| index.has_any(family)) => continue,
+                all if all.iter().any(|index| index.has_any(family)) => {
+                    let open = |id: &PoolId| self.pools.index(*id).is_some_and(|index| index.has_any(family));
+                    let mut open = pools.iter().map(|&(_, id)| id).filter(open);
+                    let Some(first) = open.next().filter(|&id| self.is_full_for(claim, id, with)) else {
+                        continue;
+                    };
+                    if !open.all(|id| self.is_full_for(claim, id, with)) {
+                        continue;
+                    }
+                    self.quota_reached(claim, first)
+                }
                 [index] => {
                     let (pool, capacity) = (index.pool().name.clone(), index.capacity(family));
-                    AllocationError::PoolExhausted { pool, family, capacity }
+                    let kept_back = index.kept_back(family);
+                    AllocationError::PoolExhausted { pool, family, capacity, kept_back }
                 }
                 all => AllocationError::AllExhausted { pools: all.len(), family },
             };
             return self.with_obstacle(claim, &of_family, family, exhausted);
         }
-        AllocationError::NoPoolOfBothFamilies
+        match self.limited(claim, pools, 2, with) {
+            Some(&(_, id)) => self.quota_reached(claim, id),
+            None => AllocationError::NoPoolOfBothFamilies,
+        }
     }
 
     fn no_family(&self, pools: &[Eligible], family: Family) -> AllocationError {

@@ -13,13 +13,14 @@ use crate::keys::Family;
 impl Allocator {
     /// Both addresses of a service that has one of each and lets others join, from the first pool that has such a pair.
     pub(super) fn joined_set(&self, claim: &Claim<'_>, pools: &[Eligible]) -> Option<Picks> {
-        let sharing = claim.sharing.as_deref()?;
         pools.iter().enumerate().find_map(|(at, &(_, id))| {
             let index = self.pools.index(id)?;
+            let key = self.join_key(claim, index)?;
             let own = pools.get(at..=at).unwrap_or_default();
             let others = if self.options.dual_stack_two_pools { pools } else { own };
-            let open = index.open_shared(Family::V4, sharing, claim.ports).take(MOST_SETS);
+            let open = index.open_shared(Family::V4, &key, claim.ports).take(MOST_SETS);
             open.map(|(_, value)| from_value(Family::V4, value))
+                .filter(|&v4| self.has_room(claim, v4, None))
                 .find_map(|v4| Some([Some(v4), Some(self.rest_of_set(claim, Family::V6, Some(v4), others)?)]))
         })
     }
@@ -42,8 +43,9 @@ impl Allocator {
         let located = candidates.filter_map(|address| {
             let (id, position) = self.pools.locate(address)?;
             let rank = pools.iter().position(|&(_, pool)| pool == id)?;
-            let usable = self.pools.index(id)?.pool().contains(address);
-            (usable && self.may_join(claim, address, false).is_ok()).then_some((rank, position, address))
+            let usable = !self.pools.index(id)?.is_barred(missing, position.1);
+            let free = usable && self.may_join(claim, address, false).is_ok();
+            (free && self.has_room(claim, address, with)).then_some((rank, position, address))
         });
         located.min().map(|(.., address)| address)
     }

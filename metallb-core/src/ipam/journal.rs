@@ -1,11 +1,14 @@
 //! What has changed in the allocator since somebody asked: who may be helped by it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::claim::Sharing;
-use crate::keys::{Family, PoolName};
+use crate::keys::{Family, NamespaceName, PoolName};
+
+/// What a namespace may still have of a pool that limits it.
+pub(super) type Room = (PoolName, NamespaceName);
 
 /// Kept only when somebody will ask, see [`Journal::keep`].
 #[derive(Debug, Default)]
@@ -14,7 +17,9 @@ pub(super) struct Journal {
     addresses: BTreeSet<IpAddr>,
     freed: BTreeSet<(PoolName, Family)>,
     sharing: BTreeSet<Arc<Sharing>>,
-    usage: BTreeSet<PoolName>,
+    rooms: BTreeSet<Room>,
+    /// Whether more than the numbers may have changed: who uses the pool, and whose addresses it contains.
+    usage: BTreeMap<PoolName, bool>,
 }
 
 impl Journal {
@@ -44,10 +49,24 @@ impl Journal {
         }
     }
 
-    /// The use of the pool has changed.
+    /// A namespace holds less of a pool that limits that.
+    pub(super) fn room(&mut self, pool: &PoolName, namespace: &str) {
+        if self.kept {
+            self.rooms.insert((pool.clone(), NamespaceName::new(namespace)));
+        }
+    }
+
+    /// How much of the pool is in use has changed.
     pub(super) fn usage(&mut self, pool: &PoolName) {
-        if self.kept && !self.usage.contains(pool) {
-            self.usage.insert(pool.clone());
+        if self.kept && !self.usage.contains_key(pool) {
+            self.usage.insert(pool.clone(), false);
+        }
+    }
+
+    /// Others than before use the pool, or other addresses of it are somebody's own.
+    pub(super) fn users(&mut self, pool: &PoolName) {
+        if self.kept && self.usage.get(pool) != Some(&true) {
+            self.usage.insert(pool.clone(), true);
         }
     }
 
@@ -59,11 +78,16 @@ impl Journal {
         std::mem::take(&mut self.freed)
     }
 
+    pub(super) fn take_rooms(&mut self) -> BTreeSet<Room> {
+        std::mem::take(&mut self.rooms)
+    }
+
     pub(super) fn take_sharing(&mut self) -> BTreeSet<Arc<Sharing>> {
         std::mem::take(&mut self.sharing)
     }
 
-    pub(super) fn pop_usage(&mut self) -> Option<PoolName> {
+    /// A pool whose use may have changed, and whether more than the numbers has.
+    pub(super) fn pop_usage(&mut self) -> Option<(PoolName, bool)> {
         self.usage.pop_first()
     }
 }

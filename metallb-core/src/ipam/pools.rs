@@ -8,8 +8,10 @@ use std::sync::Arc;
 use super::book::Book;
 use super::pool_index::{PoolIndex, Position};
 use super::quarantine::Quarantine;
+use super::reserved::Reserved;
+use super::tenants::Tenants;
 use crate::addr::{AddressRange, from_value, to_value};
-use crate::config::Pool;
+use crate::config::{Pool, SharingScope};
 use crate::keys::{Family, PoolName, ServiceKey};
 
 /// Number of a pool while it is in force.
@@ -115,29 +117,28 @@ impl Pools {
     pub(super) fn update(
         &mut self,
         wanted: &BTreeMap<PoolName, Arc<Pool>>,
-        book: &Book,
-        quarantine: &Quarantine,
+        known: &Known<'_>,
         affected: &mut BTreeSet<ServiceKey>,
     ) -> Vec<PoolName> {
         let Differences { gone, changed, mut added } = self.differences(wanted);
         for name in gone {
-            self.remove(&name, book, affected);
+            self.remove(&name, known.book, affected);
         }
         for pool in changed {
             let Some(current) = self.by_name(&pool.name).map(|index| Arc::clone(index.pool())) else {
                 added.push(pool);
                 continue;
             };
-            if current.entries == pool.entries && current.avoid_buggy_ips == pool.avoid_buggy_ips {
-                self.replace(&current, pool, book, affected);
+            if is_like(&current, pool) {
+                self.replace(&current, pool, known.book, affected);
             } else {
-                self.remove(&pool.name, book, affected);
+                self.remove(&pool.name, known.book, affected);
                 added.push(pool);
             }
         }
         // Added only after everything old is gone: an address may move from one pool to another.
         for pool in &added {
-            self.add(pool, book, quarantine, affected);
+            self.add(pool, known, affected);
         }
         added.into_iter().map(|pool| pool.name.clone()).collect()
     }
@@ -171,7 +172,12 @@ impl Pools {
         if let Some(rank) = rank(pool) {
             self.ranks.insert(rank, id);
         }
-        self.index_mut(id, |index| index.replace_pool(Arc::clone(pool)));
+        self.index_mut(id, |index| {
+            if old.max_per_namespace().is_some() != pool.max_per_namespace().is_some() {
+                index.tenants = Tenants::of(pool, book);
+            }
+            index.replace_pool(Arc::clone(pool));
+        });
         if old.service_allocation != pool.service_allocation {
             note_services(pool, book, affected);
         }
@@ -190,18 +196,13 @@ impl Pools {
         self.vacant.push(id);
     }
 
-    fn add(
-        &mut self,
-        pool: &Arc<Pool>,
-        book: &Book,
-        quarantine: &Quarantine,
-        affected: &mut BTreeSet<ServiceKey>,
-    ) {
+    fn add(&mut self, pool: &Arc<Pool>, known: &Known<'_>, affected: &mut BTreeSet<ServiceKey>) {
         let mut index = PoolIndex::new(pool);
+        index.tenants = Tenants::of(pool, known.book);
         for (number, entry) in pool.entries.iter().enumerate() {
-            fill(&mut index, number, entry, book, quarantine);
+            fill(&mut index, number, entry, known);
         }
-        note_services(pool, book, affected);
+        note_services(pool, known.book, affected);
         let id = self.vacant.pop().unwrap_or(self.indices.len());
         if id == self.indices.len() {
             self.indices.push(None);
@@ -246,14 +247,37 @@ fn rank(pool: &Pool) -> Option<Rank> {
     Some(Rank { group, priority, name: pool.name.clone() })
 }
 
-/// Writes what is held and in quarantine of one entry into a new index.
-fn fill(index: &mut PoolIndex, number: usize, entry: &AddressRange, book: &Book, quarantine: &Quarantine) {
+/// True when one may take the place of the other without looking at addresses.
+fn is_like(one: &Pool, other: &Pool) -> bool {
+    one.entries == other.entries
+        && one.avoid_buggy_ips == other.avoid_buggy_ips
+        && one.excluded == other.excluded
+        && one.sharing_scope() == other.sharing_scope()
+}
+
+/// What is known about addresses, whatever pool they are in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) book: &'a Book,
+    pub(super) quarantine: &'a Quarantine,
+    pub(super) reserved: &'a Reserved,
+    /// Who may share where the pool says nothing about that.
+    pub(super) scope: SharingScope,
+}
+
+/// Writes what is reserved, held and in quarantine of one entry into a new index.
+fn fill(index: &mut PoolIndex, number: usize, entry: &AddressRange, known: &Known<'_>) {
+    let Known { book, quarantine, reserved, scope } = known;
+    let scope = index.pool().sharing_scope().unwrap_or(*scope);
     let family = entry.family();
     let (first, last) = entry.bounds();
+    for address in reserved.within(entry.first(), entry.last()) {
+        index.reserve(family, (number, to_value(address)), false, None);
+    }
     for value in book.held_in(family, first, last) {
         index.hold(family, (number, value));
-        if let Some(sharing) = book.common_sharing(from_value(family, value)) {
-            index.share(family, sharing, (number, value), book.ports_at(from_value(family, value)));
+        if let Some(key) = book.join_key(from_value(family, value), scope) {
+            index.share(family, &key, (number, value), book.ports_at(from_value(family, value)));
         }
     }
     for (address, until) in quarantine.within(entry.first(), entry.last()) {

@@ -67,6 +67,11 @@ impl Quarantine {
         Some(until)
     }
 
+    /// Until when the address is in quarantine.
+    pub(super) fn until(&self, address: IpAddr) -> Option<Until> {
+        self.by_address.get(&address).map(|&(_, until)| until)
+    }
+
     pub(super) fn next_end(&self) -> Option<Instant> {
         match self.by_end.first() {
             Some(&(Until::At(end), _)) => Some(end),

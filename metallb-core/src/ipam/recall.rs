@@ -48,12 +48,16 @@ impl Allocator {
         let may_have = |address: &IpAddr| {
             lacks(Family::of(*address))
                 && matches!(self.may_keep(claim, *address, &[]), Ok(None))
+                && self.barrier(*address).is_none()
+                && self.has_room(claim, *address, None)
                 && self.may_join(claim, *address, false).is_ok()
         };
         let mut found = self.quarantine.recalled(claim.service).filter(may_have);
         let first = found.next();
-        let second =
-            found.find(|address| first.is_some_and(|first| Family::of(first) != Family::of(*address)));
+        let second = found.find(|address| {
+            first.is_some_and(|first| Family::of(first) != Family::of(*address))
+                && self.has_room(claim, *address, first)
+        });
         [first, second]
     }
 }

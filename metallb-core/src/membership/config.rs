@@ -20,13 +20,22 @@ pub struct Config {
     /// Seed of the jitter that keeps members from sending in step. Any value will do; members should
     /// have different ones.
     pub seed: u64,
+    /// Whether the others count this node only after [`Membership::take_part`](super::Membership::take_part), and not as
+    /// soon as its start is over: a node that first has to announce what it owns from then on leaves no gap. Off by default.
+    pub confirms: bool,
 }
 
 impl Config {
     /// A configuration with the timing of a local network.
     #[must_use]
     pub fn new(this: NodeName, epoch: Epoch, seed: u64) -> Self {
-        Self { this, epoch, timing: Timing::LAN, seed }
+        Self { this, epoch, timing: Timing::LAN, seed, confirms: false }
+    }
+
+    /// The same configuration with [`Config::confirms`].
+    #[must_use]
+    pub fn with_confirmation(self) -> Self {
+        Self { confirms: true, ..self }
     }
 
     /// The same configuration with another rhythm.

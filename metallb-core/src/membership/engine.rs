@@ -75,9 +75,11 @@ struct Queued {
 #[derive(Debug)]
 struct Settling {
     settled: bool,
-    /// Latest end, counted from the start.
-    last: Instant,
-    /// What is counted from the first list of peers.
+    /// The others are told to count this node.
+    takes_part: bool,
+    /// They are told when the user says so.
+    confirms: bool,
+    /// What is counted from the first list of peers; before there is one, the start does not end.
     by_peers: Option<SettlingByPeers>,
 }
 
@@ -103,7 +105,7 @@ struct Pending {
 pub enum Event {
     /// [`Membership::members`] has changed. Several changes between two polls are one event.
     MembersChanged,
-    /// [`Membership::metadata`] of this member has changed.
+    /// [`Membership::metadata`] of this member has changed; there is none any more of one that is no longer a peer.
     MetadataChanged(NodeName),
     /// This node and others have lived without each other for a while (a partition, a process that was stopped)
     /// and are together again. There may have been two owners of an address, and others may remember the wrong
@@ -131,7 +133,7 @@ impl Membership {
     ///
     /// [`ConfigError::NameLength`] when the node name does not fit a datagram.
     pub fn new(now: Instant, config: Config) -> Result<Self, ConfigError> {
-        let Config { this, epoch, timing, seed } = config;
+        let Config { this, epoch, timing, seed, confirms } = config;
         let length = this.as_str().len();
         if length == 0 || length > MAX_NAME_LEN {
             return Err(ConfigError::NameLength { length });
@@ -151,7 +153,7 @@ impl Membership {
             metadata_version: 0,
             sequence: 0,
             sending: Sending { order: Vec::new(), cursor: 0, next: now, outbox: VecDeque::new(), bits: None },
-            settling: Settling { settled: false, last: later(now, SETTLE_AT_MOST), by_peers: None },
+            settling: Settling { settled: false, takes_part: false, confirms, by_peers: None },
             leaving: None,
             next_check: None,
             dropped_at: None,
@@ -168,8 +170,14 @@ impl Membership {
         let mut peers = peers;
         peers.retain(|name, peer| *name != self.this && peer.is_reachable());
         let detection = self.timing.detection(peers.len().saturating_add(1));
-        let (now, known) = (self.now, &mut self.peers);
-        known.retain(|name, _| peers.contains_key(name));
+        let (now, known, pending) = (self.now, &mut self.peers, &mut self.pending);
+        known.retain(|name, state| {
+            let stays = peers.contains_key(name);
+            if !stays && state.metadata.is_some() {
+                pending.metadata.insert(name.clone());
+            }
+            stays
+        });
         for (name, peer) in peers {
             if let Some(state) = known.get_mut(&name) {
                 state.peer = peer;
@@ -182,7 +190,7 @@ impl Membership {
         let from_now = |time| later(self.now, time);
         self.settling.by_peers.get_or_insert_with(|| SettlingByPeers {
             soon: from_now(detection / TOGETHER),
-            last: from_now(detection.saturating_mul(2)),
+            last: from_now(detection.saturating_mul(2).min(SETTLE_AT_MOST)),
         });
         self.judge_all();
         self.settle();
@@ -233,6 +241,18 @@ impl Membership {
         }
     }
 
+    /// This node announces what it owns, now that its start is over: the others may count it. Only needed with
+    /// [`Config::confirms`].
+    pub fn take_part(&mut self, now: Instant) {
+        self.advance(now);
+        if self.settling.settled
+            && self.leaving.is_none()
+            && !std::mem::replace(&mut self.settling.takes_part, true)
+        {
+            self.sending.next = self.now;
+        }
+    }
+
     /// Tells everybody that this node goes. Keep calling [`Membership::poll_transmit`] and
     /// [`Membership::handle_timeout`] while [`Membership::next_timeout`] asks for it: the message is
     /// repeated twice, in case the first is lost. This node is no member from now on, for itself either.
@@ -280,7 +300,7 @@ impl Membership {
     pub fn next_timeout(&self) -> Option<Instant> {
         let sending = (self.leaving != Some(0)).then_some(self.sending.next);
         let starting = !self.settling.settled && self.leaving.is_none();
-        let settling = starting.then(|| self.settling.next_deadline(self.now));
+        let settling = self.settling.next_deadline(self.now).filter(|_| starting);
         let check = self.next_check.filter(|_| self.leaving.is_none());
         let dropped = self.dropped_at.filter(|_| self.members.contains(&self.this));
         [sending, settling, check, dropped].into_iter().flatten().min()
@@ -336,7 +356,7 @@ impl Membership {
 impl Membership {
     /// Moves the clock. Time never goes backwards. When the caller comes much later than it was asked to,
     /// datagrams may be waiting unread: the silence then proves nothing and is taken back, but for one
-    /// interval.
+    /// interval. Nobody is told that those are heard, nor is believed what they said, until they are heard again.
     fn advance(&mut self, now: Instant) {
         let now = now.max(self.now);
         let gap = now.saturating_duration_since(self.now);
@@ -348,7 +368,10 @@ impl Membership {
         self.pending.reunited |= self.settling.settled && gap >= self.detection();
         let back = gap.saturating_sub(self.interval);
         for state in self.peers.values_mut() {
-            let run = state.run.as_mut().map(|run| (&mut run.last_heard, &mut run.deaf_since));
+            let run = state.run.as_mut().map(|run| {
+                run.recalled = true;
+                (&mut run.last_heard, &mut run.deaf_since)
+            });
             let (heard, deaf) = run.unzip();
             let others = [&mut state.vouched_until, &mut state.left_until].into_iter().chain(deaf).flatten();
             for at in heard.into_iter().chain(others) {
@@ -362,9 +385,6 @@ impl Membership {
     fn roster_changed(&mut self) {
         let mut names: BTreeSet<NodeName> = self.peers.keys().cloned().collect();
         names.insert(self.this.clone());
-        for name in self.members.difference(&names) {
-            self.pending.metadata.remove(name);
-        }
         let before = self.members.len();
         self.members.retain(|name| names.contains(name));
         self.pending.members |= self.members.len() != before;
@@ -407,7 +427,7 @@ impl Jitter {
 
 /// Part of the detection time in which members that start together are expected to hear each other.
 const TOGETHER: u32 = 4;
-/// Longest cautious start, also without a list of peers.
+/// Longest cautious start, from the first list of peers on.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(3);
 /// How often a farewell is sent.
 const LEAVE_ROUNDS: u32 = 3;

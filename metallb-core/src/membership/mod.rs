@@ -54,6 +54,7 @@ mod roster;
 mod rotation;
 mod token;
 mod transfer;
+mod view;
 pub mod wire;
 
 pub use config::{Config, ConfigError, Epoch, Timing, TimingError};
@@ -62,3 +63,4 @@ pub use metadata::{InterfaceFacts, MAX_METADATA_LEN, Metadata, MetadataError};
 pub use peer::{Peer, PeerView, Status};
 pub use rotation::{KeyId, Rotation};
 pub use token::Token;
+pub use view::View;

@@ -141,6 +141,8 @@ pub(super) struct Run {
     pub(super) started_here: bool,
     pub(super) sequence: u64,
     pub(super) last_heard: Instant,
+    /// Its last datagram is from before a moment in which this node stood still.
+    pub(super) recalled: bool,
     pub(super) interval: Duration,
     pub(super) settled: bool,
     /// Version of its metadata held completely.
@@ -206,10 +208,15 @@ impl PeerState {
     /// Whether others may be told that it is heard: it was, a short while ago, and it takes part.
     pub(super) fn is_recent(&self, now: Instant, timing: Timing, own_interval: Duration) -> bool {
         self.status == Status::Heard
-            && self.run.as_ref().is_some_and(|run| {
+            && self.run.as_ref().filter(|run| run.settled && !run.recalled).is_some_and(|run| {
                 let recent = run.patience(own_interval).saturating_mul(timing.recent());
                 now.saturating_duration_since(run.last_heard) < recent
             })
+    }
+
+    /// Whether the run at hand has told its metadata.
+    pub(super) fn has_told(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.metadata_version > 0)
     }
 
     /// The status that follows from what is known at `now`.
@@ -289,6 +296,15 @@ impl Run {
     pub(super) fn drops_us_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
         let rest = timing.misses().saturating_sub(timing.recent());
         self.deaf_since?.checked_add(self.patience(own_interval).saturating_mul(rest))
+    }
+
+    /// The same, when it has gone on saying so. Who said it once and fell silent may be gone itself: it did not hear us yet
+    /// when we met.
+    pub(super) fn goes_on_dropping_us_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
+        let at = self.drops_us_at(timing, own_interval)?;
+        let patience = self.patience(own_interval).saturating_mul(2);
+        let again = self.deaf_since.is_some_and(|since| since < self.last_heard);
+        (again && at.saturating_duration_since(self.last_heard) <= patience).then_some(at)
     }
 
     /// The longer of both members' intervals: a slower sender is given the time it needs, but no more than twice ours;

@@ -159,6 +159,9 @@ pub struct Stats {
     pub unknown: u64,
     /// Datagrams of an earlier run, out of order, or without a proof.
     pub stale: u64,
+    /// Times at which a member that was heard fell silent for as long as counts: it was dropped, or lives on by the word of
+    /// others that hear it.
+    pub suspicions: u64,
     /// Times at which the caller was late by more than two intervals, so that silence proved nothing.
     pub stalls: u64,
 }

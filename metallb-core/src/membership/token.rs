@@ -70,15 +70,21 @@ fn plus(number: u32, steps: u32) -> u32 {
 
 /// Runs that have introduced themselves and not proved anything yet. They are told their tokens for a while, next to the
 /// run that is believed; few, because anybody can repeat an introduction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Candidates(Vec<Candidate>);
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     token: Token,
-    /// It has said that it takes no part yet.
-    starting: bool,
+    /// When it last said that it takes no part yet.
+    starting: Option<Instant>,
     seen: Instant,
+}
+
+impl Candidate {
+    fn has_started(&self, now: Instant, lasts: Duration) -> bool {
+        self.starting.is_some_and(|at| now.saturating_duration_since(at) < lasts)
+    }
 }
 
 impl Candidates {
@@ -89,7 +95,9 @@ impl Candidates {
         self.0.retain(|known| now.saturating_duration_since(known.seen) < lasts);
         if let Some(known) = self.0.iter_mut().find(|known| known.token == token) {
             known.seen = now;
-            known.starting |= starting;
+            if starting {
+                known.starting = Some(now);
+            }
             return false;
         }
         if self.0.len() >= MAX_CANDIDATES {
@@ -98,20 +106,22 @@ impl Candidates {
                 self.0.swap_remove(index);
             }
         }
-        self.0.push(Candidate { token, starting, seen: now });
+        self.0.push(Candidate { token, starting: starting.then_some(now), seen: now });
         true
     }
 
-    /// Forgets who has proved itself, and earlier runs than that; whether it was seen starting.
-    pub(super) fn proved(&mut self, token: Token) -> bool {
-        let started = self.0.iter().any(|known| known.starting && known.token.epoch == token.epoch);
+    /// Forgets who has proved itself, and earlier runs than that; whether it was seen starting, `lasts` ago at most: since
+    /// then it cannot have lived without us for long.
+    pub(super) fn proved(&mut self, token: Token, now: Instant, lasts: Duration) -> bool {
+        let started =
+            self.0.iter().any(|known| known.token.epoch == token.epoch && known.has_started(now, lasts));
         self.0.retain(|known| known.token != token && known.token.epoch > token.epoch);
         started
     }
 
-    /// Whether a run after `epoch` was seen starting, a short while ago.
-    pub(super) fn saw_start_after(&self, epoch: Option<Epoch>) -> bool {
-        self.0.iter().any(|known| known.starting && Some(known.token.epoch) > epoch)
+    /// Whether a run after `epoch` was seen starting, `lasts` ago at most.
+    pub(super) fn saw_start_after(&self, epoch: Option<Epoch>, now: Instant, lasts: Duration) -> bool {
+        self.0.iter().any(|known| Some(known.token.epoch) > epoch && known.has_started(now, lasts))
     }
 
     /// Who is still waiting.
@@ -182,8 +192,10 @@ mod tests {
         let waiting: Vec<Token> = candidates.waiting(start, STEP).collect();
         assert_eq!(waiting, [token(100), token(49)]);
         assert_eq!(candidates.waiting(start + STEP, STEP).count(), 0, "and not for ever");
-        assert!(candidates.proved(token(100)), "it was seen starting");
-        assert!(!candidates.proved(token(49)));
+        let mut later = candidates.clone();
+        assert!(!later.proved(token(100), start + STEP, STEP), "it may have lived on since");
+        assert!(candidates.proved(token(100), start, STEP), "it was seen starting");
+        assert!(!candidates.proved(token(49), start, STEP));
         assert_eq!(candidates.waiting(start, STEP).count(), 0);
     }
 }

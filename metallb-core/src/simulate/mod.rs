@@ -51,8 +51,8 @@ use std::time::Instant;
 use ipnetwork::IpNetwork;
 
 use crate::announce::{self, AnnounceProblem, Engine, Route};
-use crate::config::Config;
-use crate::facts::{Endpoints, Namespace, Node, Service};
+use crate::config::{Config, ConfigError, Kind, ObjectId};
+use crate::facts::{AddressOwner, Endpoints, Namespace, Node, Service};
 use crate::ipam::{self, Action, Assigner, Report, Usage};
 use crate::keys::{NodeName, PoolName, ServiceKey};
 
@@ -92,6 +92,8 @@ pub struct Outcome {
     pub services: BTreeMap<ServiceKey, ServiceOutcome>,
     /// The use of every pool.
     pub pools: BTreeMap<PoolName, Usage>,
+    /// What is to be said about pools beside what [`Config::build`] said: that they contain addresses of others.
+    pub warnings: Vec<ConfigError>,
     /// The routes that each node advertises.
     pub routes: BTreeMap<NodeName, BTreeMap<IpNetwork, Vec<Route>>>,
 }
@@ -161,6 +163,9 @@ fn assign(
     for namespace in &situation.namespaces {
         assigner.apply_namespace(namespace.clone());
     }
+    for node in &situation.nodes {
+        assigner.reserve(now, &AddressOwner::Node(node.name.clone()), &node.own_addresses());
+    }
     for service in services.values() {
         assigner.apply_service(now, service.clone());
     }
@@ -191,6 +196,11 @@ fn assign(
             }
         }
     }
+    let owned = situation.config.pools().keys().filter_map(|pool| {
+        let object = ObjectId::new(Kind::Pool, pool.as_str());
+        Some(ConfigError::warning(object, "spec.addresses", assigner.owned_in(pool)?))
+    });
+    outcome.warnings = owned.collect();
 }
 
 fn announce(situation: &Situation, services: BTreeMap<ServiceKey, Service>, outcome: &mut Outcome) {

@@ -149,7 +149,9 @@ impl World {
         let subnets: Vec<_> = on_node().flat_map(|ad| self.allowed(ad, node)).collect();
         let mut standing = Standing::default();
         let in_subnet = |address: &&IpAddr| subnets.iter().any(|interface| interface.is_in_subnet(**address));
-        standing.subnets = addresses.iter().filter(in_subnet).count();
+        // Who has told nothing is neither preferred nor passed over.
+        let told = self.interfaces.contains_key(node);
+        standing.subnets = addresses.iter().filter(|address| !told || in_subnet(address)).count();
         standing.families = serving.values().filter(|serving| **serving > 0).count();
         standing.ready = serving.values().filter(|serving| **serving > 1).count();
         standing.score = on_node().map(|ad| ad.preference_score(&fact.labels)).sum();

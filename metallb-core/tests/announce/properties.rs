@@ -249,7 +249,7 @@ proptest! {
         for key in world.services.keys() {
             prop_assert_eq!(running.explain(key), fresh.explain(key));
         }
-        prop_assert_eq!(running.announced().collect::<Vec<_>>(), fresh.announced().collect::<Vec<_>>());
+        prop_assert_eq!(running.announced().collect::<BTreeSet<_>>(), fresh.announced().collect::<BTreeSet<_>>());
     }
 
     /// All nodes that know the same compute the same owner, the one that the plain rules give, and it alone

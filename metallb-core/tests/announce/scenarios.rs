@@ -2,17 +2,18 @@
 //!
 //! `UPDATE_GOLDEN=1` writes `expected` anew. A line is a verb and its words; `#` begins a comment.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use metallb_core::announce::{Change, Engine, InterfaceScope, Liveness, Options, Ownership};
+use metallb_core::announce::{Change, Engine, InterfaceScope, Liveness, Options, Ownership, Receipts};
 use metallb_core::config::{
     BgpAdvertisementInput, Config, Input, L2AdvertisementInput, Meta, PeerInput, PoolInput, PreferenceInput,
 };
 use metallb_core::election::Standing;
 use metallb_core::facts::{Demand, Endpoints, Interface, Node, Request, Service, TrafficPolicy};
-use metallb_core::keys::{Created, Family, InterfaceName, NodeName, ServiceKey};
+use metallb_core::keys::{Created, Family, InterfaceName, NodeName, PeerName, ServiceKey};
 use metallb_core::select::{Labels, SelectorInput};
 
 #[test]
@@ -93,6 +94,11 @@ impl<'a> Scenario<'a> {
                 let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
                 self.engine.set_claims(NodeName::new(*node), addresses);
             }
+            ("receipts", ["everybody"]) => self.engine.set_receipts(None),
+            ("receipts", ["nobody"]) => self.engine.set_receipts(Some(Receipts::new())),
+            ("receipts", peers) => {
+                self.engine.set_receipts(Some(peers.iter().map(|text| receipt(text)).collect()));
+            }
             ("claimants", [name]) => {
                 let claimants = self.engine.other_claimants(&key(name));
                 writeln!(self.out, "{name} is claimed by {}", list(&claimants)).unwrap();
@@ -100,7 +106,7 @@ impl<'a> Scenario<'a> {
             ("evaluate", []) => self.evaluate(),
             ("explain", [name]) => self.explain(&key(name)),
             ("announced", []) => {
-                for one in self.engine.announced() {
+                for one in self.engine.announced().collect::<BTreeSet<_>>() {
                     writeln!(self.out, "{} {} {}", one.service, one.protocol.as_str(), one.address).unwrap();
                 }
             }
@@ -155,6 +161,17 @@ fn interface(text: &str) -> (InterfaceName, Interface) {
     let (name, ipv4_only) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
     let subnets = subnet.map(|subnet| subnet.parse().unwrap()).into_iter().collect();
     (InterfaceName::new(name), Interface { ipv4_only, subnets })
+}
+
+/// `router:v4,v6`.
+fn receipt(text: &str) -> (PeerName, BTreeSet<Family>) {
+    let (peer, families) = text.split_once(':').unwrap();
+    let family = |name| match name {
+        "v4" => Family::V4,
+        "v6" => Family::V6,
+        other => panic!("unknown family {other}"),
+    };
+    (PeerName::new(peer), families.split(',').map(family).collect())
 }
 
 /// Nodes, or `elsewhere`; `v4/` and `v6/` before one name a family, `/leaving` after it an endpoint on its way out.

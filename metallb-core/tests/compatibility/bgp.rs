@@ -226,3 +226,25 @@ fn aliases_that_metallb_refuses_are_refused() {
     refused("Community", aliases, REFUSED_ALIASES);
     assert_eq!(taken(|input| aliases(input, |_| ())).communities().len(), 2, "no alias is no mistake");
 }
+
+fn communities(define: &[(&str, &str)], name: &str) -> Vec<String> {
+    let config = taken(|input| {
+        let define: Vec<_> = define.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        input.communities.push(CommunityInput { aliases: define, ..mk_aliases("more", &[]) });
+        input.bgp_advertisements.push(BgpAdvertisementInput { communities: strings(&[name]), ..mk_bgp("x") });
+    });
+    config.bgp_advertisements()["x"].communities.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn well_known_communities_have_names() {
+    for (name, value) in [("no-export", "65535:65281"), ("blackhole", "65535:666")] {
+        assert_eq!(communities(&[], name), communities(&[], value));
+    }
+    assert_eq!(communities(&[("no-export", "1:2")], "no-export"), ["1:2"]);
+}
+
+#[test]
+fn an_alias_that_is_named_like_a_value_does_not_hide_it() {
+    assert_eq!(communities(&[("64500:1", "64500:2")], "64500:1"), ["64500:1"]);
+}

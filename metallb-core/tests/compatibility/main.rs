@@ -4,6 +4,7 @@
 
 mod bgp;
 mod layer2;
+mod page;
 mod peers;
 mod pools;
 mod support;

@@ -27,6 +27,7 @@ fn a_peer_has_metallbs_defaults() {
     );
     assert!(peer.selects(&Labels::new()), "no selector: every node");
     assert!(peer.bfd.is_none() && peer.vrf.is_none() && peer.password.is_none());
+    assert_eq!((peer.next_hop_v4, peer.next_hop_v6, peer.tcp_mss), (None, None, None));
 }
 
 #[test]
@@ -42,6 +43,9 @@ fn the_fields_of_a_peer_mean_what_they_mean_in_metallb() {
             ebgp_multi_hop: true,
             vrf: Some("red".into()),
             local_asn: Some(65410),
+            next_hop_v4: Some("203.0.113.9".into()),
+            next_hop_v6: Some("self".into()),
+            tcp_mss: Some(1200),
             node_selectors: vec![SelectorInput {
                 match_labels: vec![("rack".into(), "1".into())],
                 ..expressions(&[("zone", "In", &["a"])]).remove(0)
@@ -56,6 +60,8 @@ fn the_fields_of_a_peer_mean_what_they_mean_in_metallb() {
     assert_eq!(peer.router_id.unwrap().to_string(), "203.0.113.7");
     assert_eq!(peer.source.unwrap().to_string(), "203.0.113.8");
     assert!(peer.graceful_restart && peer.ebgp_multi_hop);
+    assert_eq!((peer.next_hop_v4, peer.next_hop_v6), ("203.0.113.9".parse().ok(), None));
+    assert_eq!(peer.tcp_mss, Some(1200));
     assert_eq!((peer.vrf.as_ref().unwrap().as_str(), peer.shown_asn()), ("red", 65410));
     assert!(peer.selects(&labels(&[("rack", "1"), ("zone", "a")])));
     assert!(!peer.selects(&labels(&[("rack", "1"), ("zone", "b")])));
@@ -256,4 +262,23 @@ fn profiles_have_metallbs_limits() {
             assert_eq!(with(value), [expected]);
         }
     }
+}
+
+#[test]
+fn what_no_session_can_have_is_refused() {
+    let cases: &[Case<PeerInput>] = &[
+        (
+            "a long hold time",
+            |p| p.hold_time = Some("18h13m".into()),
+            "spec.holdTime",
+            "use 0s, or 3s to 65535s",
+        ),
+        (
+            "a long password",
+            |p| p.password = PasswordInput::Plain(Secret::new("x".repeat(81))),
+            "spec.password",
+            "80",
+        ),
+    ];
+    refused("BGPPeer", peer, cases);
 }

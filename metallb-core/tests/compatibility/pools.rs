@@ -1,6 +1,7 @@
 //! Pools.
 
 use metallb_core::config::{Config, Input, PoolInput, ServiceAllocationInput};
+use metallb_core::ipam::{Allocator, Options, Usage};
 use metallb_core::select::Labels;
 
 use crate::support::{
@@ -138,4 +139,36 @@ fn an_allocation_that_only_has_a_priority_is_for_every_service() {
     let pool = &config.pools()["x"];
     assert_eq!(pool.service_allocation.as_ref().unwrap().priority, Some(7));
     assert!(pool.admits("anywhere", &Labels::new(), &Labels::new()));
+}
+
+#[test]
+fn entries_that_metallb_takes_for_something_else_are_refused() {
+    let cases: &[Case<PoolInput>] = &[
+        (
+            "two families",
+            |p| p.addresses = strings(&["192.0.2.1-2001:db8::1"]),
+            "spec.addresses[0]",
+            "use one family per range",
+        ),
+        (
+            "IPv4 as IPv6",
+            |p| p.addresses = strings(&["::ffff:192.0.2.0/120"]),
+            "spec.addresses[0]",
+            "write it as IPv4",
+        ),
+    ];
+    refused("IPAddressPool", pool, cases);
+}
+
+#[test]
+fn an_address_that_is_avoided_is_a_pool_of_none() {
+    for address in ["192.0.2.0", "192.0.2.255"] {
+        let config = taken(|input| {
+            pool(input, |p| p.avoid_buggy_ips = true);
+            input.pools.last_mut().unwrap().addresses = strings(&[address]);
+        });
+        let mut allocator = Allocator::new(Options::default());
+        allocator.set_pools(&config);
+        assert_eq!(allocator.pool_usage(&"x".into()), Some(Usage::default()), "{address}");
+    }
 }

@@ -41,6 +41,7 @@ fn a_killed_member_is_gone_for_all_within_half_a_second() {
     sim.run_for(Duration::from_secs(2));
     let changes = sim.changes();
     assert_eq!(changes.len(), 4, "one change each: {changes:?}");
+    assert_eq!(sim.machine(0).stats().suspicions, 1);
     for (at, _, members) in changes {
         assert_eq!(members, set([0, 1, 3, 4]));
         assert!(at - killed >= ms(300) && at - killed <= ms(500), "{:?}", at - killed);
@@ -145,13 +146,31 @@ fn a_peer_that_is_not_ready_and_never_heard_delays_a_start_but_little() {
 }
 
 #[test]
-fn a_start_without_a_list_of_peers_ends_after_three_seconds() {
+fn a_start_ends_two_detection_times_after_the_first_list_of_peers_and_not_before() {
     let mut sim = Simulation::new(2, LAN, 7);
     sim.create(0, 1);
-    sim.run_for(ms(2_900));
+    sim.run_for(Duration::from_secs(60));
+    assert!(!sim.machine(0).is_settled(), "an API server that is away says nothing about the others");
+    sim.members_ready(0, &[1]);
+    sim.run_for(ms(750));
     assert!(!sim.machine(0).is_settled());
-    sim.run_for(ms(150));
+    sim.run_for(ms(100));
     assert!(sim.machine(0).is_settled());
+}
+
+#[test]
+fn a_member_that_confirms_counts_for_the_others_when_it_takes_part() {
+    let mut sim = Simulation::new(2, LAN, 7);
+    sim.start_all();
+    sim.kill(1);
+    sim.run_for(Duration::from_secs(1));
+    sim.start_confirming(1);
+    sim.run_for(Duration::from_secs(1));
+    assert!(sim.machine(1).is_settled());
+    assert_eq!((sim.view(0), sim.view(1)), (set([0]), set([0, 1])));
+    sim.with(1, metallb_core::membership::Membership::take_part);
+    sim.run_for(ms(1));
+    assert_eq!(sim.view(0), set([0, 1]));
 }
 
 #[test]
@@ -171,6 +190,7 @@ fn a_member_that_only_others_hear_stays_a_member() {
     assert_eq!(sim.log, [], "no blip, no loss");
     let status = sim.machine(0).peers().find(|peer| peer.name == name(1)).unwrap().status;
     assert_eq!(status, Status::Vouched);
+    assert_eq!(sim.machine(0).stats().suspicions, 1, "it is not heard here");
     let killed = sim.now();
     sim.kill(1);
     sim.run_for(Duration::from_secs(2));
@@ -232,6 +252,23 @@ fn a_member_that_nobody_hears_drops_itself_until_it_is_heard() {
     }
 }
 
+/// Two that lived apart meet for a moment: what the other said of not hearing this one is from before.
+#[test]
+fn a_member_that_meets_another_for_a_moment_does_not_drop_itself() {
+    for seed in 0..50 {
+        let mut sim = Simulation::new(2, LAN, seed);
+        sim.start_all();
+        sim.cut(0, 1);
+        sim.run_for(Duration::from_secs(2));
+        sim.heal();
+        sim.run_for(ms(20 + seed));
+        sim.cut(0, 1);
+        sim.run_for(Duration::from_secs(2));
+        let without = sim.changes().into_iter().find(|(_, index, members)| !members.contains(index));
+        assert_eq!(without, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_member_that_one_of_two_may_hear_stays() {
     let mut sim = Simulation::new(3, LAN, 19);
@@ -254,6 +291,25 @@ fn a_start_is_no_reunion() {
         sim.run_for(Duration::from_secs(1));
     }
     assert_eq!(reunited(&sim), set([]));
+}
+
+/// It said that it leaves, and was started again on the other side of a partition.
+#[test]
+fn a_member_that_left_and_lived_apart_since_is_reunited() {
+    let mut sim = Simulation::new(3, LAN, 21);
+    sim.start_all();
+    sim.leave(1);
+    sim.run_for(ms(120));
+    sim.kill(1);
+    sim.cut(0, 1);
+    sim.cut(1, 2);
+    sim.start(1);
+    sim.run_for(Duration::from_secs(5));
+    assert_eq!(reunited(&sim), set([]));
+    sim.heal();
+    sim.run_for(ms(150));
+    assert!((0..3).all(|index| sim.view(index) == set(0..3)));
+    assert_eq!(reunited(&sim), set(0..3));
 }
 
 #[test]
@@ -289,6 +345,30 @@ fn a_member_that_was_stopped_for_a_while_does_not_drop_the_others() {
     assert!(sim.changes().iter().all(|(_, index, _)| *index != 0), "{:?}", sim.changes());
     assert!(sim.machine(0).stats().stalls >= 1);
     assert_eq!(reunited(&sim), set(0..3), "others may have owned what it went on to announce");
+}
+
+/// What it remembers is from before; nobody counts a dead member because of it.
+#[test]
+fn a_member_that_was_stopped_does_not_vouch_for_who_died_meanwhile() {
+    for seed in 0..20 {
+        let mut sim = Simulation::new(3, LAN, seed);
+        sim.start_all();
+        let frozen = sim.freeze(0);
+        sim.leave(2);
+        sim.run_for(ms(120));
+        sim.kill(2);
+        sim.run_for(Duration::from_secs(5));
+        assert_eq!(sim.view(1), set([1]));
+        sim.log.clear();
+        sim.thaw(0, frozen);
+        sim.run_for(Duration::from_secs(2));
+        assert_eq!(sim.view(0), set([0, 1]));
+        let changes = sim.changes();
+        assert!(
+            changes.iter().all(|(_, index, members)| *index != 1 || !members.contains(&2)),
+            "{changes:?}"
+        );
+    }
 }
 
 #[test]
@@ -335,6 +415,40 @@ fn metadata_of_an_earlier_run_is_replaced_by_that_of_the_next() {
     sim.with(0, |machine, now| machine.set_metadata(now, metadata(77, 1))).unwrap();
     sim.run_for(ms(200));
     assert_eq!(sim.machine(1).metadata(&name(0)), Some(&metadata(77, 1)));
+}
+
+#[test]
+fn a_restarted_member_settles_when_it_knows_what_the_others_have() {
+    for seed in 0..20 {
+        let mut sim = Simulation::new(3, Net { loss: 200_000, delay: (100, 400) }, seed);
+        sim.start_all();
+        for index in 0..3 {
+            sim.with(index, |machine, now| machine.set_metadata(now, metadata(1, 1))).unwrap();
+        }
+        sim.run_for(Duration::from_secs(1));
+        sim.kill(0);
+        sim.create(0, 100);
+        sim.with(0, |machine, now| machine.set_metadata(now, metadata(2, 1))).unwrap();
+        sim.members_ready(0, &[1, 2]);
+        sim.run_until(ms(700), |sim| sim.machine(0).is_settled());
+        for other in 1..3 {
+            let told = sim.machine(0).metadata(&name(other));
+            assert_eq!(told, Some(&metadata(1, 1)), "seed {seed}: of {other} at {:?}", sim.now());
+        }
+    }
+}
+
+#[test]
+fn a_member_that_tells_nothing_of_itself_delays_a_start_but_little() {
+    let mut sim = Simulation::new(2, LAN, 18);
+    sim.start(1);
+    sim.create(0, 1);
+    sim.with(0, |machine, now| machine.set_metadata(now, metadata(1, 1))).unwrap();
+    sim.members_ready(0, &[1]);
+    sim.run_for(ms(700));
+    assert!(!sim.machine(0).is_settled());
+    sim.run_for(ms(150));
+    assert!(sim.machine(0).is_settled());
 }
 
 #[test]

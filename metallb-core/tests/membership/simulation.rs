@@ -137,6 +137,18 @@ impl Simulation {
         self.start_with_epoch(index, epoch);
     }
 
+    /// The same for one that takes part only when it says so.
+    pub(crate) fn start_confirming(&mut self, index: usize) {
+        let clock = self.base + Duration::from_secs(self.random.below(1_000_000));
+        let config =
+            Config::new(name(index), Epoch::new(self.epochs), self.random.next()).with_confirmation();
+        self.epochs += 1;
+        let machine = Membership::new(clock + self.now, config).unwrap();
+        self.members[index] = Some(Member { machine, clock, running: true });
+        self.after(index);
+        self.discover(index);
+    }
+
     pub(crate) fn start_with_epoch(&mut self, index: usize, epoch: u64) {
         self.create(index, epoch);
         self.discover(index);

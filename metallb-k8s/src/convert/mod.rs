@@ -18,12 +18,14 @@ use crate::{
 
 mod advertisement;
 mod frr;
+mod judgement;
 mod objects;
 mod peer;
 pub(crate) mod selector;
 pub mod versions;
 
 pub use frr::{FrrNeighbors, frr_configuration_name, held_back};
+pub use judgement::Judgement;
 pub use peer::{PasswordRecord, warnings};
 
 /// All configuration objects there are, readable or not.

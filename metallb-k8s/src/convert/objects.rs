@@ -13,6 +13,8 @@ pub(super) fn pool(meta: Meta, object: &IPAddressPool) -> Result<PoolInput, Deco
             namespaces: allocation.namespaces.clone(),
             namespace_selectors: selectors(&allocation.namespace_selectors),
             service_selectors: selectors(&allocation.service_selectors),
+            max_per_namespace: allocation.max_per_namespace,
+            sharing: allocation.sharing.clone(),
         })
     });
     let labels = object.metadata.labels.iter().flatten();
@@ -22,6 +24,7 @@ pub(super) fn pool(meta: Meta, object: &IPAddressPool) -> Result<PoolInput, Deco
         addresses: spec.addresses.clone(),
         auto_assign: spec.auto_assign,
         avoid_buggy_ips: spec.avoid_buggy_ips,
+        exclude_addresses: spec.exclude_addresses.clone(),
         service_allocation: allocation.transpose()?,
     })
 }

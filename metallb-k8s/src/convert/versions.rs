@@ -167,6 +167,8 @@ fn empty_spec() -> BGPPeerSpec {
         keepalive_time: None,
         connect_time: None,
         router_id: None,
+        next_hop: None,
+        tcp_mss: None,
         node_selectors: Vec::new(),
         password: None,
         password_secret: None,

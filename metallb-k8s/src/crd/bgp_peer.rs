@@ -100,6 +100,13 @@ pub struct BGPPeerSpec {
     /// BGP identifier to show to this router, written as an IPv4 address.
     #[serde(default, rename = "routerID", skip_serializing_if = "Option::is_none")]
     pub router_id: Option<String>,
+    /// Next hops to announce to this router in place of the node's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<PeerNextHop>,
+    /// Maximum size of TCP segments, for paths that lose big packets. Absent: the system's.
+    #[serde(default, rename = "tcpMSS", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 88, max = 32767))]
+    pub tcp_mss: Option<i32>,
     /// Selects the nodes that hold the session. Empty: every node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_selectors: Vec<LabelSelector>,
@@ -152,6 +159,20 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(redacted)")
     }
+}
+
+/// Next hops of the routes that a router gets.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerNextHop {
+    /// Next hop of IPv4 routes. Absent or self: an address of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 15))]
+    pub ipv4: Option<String>,
+    /// Next hop of IPv6 routes. Absent or self: an address of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 45))]
+    pub ipv6: Option<String>,
 }
 
 /// Names the Secret with a peer's password.

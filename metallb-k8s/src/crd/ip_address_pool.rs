@@ -33,6 +33,10 @@ pub struct IPAddressPoolSpec {
     /// Keeps back IPv4 addresses that end in .0 or .255, which some old equipment refuses.
     #[serde(default, rename = "avoidBuggyIPs")]
     pub avoid_buggy_ips: bool,
+    /// Addresses that no Service gets, in the same forms as the addresses of the pool. A Service that has one
+    /// keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_addresses: Vec<String>,
     /// Reserves the pool for some namespaces and Services. Absent: all may use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_allocation: Option<ServiceAllocation>,
@@ -54,6 +58,16 @@ pub struct ServiceAllocation {
     /// Selects the Services that may use the pool by their labels. Empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_selectors: Vec<LabelSelector>,
+    /// How many addresses of the pool the Services of one namespace may hold together. What they hold already, they
+    /// keep. Absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_295_i64))]
+    pub max_per_namespace: Option<i64>,
+    /// Which Services may share an address of the pool under one sharing key: those of the whole cluster, or only
+    /// those of one namespace. Absent: as the controller is set (--sharing-scope).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Cluster", "Namespace"]))]
+    pub sharing: Option<String>,
 }
 
 /// How much of the pool is in use, kept current by the controller.
@@ -74,6 +88,12 @@ pub struct IPAddressPoolStatus {
     /// IPv6 addresses that are free.
     #[serde(rename = "availableIPv6")]
     pub available_ipv6: i64,
+    /// How many Services have addresses of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<i64>,
+    /// The first of these Services by name, as namespace/name; 20 at most.
+    #[serde(default)]
+    pub used_by: Vec<String>,
     /// Accepted says whether the pool is part of the configuration in force, and if not, why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -27,7 +27,7 @@ mod service_l2_status;
 
 pub use bfd_profile::{BFDProfile, BFDProfileSpec};
 pub use bgp_advertisement::{BGPAdvertisement, BGPAdvertisementSpec};
-pub use bgp_peer::{BGPPeer, BGPPeerSpec, Password, SecretReference};
+pub use bgp_peer::{BGPPeer, BGPPeerSpec, Password, PeerNextHop, SecretReference};
 pub use community::{Community, CommunityAlias, CommunitySpec};
 pub use condition::{Condition, ConditionStatus, ConfigurationStatus};
 pub use configuration_state::{

@@ -3,7 +3,10 @@
 //! [`objects`] decodes only what is needed; the functions here turn it into facts. The `…Record`
 //! types are what a [`Store`](crate::watch::Store) keeps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use metallb_core::{
     facts::{Endpoints, FamilyEndpoints, Namespace, Node, Places, Serving},
@@ -20,7 +23,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use pod::SpeakerPod;
+pub use pod::{SpeakerNode, SpeakerPod};
 pub use service::{ClassFilter, ServiceRecord, service};
 
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -35,16 +38,43 @@ pub fn node(object: &objects::Node) -> Option<Node> {
     let condition = |kind: &str| {
         object.status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
     };
-    let internal = object.status.addresses.iter().filter(|address| address.type_ == "InternalIP");
-    Some(Node {
+    let addresses = |kind: &str| {
+        let listed = object.status.addresses.iter().filter(|address| address.type_ == kind);
         // What cannot be read is no address, and another may follow.
-        internal_addresses: internal.filter_map(|address| address.address.parse().ok()).collect(),
+        listed.filter_map(|address| address.address.parse().ok()).collect()
+    };
+    Some(Node {
+        internal_addresses: addresses("InternalIP"),
+        external_addresses: addresses("ExternalIP"),
         network_unavailable: condition("NetworkUnavailable"),
         excluded: labels.get(EXCLUDE_LABEL).is_some(),
         control_plane: labels.get(CONTROL_PLANE_LABEL).is_some(),
         out_of_service: object.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE_TAINT),
         ..Node::new(name, labels)
     })
+}
+
+/// Addresses under which the API server is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ApiServerRecord {
+    /// The addresses.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl ApiServerRecord {
+    /// Reads an EndpointSlice of the Service `kubernetes`.
+    pub fn cut(object: &objects::AddressSlice) -> Self {
+        let addresses = object.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        // A name is no address.
+        Self { addresses: addresses.filter_map(|address| address.parse().ok()).collect() }
+    }
+}
+
+impl Tracked for ApiServerRecord {
+    fn differs(&self, previous: &Self) -> bool {
+        self != previous
+    }
 }
 
 /// Whether a Node is being taken out of service: cordoned, or its kubelet says that it is not ready, as it does from

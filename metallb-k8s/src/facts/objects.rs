@@ -4,7 +4,9 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use k8s_openapi::{
-    api::core::v1 as core, api::discovery::v1 as discovery, apimachinery::pkg::apis::meta::v1::Time,
+    api::core::v1 as core,
+    api::discovery::v1 as discovery,
+    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference, Time},
 };
 use kube::{Resource, core::ObjectMeta};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
@@ -217,6 +219,22 @@ part! {
 }
 
 object! {
+    /// Some of the endpoints of a Service, with their addresses.
+    AddressSlice is discovery::EndpointSlice {
+        /// The endpoints.
+        endpoints: Vec<AddressedEndpoint>,
+    }
+}
+
+part! {
+    /// One endpoint of an [`AddressSlice`].
+    AddressedEndpoint {
+        /// Where it is reached.
+        addresses: Vec<String>,
+    }
+}
+
+object! {
     /// A Namespace.
     Namespace is core::Namespace {}
 }
@@ -302,7 +320,7 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// The metadata without what other tools keep there (managed fields, their annotations).
+/// The metadata without what other tools keep there (which fields they manage, their annotations).
 fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let lean = LeanMeta::deserialize(deserializer)?;
     Ok(ObjectMeta {
@@ -314,8 +332,32 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
         deletion_timestamp: lean.deletion_timestamp,
         labels: lean.labels,
         annotations: lean.annotations.map(|Annotations(annotations)| annotations),
+        owner_references: lean.owner_references,
+        managed_fields: lean.managed_fields.and_then(of_status),
         ..ObjectMeta::default()
     })
+}
+
+/// Who wrote to an object, and when; not which fields.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LeanManager {
+    manager: Option<String>,
+    subresource: Option<String>,
+    time: Option<Time>,
+}
+
+/// Those that wrote the status, if there are any.
+fn of_status(managers: Vec<LeanManager>) -> Option<Vec<ManagedFieldsEntry>> {
+    let is_of_status = |manager: &LeanManager| manager.subresource.as_deref() == Some("status");
+    let found: Vec<_> = managers.into_iter().filter(is_of_status).map(Into::into).collect();
+    (!found.is_empty()).then_some(found)
+}
+
+impl From<LeanManager> for ManagedFieldsEntry {
+    fn from(LeanManager { manager, subresource, time }: LeanManager) -> Self {
+        Self { manager, subresource, time, ..Self::default() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -327,6 +369,8 @@ struct LeanMeta {
     resource_version: Option<String>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+    owner_references: Option<Vec<OwnerReference>>,
+    managed_fields: Option<Vec<LeanManager>>,
     labels: Option<BTreeMap<String, String>>,
     annotations: Option<Annotations>,
 }

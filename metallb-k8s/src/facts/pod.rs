@@ -40,6 +40,44 @@ impl SpeakerPod {
     }
 }
 
+/// A node on which there is a Pod that may be a speaker, for the controller, which does not know how speakers are labelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpeakerNode {
+    /// The node.
+    pub node: NodeName,
+}
+
+impl SpeakerNode {
+    /// Cuts down a Pod of MetalLB's namespace; `None` while it has no node, when it has ended, and when it is certain to be
+    /// no speaker: it belongs to something else than a DaemonSet, or is labelled as another component.
+    pub fn cut(object: &objects::Pod) -> Option<Self> {
+        if matches!(object.status.phase.as_str(), "Succeeded" | "Failed") {
+            return None;
+        }
+        let mut owners = object.metadata.owner_references.iter().flatten();
+        let is_of_others = owners.any(|owner| owner.controller == Some(true) && owner.kind != "DaemonSet");
+        let labels = object.metadata.labels.as_ref();
+        let component = |name: &str| labels.and_then(|labels| labels.get(name));
+        let is_another =
+            COMPONENT_LABELS.iter().filter_map(|name| component(name)).any(|label| label != "speaker");
+        if is_of_others || is_another {
+            return None;
+        }
+        let node = object.spec.node_name.as_deref().filter(|node| !node.is_empty())?;
+        Some(Self { node: NodeName::new(node) })
+    }
+}
+
+impl Tracked for SpeakerNode {
+    fn differs(&self, previous: &Self) -> bool {
+        self != previous
+    }
+}
+
+/// Where Pods say which part of something they are: in MetalLB's manifests, and in its chart.
+const COMPONENT_LABELS: [&str; 2] = ["component", "app.kubernetes.io/component"];
+
 impl Tracked for SpeakerPod {
     fn differs(&self, previous: &Self) -> bool {
         self != previous

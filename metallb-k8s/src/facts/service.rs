@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use metallb_core::{
     facts::{Demand, FamilyPolicy, Request, RequestError, RequestedFamilies, Service, TrafficPolicy},
     keys::{Created, Family, PoolName, Port, Protocol, ServiceKey, SharingKey},
+    quote::beginning,
     select::Labels,
 };
 
 use super::{annotations, objects};
-use crate::watch::Tracked;
+use crate::{watch::Tracked, write::rewritten_by};
 
 /// Which Services are ours to serve (`--lb-class`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct ServiceRecord {
     pub foreign_ingress: bool,
     /// Whether our annotation is present, under its present name.
     pub annotated: bool,
+    /// The field manager that wrote the status or our annotation last, where that was not us.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 impl ServiceRecord {
@@ -62,6 +65,7 @@ impl ServiceRecord {
             deprecated: annotations::deprecated(found),
             unknown: annotations::unknown(found),
             annotated: found.contains_key(annotations::ALLOCATED_FROM_POOL),
+            rewritten_by: rewritten_by(&object.metadata),
         })
     }
 }
@@ -70,7 +74,16 @@ impl Tracked for ServiceRecord {
     /// A new version with the same content does not matter.
     fn differs(&self, previous: &Self) -> bool {
         // Spelled out, so that a new field has to be thought about here.
-        let Self { fact, uid, resource_version: _, deprecated, unknown, foreign_ingress, annotated } = self;
+        let Self {
+            fact,
+            uid,
+            resource_version: _,
+            deprecated,
+            unknown,
+            foreign_ingress,
+            annotated,
+            rewritten_by: _,
+        } = self;
         *fact != previous.fact
             || *uid != previous.uid
             || *deprecated != previous.deprecated
@@ -99,15 +112,15 @@ pub fn service(object: &objects::Service, filter: &ClassFilter) -> Option<Servic
     }
     let key = ServiceKey::new(meta.namespace.as_deref()?, meta.name.as_deref()?);
     let demand = if load_balancer { demand(spec, found) } else { Demand::None };
+    let sharing_key = annotations::get(found, annotations::ALLOW_SHARED_IP).filter(|key| !key.is_empty());
     Some(Service {
         key,
         created: Created(meta.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_second())),
         labels: super::labels(meta.labels.as_ref()),
         demand,
         ports: spec.ports.iter().filter_map(port).collect(),
-        sharing_key: annotations::get(found, annotations::ALLOW_SHARED_IP)
-            .filter(|key| !key.is_empty())
-            .map(SharingKey::new),
+        // What is too long is refused by the demand.
+        sharing_key: sharing_key.filter(|key| key.len() <= LONGEST_NAME).map(SharingKey::new),
         traffic_policy: match spec.external_traffic_policy.as_deref() {
             Some("Local") => TrafficPolicy::Local,
             _ => TrafficPolicy::Cluster,
@@ -126,8 +139,31 @@ fn assigned(object: &objects::Service) -> Vec<IpAddr> {
 
 fn pools(found: &BTreeMap<String, String>) -> Vec<PoolName> {
     let recorded = annotations::get(found, annotations::ALLOCATED_FROM_POOL).unwrap_or_default();
-    recorded.split(',').map(str::trim).filter(|name| !name.is_empty()).map(PoolName::new).collect()
+    let names = recorded.split(',').map(str::trim).filter(|name| !name.is_empty());
+    // There are two at most. One more, and the beginning of what is too long, tell it from what we wrote.
+    names.take(3).map(|name| PoolName::new(shortened(name))).collect()
 }
+
+/// No more than one character more than a name may have.
+fn shortened(name: &str) -> &str {
+    let end = name.char_indices().nth(LONGEST_NAME + 1).map(|(index, _)| index);
+    end.and_then(|end| name.get(..end)).unwrap_or(name)
+}
+
+/// A text that is longer than Kubernetes allows for the name of an object; nothing of it is kept.
+fn name_of<'a>(
+    found: &'a BTreeMap<String, String>,
+    place: &'static str,
+) -> Result<Option<&'a str>, RequestError> {
+    let name = annotations::get(found, place).filter(|name| !name.is_empty());
+    match name.map(str::len).filter(|length| *length > LONGEST_NAME) {
+        Some(length) => Err(RequestError::TooLong { place, length, longest: LONGEST_NAME }),
+        None => Ok(name),
+    }
+}
+
+/// Longest name of an object in Kubernetes, in bytes. Sharing keys must not be longer either.
+const LONGEST_NAME: usize = 253;
 
 fn demand(spec: &objects::ServiceSpec, found: &BTreeMap<String, String>) -> Demand {
     match request(spec, found) {
@@ -145,7 +181,7 @@ fn request(
     let mut families = Vec::new();
     for text in listed.filter(|text| !text.is_empty() && *text != "None") {
         let address: IpAddr =
-            text.parse().map_err(|_| RequestError::InvalidClusterIp { text: text.into() })?;
+            text.parse().map_err(|_| RequestError::InvalidClusterIp { text: beginning(text).into() })?;
         families.push(Family::of(address));
     }
     let Some(families) = RequestedFamilies::from_order(families) else { return Ok(None) };
@@ -154,7 +190,8 @@ fn request(
         Some("RequireDualStack") => FamilyPolicy::RequireDual,
         _ => FamilyPolicy::Single,
     };
-    let wanted_pool = annotations::get(found, annotations::ADDRESS_POOL).filter(|name| !name.is_empty());
+    name_of(found, annotations::ALLOW_SHARED_IP)?;
+    let wanted_pool = name_of(found, annotations::ADDRESS_POOL)?;
     Request::new(families, policy, wanted(spec, found)?, wanted_pool.map(PoolName::new)).map(Some)
 }
 
@@ -168,7 +205,8 @@ fn wanted(
     match (annotated, field) {
         (Some(_), Some(_)) => Err(RequestError::WantedTwice),
         (Some(list), None) if list.split(',').any(|one| one.trim().is_empty()) => {
-            Err(RequestError::EmptyAddress { place: annotations::LOAD_BALANCER_IPS, text: list.into() })
+            let (place, text) = (annotations::LOAD_BALANCER_IPS, beginning(list).into());
+            Err(RequestError::EmptyAddress { place, text })
         }
         (Some(list), None) => list.split(',').map(wanted_address).collect(),
         (None, Some(one)) => wanted_address(one).map(|address| vec![address]),
@@ -182,7 +220,7 @@ fn wanted_address(text: &str) -> Result<IpAddr, RequestError> {
     let address: Result<IpAddr, _> = text.parse();
     address
         .map(|address| address.to_canonical())
-        .map_err(|_| RequestError::InvalidAddress { text: text.into() })
+        .map_err(|_| RequestError::InvalidAddress { text: beginning(text).into() })
 }
 
 fn port(port: &objects::ServicePort) -> Option<Port> {

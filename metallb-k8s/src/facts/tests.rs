@@ -259,7 +259,7 @@ fn the_state_of_a_node_is_read_from_conditions_labels_and_taints() {
 }
 
 #[test]
-fn the_own_addresses_of_a_node_are_those_called_internal() {
+fn the_own_addresses_of_a_node_are_those_called_internal_and_external() {
     let object = json!({ "metadata": { "name": "n" }, "status": { "addresses": [
         { "type": "Hostname", "address": "n" },
         { "type": "ExternalIP", "address": "203.0.113.1" },
@@ -269,6 +269,8 @@ fn the_own_addresses_of_a_node_are_those_called_internal() {
     let read = node(&serde_json::from_value(object).unwrap()).unwrap();
     let expected: Vec<std::net::IpAddr> = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap()).into();
     assert_eq!(read.internal_addresses, expected);
+    assert_eq!(read.external_addresses, ["203.0.113.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(read.own_addresses().len(), 3);
 }
 
 // req: G5

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use kube::{core::Status, runtime::watcher};
+use kube::{client::AuthError, config::KubeconfigError, core::Status, runtime::watcher};
 
 /// What is asked of the API server, for warnings and probes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,6 +210,7 @@ fn denied(message: &str) -> Option<(String, String)> {
 }
 
 /// An error with all its causes in one line. What the API server said stands alone: the error types around it repeat it.
+/// Nothing of a kubeconfig is quoted: of one that cannot be parsed, the place is named.
 pub fn describe(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = Some(error);
@@ -220,6 +221,9 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
         if let Some(watcher::Error::WatchError(status)) = current.downcast_ref::<watcher::Error>() {
             return message(status);
         }
+        if let Some(words) = withheld(current) {
+            return words;
+        }
         next = current.source();
         if let Some(cause) = next.map(ToString::to_string)
             && !text.contains(&cause)
@@ -229,6 +233,28 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
         }
     }
     text
+}
+
+/// Words for what has to do with credentials, where the error's own quote the file, the environment or the output of a command.
+fn withheld(error: &(dyn Error + 'static)) -> Option<String> {
+    let (what, error) = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(KubeconfigError::Parse(error)), _) => ("the kubeconfig", error),
+        (_, Some(AuthError::AuthExecParse(error))) => ("what the kubeconfig's exec command prints", error),
+        (_, Some(AuthError::AuthExecRun { out, .. })) => {
+            // What it says to people.
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said =
+                said.lines().find(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim()));
+            let status = out.status;
+            return Some(format!(
+                "the kubeconfig's exec command failed ({status}){}",
+                said.unwrap_or_default()
+            ));
+        }
+        _ => return None,
+    };
+    let place = error.location().map(|at| format!(": line {}, column {}", at.line(), at.column()));
+    Some(format!("{what} cannot be parsed{}", place.unwrap_or_default()))
 }
 
 /// Whether asking again would bring the same answer, for those who can do without.
@@ -249,6 +275,8 @@ const TEXT_LIMIT: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use kube::config::{KubeConfigOptions, Kubeconfig};
+
     use super::*;
 
     fn status(code: u16, message: &str) -> kube::Error {
@@ -272,6 +300,49 @@ mod tests {
         assert_eq!(cause(&status(403, words)), forbidden("patch", "ipaddresspools.metallb.io/status"));
         // Other authorizers have other words.
         assert_eq!(cause(&status(403, "computer says no")), forbidden("list", "services"));
+    }
+
+    #[test]
+    fn of_what_may_hold_a_token_only_the_place_is_named() {
+        let kubeconfigs = [
+            "users:\n- name: a\n  user: hunter2\n",
+            "users:\n- name: a\n  user: {token: hunter2\n",
+            "users: hunter2\n",
+            "hunter2\n",
+            "current-context: [hunter2]\nusers:\n- name: a\n  user: {exec: {args: hunter2}}\n",
+        ];
+        for text in kubeconfigs {
+            let words = describe(&Kubeconfig::from_yaml(text).unwrap_err());
+            assert!(!words.contains("hunter2"), "{words}");
+            assert!(words.starts_with("the kubeconfig cannot be parsed: line "), "{words}");
+        }
+        let error = serde_saphyr::from_str::<Vec<u8>>("hunter2").unwrap_err();
+        let error = kube::Error::Auth(AuthError::AuthExecParse(Box::new(error)));
+        let words = "what the kubeconfig's exec command prints cannot be parsed: line 1, column 1";
+        assert_eq!(describe(&error), words);
+    }
+
+    #[tokio::test]
+    async fn of_an_exec_command_that_fails_only_what_it_says_to_people_is_named() {
+        let text = r#"
+clusters: [{name: a, cluster: {server: "https://192.0.2.1"}}]
+contexts: [{name: a, context: {cluster: a, user: a}}]
+current-context: a
+users:
+- name: a
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: sh
+      interactiveMode: Never
+      args: [-c, "echo hunter2; printf '\nlog in first\nmore\n' >&2; exit 3", hunter2]
+      env: [{name: SECRET, value: hunter2}]
+"#;
+        let kubeconfig = Kubeconfig::from_yaml(text).unwrap();
+        let config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let error = kube::client::ClientBuilder::try_from(config).err().unwrap();
+        assert_eq!(describe(&error), "the kubeconfig's exec command failed (exit status: 3): log in first");
     }
 
     #[test]

@@ -10,8 +10,11 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{ObjectKey, Options, Store, Tracked, spawn};
-use crate::crd::{self, DecodeError};
+use super::{Change, ObjectKey, Options, Store, Tracked, spawn_telling};
+use crate::{
+    crd::{self, DecodeError},
+    write::{Identity, rewritten_by},
+};
 
 /// A configuration object as it was last seen.
 #[derive(Clone, Debug)]
@@ -19,8 +22,8 @@ use crate::crd::{self, DecodeError};
 pub struct ConfigObject<K> {
     /// Name of the object.
     pub name: String,
-    /// Identity of the object, for events about it.
-    pub uid: Option<String>,
+    /// Which version of which object it is.
+    pub identity: Identity,
     /// Seconds since the Unix epoch at which it was created.
     pub created: i64,
     /// Generation of its spec, for the conditions written about it.
@@ -29,12 +32,15 @@ pub struct ConfigObject<K> {
     pub object: Result<Arc<K>, DecodeError>,
     /// Its status as it stands in the cluster.
     pub status: Value,
+    /// The field manager that wrote that, where it was not us.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 impl<K: DeserializeOwned> ConfigObject<K> {
     /// Reads an object.
     pub fn read(object: DynamicObject) -> Self {
-        let name = object.name_any();
+        let (name, identity) = (object.name_any(), Identity::of(&object.metadata));
+        let rewritten_by = rewritten_by(&object.metadata);
         let DynamicObject { types, metadata, mut data } = object;
         let status = data.as_object_mut().and_then(|data| data.remove("status")).unwrap_or_default();
         if let Value::Object(map) = &mut data {
@@ -52,26 +58,32 @@ impl<K: DeserializeOwned> ConfigObject<K> {
         }
         Self {
             name,
-            uid: metadata.uid,
+            identity,
             created: metadata.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_second()),
             generation: metadata.generation,
             object: crd::decode(data).map(Arc::new),
             status,
+            rewritten_by,
         }
     }
 }
 
 impl<K: PartialEq + Send + Sync + 'static> Tracked for ConfigObject<K> {
-    /// A change of the status alone does not matter: we write it ourselves.
+    /// A change of the status alone lies aside: we write it ourselves.
     fn differs(&self, previous: &Self) -> bool {
-        self.uid != previous.uid
+        self.identity.uid() != previous.identity.uid()
             || self.created != previous.created
             || self.generation != previous.generation
             || self.object != previous.object
     }
+
+    fn differs_aside(&self, previous: &Self) -> bool {
+        self.identity != previous.identity
+    }
 }
 
-/// Watches a kind of configuration resource in one namespace; see [`spawn`].
+/// Watches a kind of configuration resource in one namespace; see [`spawn`](super::spawn). `changed` is told whether it
+/// was the status only.
 ///
 /// Objects are read one by one, so that one that cannot be read is kept as such while all others
 /// arrive as usual. One that is being deleted counts as gone.
@@ -79,7 +91,7 @@ pub fn spawn_config<K>(
     client: Client,
     namespace: &str,
     options: Options,
-    changed: impl Fn(ObjectKey) + Send + 'static,
+    changed: impl Fn(ObjectKey, Change) + Send + 'static,
 ) -> Store<ConfigObject<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
@@ -90,5 +102,5 @@ where
     let cut = |object: DynamicObject, _previous: Option<&_>| {
         object.metadata.deletion_timestamp.is_none().then(|| ConfigObject::read(object))
     };
-    spawn(api, options, cut, changed)
+    spawn_telling(api, options, cut, changed)
 }

@@ -32,10 +32,10 @@ mod store;
 pub use config::{ConfigObject, spawn_config};
 pub use key::ObjectKey;
 pub use sources::{
-    Configuration, StatusTarget, bgp_statuses, endpoint_slices, frr_configuration, layer2_statuses,
-    namespaces, nodes, services, speaker_pods,
+    Configuration, StatusTarget, Touched, api_server, bgp_statuses, configuration_state, endpoint_slices,
+    frr_configuration, layer2_statuses, namespaces, nodes, services, speaker_nodes, speaker_pods,
 };
-pub use store::{Store, Tracked};
+pub use store::{Change, Store, Tracked};
 
 use resume::must_list;
 use store::Index;
@@ -68,6 +68,8 @@ pub struct Options {
 pub enum Need {
     /// The process is not able to do all of its work without it.
     Needed,
+    /// The process does its work without it. That it may not be had is said all the same.
+    Extra,
     /// The process does its work without it, and the API server may not even know the kind: nothing is said then, and it is
     /// asked for again after minutes.
     Optional,
@@ -86,6 +88,12 @@ impl Options {
             stats,
             retries,
         }
+    }
+
+    /// For a kind that is of use, but not needed.
+    #[must_use]
+    pub fn extra(self) -> Self {
+        Self { need: Need::Extra, ..self }
     }
 
     /// For a kind that may be missing.
@@ -141,6 +149,20 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     T: Tracked,
 {
+    spawn_telling(api, options, cut, move |key, _| changed(key))
+}
+
+/// Like [`spawn`], and says what of an object changed.
+fn spawn_telling<K, T>(
+    api: Api<K>,
+    options: Options,
+    cut: impl Fn(K, Option<&T>) -> Option<T> + Send + 'static,
+    changed: impl Fn(ObjectKey, Change) + Send + 'static,
+) -> Store<T>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: Tracked,
+{
     let subject = Subject::of_url("list", api.resource_url(), options.need == Need::Needed);
     let (store, index) = Index::new();
     let feed = Feed { index, options, cut, changed };
@@ -157,7 +179,7 @@ struct Feed<T, C, N> {
     changed: N,
 }
 
-impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
+impl<T: Tracked, C, N: Fn(ObjectKey, Change)> Feed<T, C, N> {
     async fn run<K>(mut self, api: Api<K>, subject: Subject)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -244,23 +266,23 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
                 }
             }
             Event::InitDone => {
-                for key in self.index.complete() {
-                    self.report(key);
+                for (key, change) in self.index.complete() {
+                    self.report(key, change);
                 }
             }
             Event::Apply(object) => {
                 if let Some(key) = ObjectKey::of(&object) {
                     let cut = self.cut(&key, object);
-                    if self.index.apply(&key, cut) {
-                        self.report(key);
+                    if let Some(change) = self.index.apply(&key, cut) {
+                        self.report(key, change);
                     }
                 }
             }
             Event::Delete(object) => {
                 if let Some(key) = ObjectKey::of(&object)
-                    && self.index.apply(&key, None)
+                    && let Some(change) = self.index.apply(&key, None)
                 {
-                    self.report(key);
+                    self.report(key, change);
                 }
             }
         }
@@ -274,9 +296,9 @@ impl<T: Tracked, C, N: Fn(ObjectKey)> Feed<T, C, N> {
         (self.cut)(object, previous.as_deref())
     }
 
-    fn report(&self, key: ObjectKey) {
+    fn report(&self, key: ObjectKey, change: Change) {
         self.options.stats.object_processed();
-        (self.changed)(key);
+        (self.changed)(key, change);
     }
 }
 

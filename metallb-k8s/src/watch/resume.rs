@@ -25,13 +25,19 @@ where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let seen = options.stats.newest_version();
+    // With the selectors of the watch: where rules name the objects, nothing else may be listed.
+    let params = ListParams {
+        field_selector: options.fields.clone(),
+        label_selector: options.labels.clone(),
+        ..ListParams::default().limit(1)
+    };
     tokio::time::sleep(task.fault(&fault)).await;
     if listing {
         // A list comes next anyway.
         return false;
     }
     loop {
-        match api.list_metadata(&ListParams::default().limit(1)).await {
+        match api.list_metadata(&params).await {
             Ok(list) => {
                 task.answered();
                 let version = list.metadata.resource_version;

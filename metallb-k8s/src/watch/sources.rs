@@ -1,5 +1,7 @@
 //! The watches that controller and speakers need.
 
+use std::sync::Arc;
+
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject},
@@ -10,16 +12,26 @@ use metallb_core::{
     facts::{Namespace, Node},
 };
 
-use super::{ConfigObject, ObjectKey, Options, Store, spawn, spawn_config};
+use super::{Change, ConfigObject, ObjectKey, Options, Store, spawn, spawn_config};
 use crate::{
     convert::{FrrNeighbors, Object, PasswordRecord, Resources, frr_configuration_name},
     crd::{
-        BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement, ServiceBGPStatus,
-        ServiceL2Status,
+        BFDProfile, BGPAdvertisement, BGPPeer, Community, ConfigurationState, IPAddressPool, L2Advertisement,
+        ServiceBGPStatus, ServiceL2Status,
     },
-    facts::{self, ClassFilter, ServiceRecord, SliceRecord, SpeakerPod, objects},
-    write::status::{NODE_LABEL, ServiceStatusRecord, label_value},
+    facts::{
+        self, ApiServerRecord, ClassFilter, ServiceRecord, SliceRecord, SpeakerNode, SpeakerPod, objects,
+    },
+    write::{
+        Identity,
+        state::StateRecord,
+        status::{Component, NODE_LABEL, ServiceStatusRecord, label_value},
+    },
 };
+
+/// Who is told. A function that is generic is compiled for each of its users; what stands behind a watch is large, and should
+/// be in a program once.
+type Listener = Box<dyn Fn(ObjectKey) + Send>;
 
 /// Watches the Services that are ours. Speakers ask for `spec.type=LoadBalancer` only
 /// ([`Options::fields`]).
@@ -29,8 +41,16 @@ pub fn services(
     options: Options,
     changed: impl Fn(ObjectKey) + Send + 'static,
 ) -> Store<ServiceRecord> {
-    let cut = move |object: objects::Service, _: Option<&_>| ServiceRecord::cut(&object, &class);
-    spawn(Api::all(client), options, cut, changed)
+    fn start(
+        client: Client,
+        class: ClassFilter,
+        options: Options,
+        changed: Listener,
+    ) -> Store<ServiceRecord> {
+        let cut = move |object: objects::Service, _: Option<&_>| ServiceRecord::cut(&object, &class);
+        spawn(Api::all(client), options, cut, changed)
+    }
+    start(client, class, options, Box::new(changed))
 }
 
 /// Watches EndpointSlices; a change is reported with the slice's own key, see
@@ -40,13 +60,33 @@ pub fn endpoint_slices(
     options: Options,
     changed: impl Fn(ObjectKey) + Send + 'static,
 ) -> Store<SliceRecord> {
-    let cut = |object: objects::EndpointSlice, _: Option<&_>| SliceRecord::cut(&object);
-    spawn(Api::all(client), options, cut, changed)
+    fn start(client: Client, options: Options, changed: Listener) -> Store<SliceRecord> {
+        let cut = |object: objects::EndpointSlice, _: Option<&_>| SliceRecord::cut(&object);
+        spawn(Api::all(client), options, cut, changed)
+    }
+    start(client, options, Box::new(changed))
 }
 
 /// Watches Nodes.
 pub fn nodes(client: Client, options: Options, changed: impl Fn(ObjectKey) + Send + 'static) -> Store<Node> {
-    spawn(Api::all(client), options, |object: objects::Node, _: Option<&_>| facts::node(&object), changed)
+    fn start(client: Client, options: Options, changed: Listener) -> Store<Node> {
+        spawn(Api::all(client), options, |object: objects::Node, _: Option<&_>| facts::node(&object), changed)
+    }
+    start(client, options, Box::new(changed))
+}
+
+/// Watches the EndpointSlice that says where the API server is reached. It need not be readable.
+pub fn api_server(
+    client: Client,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<ApiServerRecord> {
+    fn start(client: Client, options: Options, changed: Listener) -> Store<ApiServerRecord> {
+        let options = options.optional().fields("metadata.name=kubernetes");
+        let cut = |object: objects::AddressSlice, _: Option<&_>| Some(ApiServerRecord::cut(&object));
+        spawn(Api::namespaced(client, "default"), options, cut, changed)
+    }
+    start(client, options, Box::new(changed))
 }
 
 /// Watches Namespaces.
@@ -55,8 +95,11 @@ pub fn namespaces(
     options: Options,
     changed: impl Fn(ObjectKey) + Send + 'static,
 ) -> Store<Namespace> {
-    let cut = |object: objects::Namespace, _: Option<&_>| facts::namespace(&object);
-    spawn(Api::all(client), options, cut, changed)
+    fn start(client: Client, options: Options, changed: Listener) -> Store<Namespace> {
+        let cut = |object: objects::Namespace, _: Option<&_>| facts::namespace(&object);
+        spawn(Api::all(client), options, cut, changed)
+    }
+    start(client, options, Box::new(changed))
 }
 
 /// Watches the Pods of speakers, chosen by the labels in `options`.
@@ -66,8 +109,17 @@ pub fn speaker_pods(
     options: Options,
     changed: impl Fn(ObjectKey) + Send + 'static,
 ) -> Store<SpeakerPod> {
-    let cut = |object: objects::Pod, _: Option<&_>| SpeakerPod::cut(&object);
-    spawn(Api::namespaced(client, namespace), options, cut, changed)
+    fn start(client: Client, namespace: &str, options: Options, changed: Listener) -> Store<SpeakerPod> {
+        let cut = |object: objects::Pod, _: Option<&_>| SpeakerPod::cut(&object);
+        spawn(Api::namespaced(client, namespace), options, cut, changed)
+    }
+    start(client, namespace, options, Box::new(changed))
+}
+
+/// Watches on which nodes there are Pods of MetalLB's namespace that may be speakers.
+pub fn speaker_nodes(client: Client, namespace: &str, options: Options) -> Store<SpeakerNode> {
+    let cut = |object: objects::Pod, _: Option<&_>| SpeakerNode::cut(&object);
+    spawn(Api::namespaced(client, namespace), options, cut, |_| {})
 }
 
 /// Watches the Layer 2 statuses that the speaker on `node` wrote.
@@ -78,9 +130,17 @@ pub fn layer2_statuses(
     options: Options,
     changed: impl Fn(ObjectKey) + Send + 'static,
 ) -> Store<ServiceStatusRecord> {
+    fn start(
+        client: Client,
+        namespace: &str,
+        options: Options,
+        changed: Listener,
+    ) -> Store<ServiceStatusRecord> {
+        let cut = |object: ServiceL2Status, _: Option<&_>| Some(ServiceStatusRecord::layer2(&object));
+        spawn(Api::namespaced(client, namespace), options, cut, changed)
+    }
     let options = options.labels(format!("{NODE_LABEL}={}", label_value(node)));
-    let cut = |object: ServiceL2Status, _: Option<&_>| Some(ServiceStatusRecord::layer2(&object));
-    spawn(Api::namespaced(client, namespace), options, cut, changed)
+    start(client, namespace, options, Box::new(changed))
 }
 
 /// Watches the BGP statuses that the speaker on `node` wrote.
@@ -91,9 +151,33 @@ pub fn bgp_statuses(
     options: Options,
     changed: impl Fn(ObjectKey) + Send + 'static,
 ) -> Store<ServiceStatusRecord> {
+    fn start(
+        client: Client,
+        namespace: &str,
+        options: Options,
+        changed: Listener,
+    ) -> Store<ServiceStatusRecord> {
+        let cut = |object: ServiceBGPStatus, _: Option<&_>| Some(ServiceStatusRecord::bgp(&object));
+        spawn(Api::namespaced(client, namespace), options, cut, changed)
+    }
     let options = options.labels(format!("{NODE_LABEL}={}", label_value(node)));
-    let cut = |object: ServiceBGPStatus, _: Option<&_>| Some(ServiceStatusRecord::bgp(&object));
-    spawn(Api::namespaced(client, namespace), options, cut, changed)
+    start(client, namespace, options, Box::new(changed))
+}
+
+/// Watches the `ConfigurationState` of a component.
+pub fn configuration_state(
+    client: Client,
+    namespace: &str,
+    component: &Component,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<StateRecord> {
+    fn start(client: Client, namespace: &str, options: Options, changed: Listener) -> Store<StateRecord> {
+        let cut = |object: ConfigurationState, _: Option<&_>| Some(StateRecord::cut(&object));
+        spawn(Api::namespaced(client, namespace), options, cut, changed)
+    }
+    let options = options.fields(format!("metadata.name={}", component.state_name()));
+    start(client, namespace, options, Box::new(changed))
 }
 
 /// Watches the `FRRConfiguration` that an earlier MetalLB left for `node` in the namespace of frr-k8s. Its kind need not
@@ -105,11 +189,14 @@ pub fn frr_configuration(
     options: Options,
     changed: impl Fn(ObjectKey) + Send + 'static,
 ) -> Store<FrrNeighbors> {
+    fn start(api: Api<DynamicObject>, options: Options, changed: Listener) -> Store<FrrNeighbors> {
+        spawn(api, options, |object: DynamicObject, _: Option<&_>| Some(FrrNeighbors::cut(&object)), changed)
+    }
     let gvk = GroupVersionKind::gvk("frrk8s.metallb.io", "v1beta1", "FRRConfiguration");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "frrconfigurations");
     let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
     let options = options.optional().fields(format!("metadata.name={}", frr_configuration_name(node)));
-    spawn(api, options, |object: DynamicObject, _: Option<&_>| Some(FrrNeighbors::cut(&object)), changed)
+    start(api, options, Box::new(changed))
 }
 
 /// All configuration objects, kept current.
@@ -134,26 +221,42 @@ pub struct Configuration {
 
 impl Configuration {
     /// Watches all kinds of configuration objects, and the Secrets that peers may refer to, in
-    /// MetalLB's namespace. `changed` tells nothing but that the configuration has to be judged anew.
+    /// MetalLB's namespace.
     pub fn spawn(
         client: &Client,
         namespace: &str,
         options: &Options,
-        changed: impl Fn() + Clone + Send + 'static,
+        changed: impl Fn(Touched) + Send + Sync + 'static,
     ) -> Self {
-        let notify = || {
-            let changed = changed.clone();
-            move |_key: ObjectKey| changed()
+        let changed: Arc<dyn Fn(Touched) + Send + Sync> = Arc::new(changed);
+        Self::start(client, namespace, options, &changed)
+    }
+
+    fn start(
+        client: &Client,
+        namespace: &str,
+        options: &Options,
+        changed: &Arc<dyn Fn(Touched) + Send + Sync>,
+    ) -> Self {
+        let notify = |kind: Kind| {
+            let changed = Arc::clone(changed);
+            move |key: ObjectKey, change: Change| match change {
+                Change::Content => changed(Touched::Configuration),
+                Change::Aside => changed(Touched::Status(kind, key)),
+            }
         };
         let cut = |object: objects::Secret, _: Option<&_>| Some(PasswordRecord::cut(&object));
+        let secrets = Arc::clone(changed);
+        let secrets = move |_| secrets(Touched::Configuration);
+        let (client, options) = (|| client.clone(), || options.clone());
         Self {
-            pools: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            l2_advertisements: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            bgp_advertisements: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            peers: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            communities: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            bfd_profiles: spawn_config(client.clone(), namespace, options.clone(), notify()),
-            passwords: spawn(Api::namespaced(client.clone(), namespace), options.clone(), cut, notify()),
+            pools: spawn_config(client(), namespace, options(), notify(Kind::Pool)),
+            l2_advertisements: spawn_config(client(), namespace, options(), notify(Kind::L2Advertisement)),
+            bgp_advertisements: spawn_config(client(), namespace, options(), notify(Kind::BgpAdvertisement)),
+            peers: spawn_config(client(), namespace, options(), notify(Kind::Peer)),
+            communities: spawn_config(client(), namespace, options(), notify(Kind::Community)),
+            bfd_profiles: spawn_config(client(), namespace, options(), notify(Kind::BfdProfile)),
+            passwords: spawn(Api::namespaced(client(), namespace), options(), cut, secrets),
         }
     }
 
@@ -213,10 +316,17 @@ impl Configuration {
         ids
     }
 
-    /// The pool of this name with what is needed to write its status.
-    pub fn pool_target(&self, namespace: &str, name: &str) -> Option<StatusTarget> {
-        let pool = self.pools.get(&ObjectKey::namespaced(namespace, name))?;
-        Some(target(Kind::Pool, &pool))
+    /// The object of this kind and name with what is needed to write its status.
+    pub fn status_target(&self, kind: Kind, key: &ObjectKey) -> Option<StatusTarget> {
+        match kind {
+            Kind::Pool => target(kind, self.pools.get(key)?.as_ref()),
+            Kind::L2Advertisement => target(kind, self.l2_advertisements.get(key)?.as_ref()),
+            Kind::BgpAdvertisement => target(kind, self.bgp_advertisements.get(key)?.as_ref()),
+            Kind::Peer => target(kind, self.peers.get(key)?.as_ref()),
+            Kind::Community => target(kind, self.communities.get(key)?.as_ref()),
+            Kind::BfdProfile => target(kind, self.bfd_profiles.get(key)?.as_ref()),
+        }
+        .into()
     }
 
     /// Every object with what is needed to write its status.
@@ -232,6 +342,16 @@ impl Configuration {
     }
 }
 
+/// What changed of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever watches must know all")]
+pub enum Touched {
+    /// Something that counts: the configuration has to be judged anew.
+    Configuration,
+    /// Nothing but the status, or other things that we do not read, of one object.
+    Status(Kind, ObjectKey),
+}
+
 /// A configuration object whose status may have to be written.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -240,12 +360,14 @@ pub struct StatusTarget {
     pub kind: Kind,
     /// Its name.
     pub name: String,
-    /// Its identity.
-    pub uid: Option<String>,
+    /// Which version of which object it is.
+    pub identity: Identity,
     /// Generation of its spec.
     pub generation: Option<i64>,
     /// Its status as it stands in the cluster.
     pub status: serde_json::Value,
+    /// The field manager that wrote that, where it was not us.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 fn name_all<K>(store: &Store<ConfigObject<K>>, kind: Kind, ids: &mut Vec<ObjectId>) {
@@ -260,9 +382,10 @@ fn target<K>(kind: Kind, object: &ConfigObject<K>) -> StatusTarget {
     StatusTarget {
         kind,
         name: object.name.clone(),
-        uid: object.uid.clone(),
+        identity: object.identity.clone(),
         generation: object.generation,
         status: object.status.clone(),
+        rewritten_by: object.rewritten_by.clone(),
     }
 }
 

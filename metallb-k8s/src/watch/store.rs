@@ -1,7 +1,7 @@
 //! What a watch knows.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
@@ -15,6 +15,32 @@ pub trait Tracked: Send + Sync + 'static {
     ///
     /// The newest version is stored in any case; this only decides whether the key is reported.
     fn differs(&self, previous: &Self) -> bool;
+
+    /// Whether, where that is not so, something beside it changed that is reported as [`Change::Aside`]. Default: never.
+    fn differs_aside(&self, _previous: &Self) -> bool {
+        false
+    }
+}
+
+/// What changed of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing between")]
+pub enum Change {
+    /// What [`Tracked::differs`] compares, or whether it exists.
+    Content,
+    /// Something beside that, such as the status of a configuration object.
+    Aside,
+}
+
+impl Change {
+    fn between<T: Tracked>(object: &T, previous: Option<&T>) -> Option<Self> {
+        match previous {
+            Some(previous) if !object.differs(previous) => {
+                object.differs_aside(previous).then_some(Self::Aside)
+            }
+            _ => Some(Self::Content),
+        }
+    }
 }
 
 /// The objects of one kind as last seen, kept current by a watch.
@@ -74,6 +100,11 @@ impl<T> Store<T> {
     /// Whether the first full list has arrived.
     pub fn is_synced(&self) -> bool {
         *self.0.progress.borrow() == Progress::Listed
+    }
+
+    /// Whether the first full list has arrived, or has been refused for some seconds; see [`Store::settled`].
+    pub fn is_settled(&self) -> bool {
+        *self.0.progress.borrow() >= Progress::Barred
     }
 
     /// Waits for the first full list. Returns at once when it has arrived already.
@@ -140,18 +171,17 @@ impl<T: Tracked> Index<T> {
     }
 
     /// The full list is complete; returns every key whose object differs from before.
-    pub(super) fn complete(&mut self) -> BTreeSet<ObjectKey> {
+    pub(super) fn complete(&mut self) -> BTreeMap<ObjectKey, Change> {
         let (Some(shared), Some(incoming)) = (self.shared.upgrade(), self.incoming.take()) else {
-            return BTreeSet::new();
+            return BTreeMap::new();
         };
         let mut objects = shared.objects.write().unwrap_or_else(PoisonError::into_inner);
         let previous = std::mem::replace(&mut *objects, incoming);
-        let mut changed: BTreeSet<_> =
-            previous.keys().filter(|key| !objects.contains_key(*key)).cloned().collect();
+        let gone = previous.keys().filter(|key| !objects.contains_key(*key)).cloned();
+        let mut changed: BTreeMap<_, _> = gone.map(|key| (key, Change::Content)).collect();
         for (key, object) in objects.iter() {
-            if previous.get(key).is_none_or(|previous| object.differs(previous)) {
-                changed.insert(key.clone());
-            }
+            let before = previous.get(key).map(AsRef::as_ref);
+            changed.extend(Change::between(object.as_ref(), before).map(|change| (key.clone(), change)));
         }
         drop(objects);
         shared.progress.send_replace(Progress::Listed);
@@ -171,17 +201,15 @@ impl<T: Tracked> Index<T> {
         }
     }
 
-    /// An object appeared, changed, or (`None`) is of no interest any more; returns whether that
+    /// An object appeared, changed, or (`None`) is of no interest any more; returns what of that
     /// matters.
-    pub(super) fn apply(&mut self, key: &ObjectKey, object: Option<T>) -> bool {
-        let Some(shared) = self.shared.upgrade() else { return false };
+    pub(super) fn apply(&mut self, key: &ObjectKey, object: Option<T>) -> Option<Change> {
+        let shared = self.shared.upgrade()?;
         let mut objects = shared.objects.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(object) = object else { return objects.remove(key).is_some() };
+        let Some(object) = object else { return objects.remove(key).map(|_| Change::Content) };
         let object = Arc::new(object);
-        match objects.insert(key.clone(), Arc::clone(&object)) {
-            Some(previous) => object.differs(&previous),
-            None => true,
-        }
+        let previous = objects.insert(key.clone(), Arc::clone(&object));
+        Change::between(object.as_ref(), previous.as_deref())
     }
 
     /// What is known of an object, for cuts that build on the previous version.
@@ -198,13 +226,17 @@ mod tests {
 
     use super::*;
 
-    /// Only the first number matters.
+    /// The first number matters, the second lies aside.
     #[derive(Clone, Debug, PartialEq)]
     struct Thing(u8, u8);
 
     impl Tracked for Thing {
         fn differs(&self, previous: &Self) -> bool {
             self.0 != previous.0
+        }
+
+        fn differs_aside(&self, previous: &Self) -> bool {
+            self.1 != previous.1
         }
     }
 
@@ -238,13 +270,11 @@ mod tests {
             let mut model: BTreeMap<ObjectKey, Thing> = BTreeMap::new();
             for step in steps {
                 let before = model.clone();
-                let mut reported = BTreeSet::new();
+                let mut reported = BTreeMap::new();
                 match step {
                     Step::Apply(number, thing) => {
                         let key = key(number);
-                        if index.apply(&key, thing.clone()) {
-                            reported.insert(key.clone());
-                        }
+                        reported.extend(index.apply(&key, thing.clone()).map(|change| (key.clone(), change)));
                         model.remove(&key);
                         model.extend(thing.map(|thing| (key, thing)));
                     }
@@ -260,9 +290,13 @@ mod tests {
                     }
                 }
                 let keys = before.keys().chain(model.keys());
-                let differ = |key: &&ObjectKey| before.get(*key).map(|thing| thing.0) != model.get(*key).map(|thing| thing.0);
-                let expected: BTreeSet<_> = keys.filter(differ).cloned().collect();
-                prop_assert_eq!(reported, expected);
+                let change = |key: &ObjectKey| match (before.get(key), model.get(key)) {
+                    (before, now) if before == now => None,
+                    (Some(before), Some(now)) if before.0 == now.0 => Some(Change::Aside),
+                    _ => Some(Change::Content),
+                };
+                let expected = keys.filter_map(|key| Some((key.clone(), change(key)?)));
+                prop_assert_eq!(reported, expected.collect());
                 let stored: BTreeMap<_, _> = store.all().into_iter().map(|(key, thing)| (key, (*thing).clone())).collect();
                 prop_assert_eq!(&stored, &model);
             }

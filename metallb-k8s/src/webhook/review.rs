@@ -1,11 +1,16 @@
 //! The review of one change.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use kube::core::{
     DynamicObject,
     admission::{AdmissionRequest, AdmissionResponse, Operation},
 };
 use metallb_core::{
     config::{Built, Config, ConfigError, Kind, ObjectId},
+    facts::{AddressOwner, Node},
+    ipam::owned_addresses,
+    keys::PeerName,
     quote::quoted,
 };
 
@@ -25,6 +30,8 @@ pub struct State<'a> {
     pub namespace: &'a str,
     /// The configuration objects in it, as they are now.
     pub resources: &'a Resources,
+    /// The nodes, whose addresses no pool should contain.
+    pub nodes: &'a [Arc<Node>],
 }
 
 /// Allows or refuses a change of a configuration object.
@@ -77,7 +84,7 @@ fn changed(kind: Kind, request: &AdmissionRequest<DynamicObject>, state: &State<
         return verdict;
     }
     if let Some(change) = Change::of(kind, request) {
-        compare(&change, state.resources, &mut verdict);
+        compare(&change, state, &mut verdict);
     }
     verdict
 }
@@ -93,9 +100,9 @@ fn outside(request: &AdmissionRequest<DynamicObject>, state: &State<'_>, verdict
 }
 
 /// The configuration with the change against the one without it.
-fn compare(change: &Change, resources: &Resources, verdict: &mut Verdict) {
+fn compare(change: &Change, state: &State<'_>, verdict: &mut Verdict) {
     let object = ObjectId::new(change.kind, change.name.as_str());
-    let Outcome { without, with, resources } = evaluate(change, related(resources, change));
+    let Outcome { without, with, resources } = evaluate(change, related(state.resources, change));
     let new = introduced(&object, &without.errors, &with.errors);
     verdict.refusals.extend(new.iter().map(|error| explained(error, &resources)));
     let own = |error: &&ConfigError| error.object == object;
@@ -103,6 +110,9 @@ fn compare(change: &Change, resources: &Resources, verdict: &mut Verdict) {
         with.errors.iter().filter(own).filter(|error| !new.iter().any(|new| std::ptr::eq(*new, *error)));
     verdict.warnings.extend(old.map(ToString::to_string));
     verdict.warnings.extend(with.warnings.iter().filter(own).map(ToString::to_string));
+    if change.kind == Kind::Pool {
+        verdict.warnings.extend(owned(&object, &with.config, state).iter().map(ToString::to_string));
+    }
     if let AnyObject::Peer(peer) = &change.after
         && let Ok(peer) = &peer.object
     {
@@ -110,6 +120,18 @@ fn compare(change: &Change, resources: &Resources, verdict: &mut Verdict) {
             warnings(peer).into_iter().map(|(field, remark)| format!("{object}: {field}: {remark}"));
         verdict.warnings.extend(remarks);
     }
+}
+
+/// What is to be said about a pool that contains addresses of nodes or peers.
+fn owned(pool: &ObjectId, config: &Config, state: &State<'_>) -> Vec<ConfigError> {
+    let nodes = state.nodes.iter().map(|node| (AddressOwner::Node(node.name.clone()), node.own_addresses()));
+    let peers = state.resources.peers.iter().filter_map(|peer| {
+        let address = peer.object.as_ref().ok()?.spec.peer_address.as_deref()?.parse().ok()?;
+        Some((AddressOwner::Peer(PeerName::new(peer.meta.name.as_str())), BTreeSet::from([address])))
+    });
+    let mut warnings = owned_addresses(config, nodes.chain(peers));
+    warnings.retain(|warning| warning.object == *pool);
+    warnings
 }
 
 /// Both configurations, and the objects of the one with the change.

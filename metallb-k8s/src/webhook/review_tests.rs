@@ -72,7 +72,7 @@ fn read<K: kube::Resource + serde::de::DeserializeOwned>(object: &Value, created
 }
 
 fn decide(request: &AdmissionRequest<DynamicObject>, objects: &[Value]) -> AdmissionResponse {
-    review(request, &State { namespace: NAMESPACE, resources: &existing(objects) })
+    review(request, &State { namespace: NAMESPACE, resources: &existing(objects), nodes: &[] })
 }
 
 fn create(object: &Value, objects: &[Value]) -> AdmissionResponse {
@@ -547,7 +547,7 @@ proptest! {
         let (allowed, errors) = by_reading_everything(&request, &resources);
         let change = Change::of(kind(&request.kind).unwrap(), &request).unwrap();
         let mut verdict = Verdict::default();
-        compare(&change, &resources, &mut verdict);
+        compare(&change, &State { namespace: NAMESPACE, resources: &resources, nodes: &[] }, &mut verdict);
         prop_assert_eq!(verdict.refusals.is_empty(), allowed, "{:?} but {:?}", &verdict.refusals, &errors);
         prop_assert_eq!(verdict.refusals.len(), errors.len());
         let Outcome { with, .. } = evaluate(&change, others(&resources, &change));
@@ -569,12 +569,12 @@ proptest! {
     fn the_order_of_objects_does_not_matter((objects, new) in world()) {
         let request = request_for(&objects, &new);
         let mut resources = existing(&objects);
-        let answer = review(&request, &State { namespace: NAMESPACE, resources: &resources });
+        let answer = review(&request, &State { namespace: NAMESPACE, resources: &resources, nodes: &[] });
         resources.pools.reverse();
         resources.bgp_advertisements.reverse();
         resources.peers.reverse();
         resources.communities.reverse();
-        let reversed = review(&request, &State { namespace: NAMESPACE, resources: &resources });
+        let reversed = review(&request, &State { namespace: NAMESPACE, resources: &resources, nodes: &[] });
         prop_assert_eq!(answer, reversed);
     }
 
@@ -596,4 +596,23 @@ proptest! {
         let wrong = built.errors.iter().filter(|error| !waited.contains(&error.object));
         prop_assert_eq!(wrong.collect::<Vec<_>>(), Vec::<&ConfigError>::new());
     }
+}
+
+#[test]
+fn a_pool_with_addresses_of_nodes_and_peers_is_allowed_and_they_are_named() {
+    let node: crate::facts::objects::Node = serde_json::from_value(json!({
+        "metadata": { "name": "n1" },
+        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.9" }] },
+    }))
+    .unwrap();
+    let nodes = [Arc::new(crate::facts::node(&node).unwrap())];
+    let resources = existing(&[peer("tor", json!({}))]);
+    let review = |object: &Value| {
+        let state = State { namespace: NAMESPACE, resources: &resources, nodes: &nodes };
+        super::review(&mk_request("CREATE", object, None), &state)
+    };
+    let response = review(&pool("p", &["192.0.2.0/24"]));
+    assert_warned(&response, "192.0.2.1 (BGPPeer \"tor\"), 192.0.2.9 (node \"n1\")");
+    let response = review(&pool("p", &["198.51.100.0/24"]));
+    assert!(response.allowed && response.warnings.is_none(), "{response:?}");
 }

@@ -2,28 +2,29 @@
 
 use k8s_openapi::api::core::v1::Event as CoreEvent;
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
-    core::{ApiResource, GroupVersionKind, NamespaceResourceScope, Status},
+    core::{ApiResource, GroupVersionKind, Status},
 };
 use serde_json::{Value, json};
 
 use super::{
-    Options, Reconsidered, ServiceWrite, Write,
+    Identity, Options, Reconsidered, ServiceWrite, Write,
     events::EventWrite,
-    status::{self, Component, ServiceStatus, StatusKind},
+    state::{self, StateFound, StateRecord},
+    status::{self, Component, Found, OwnKind},
 };
 use crate::{
-    crd::{self, ConfigurationState, ConfigurationStateStatus, ServiceBGPStatus, ServiceL2Status},
+    crd::{self, ConfigurationState, ConfigurationStateStatus},
     facts::{ServiceRecord, objects},
 };
 
 /// What became of one attempt that reached the server.
 #[derive(Debug, PartialEq)]
 pub(super) enum Attempt {
-    /// Written, or found to be written already.
-    Done,
-    /// The object is gone, or was made anew, or the decision is out of date: give up this write.
+    /// Written, or found to be written already; the version that was made, where that is of use for what follows.
+    Done(Option<Identity>),
+    /// The object is gone, newer than the decision, or was made anew: give up this write.
     Moot,
     /// The object was newer than thought, but this still holds: write this instead.
     Again(Box<Write>),
@@ -35,58 +36,52 @@ pub(super) async fn attempt(
     options: &Options,
     write: &Write,
 ) -> Result<Attempt, kube::Error> {
-    let namespace = options.namespace.as_str();
     match write {
         Write::Service(write) => service(client, options, write).await,
-        Write::ObjectStatus { kind, name, uid, status } => {
+        Write::ObjectStatus { kind, name, based_on, status, .. } => {
             let (plural, version) = status::resource(*kind);
             let gvk = GroupVersionKind::gvk(crd::GROUP, version, &kind.to_string());
-            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+            let api = dynamic(client, options, &ApiResource::from_gvk_with_plural(&gvk, plural));
             let mut patch = json!({ "status": status });
-            if let (Some(uid), Some(patch)) = (uid, patch.as_object_mut()) {
-                patch.insert("metadata".to_owned(), json!({ "uid": uid }));
-            }
-            let result = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-            moot_when_gone(result)
+            based_on.stamp(&mut patch);
+            let result = api.patch_status(name, &options.params(), &Patch::Merge(&patch)).await;
+            unless_changed(result.map(|object| Some(Identity::of(&object.metadata))))
         }
-        Write::ServiceStatus(status) => match status.content.kind() {
-            StatusKind::Layer2 => {
-                let api: Api<ServiceL2Status> = Api::namespaced(client.clone(), namespace);
-                service_status(&api, options, status).await
-            }
-            StatusKind::Bgp => {
-                let api: Api<ServiceBGPStatus> = Api::namespaced(client.clone(), namespace);
-                service_status(&api, options, status).await
-            }
-        },
-        Write::RemoveServiceStatus { kind, name } => match kind {
-            StatusKind::Layer2 => {
-                remove(&Api::<ServiceL2Status>::namespaced(client.clone(), namespace), name).await
-            }
-            StatusKind::Bgp => {
-                remove(&Api::<ServiceBGPStatus>::namespaced(client.clone(), namespace), name).await
-            }
-        },
-        Write::ConfigurationState { component, status } => {
-            let api: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
-            configuration_state(&api, options, component, status).await
+        Write::ServiceStatus { status, based_on } => {
+            let name = status.object_name();
+            let kind = OwnKind::Service(status.content.kind());
+            let content =
+                Content { labels: status.labels(), status: status.status(), manager: &options.manager };
+            Place { client, options, kind, name: &name }.put(based_on.as_ref(), &content).await
         }
-        Write::Event(event) => write_event(client, event).await,
+        Write::ConfigurationState { component, status, found } => {
+            configuration_state(client, options, component, (status, found)).await
+        }
+        Write::Remove { based_on: None, .. } => Ok(Attempt::Done(None)),
+        Write::Remove { kind, name, based_on: Some(identity) } => {
+            let params =
+                DeleteParams { preconditions: Some(identity.preconditions()), ..DeleteParams::default() };
+            let removed = own(client, options, *kind).delete(name, &params).await;
+            match removed {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(Attempt::Done(None)),
+                other => unless_changed(other.map(|_| None)),
+            }
+        }
+        Write::Event(event) => write_event(client, options, event).await,
     }
 }
 
 async fn service(client: &Client, options: &Options, write: &ServiceWrite) -> Result<Attempt, kube::Error> {
     let api: Api<objects::Service> = Api::namespaced(client.clone(), write.key.namespace());
     let name = write.key.name();
-    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(write.patch())).await {
-        Ok(_) => Ok(Attempt::Done),
+    match api.patch_status(name, &options.params(), &Patch::Merge(write.patch())).await {
+        Ok(object) => Ok(Attempt::Done(Some(Identity::of(&object.metadata)))),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Attempt::Moot),
         Err(kube::Error::Api(status)) if status.is_conflict() => {
             let current = api.get_opt(name).await?;
             let current = current.and_then(|current| ServiceRecord::cut(&current, &options.class));
             Ok(match write.reconsider(current.as_ref()) {
-                Reconsidered::Done => Attempt::Done,
+                Reconsidered::Done => Attempt::Done(None),
                 Reconsidered::Retry(write) => Attempt::Again(Box::new(Write::Service(write))),
                 Reconsidered::Outdated => Attempt::Moot,
             })
@@ -95,100 +90,139 @@ async fn service(client: &Client, options: &Options, write: &ServiceWrite) -> Re
     }
 }
 
-async fn service_status<K: Own>(
-    api: &Api<K>,
-    options: &Options,
-    status: &ServiceStatus,
-) -> Result<Attempt, kube::Error> {
-    apply(api, options, &options.manager, (&status.object_name(), status.labels()), &status.status()).await
-}
-
-/// A former run may have said the same, so what stands there is read first.
 async fn configuration_state(
-    api: &Api<ConfigurationState>,
+    client: &Client,
     options: &Options,
     component: &Component,
-    status: &ConfigurationStateStatus,
+    (status, found): (&ConfigurationStateStatus, &StateFound),
 ) -> Result<Attempt, kube::Error> {
-    let (name, labels) = (component.state_name(), component.labels());
-    let found = api.get_opt(&name).await?;
-    let before = found.as_ref().and_then(|found| found.status.as_ref());
-    let status = status::with_times_of(before, status.clone());
-    let is_labelled =
-        found.as_ref().is_some_and(|found| status::contains(&json!(found.metadata.labels), &labels));
-    if is_labelled && before == Some(&status) {
-        return Ok(Attempt::Done);
-    }
-    if let Some(kept) = before.and_then(|before| status::without_leftovers(before, &status)) {
-        let patch = json!({ "status": { "conditions": kept } });
-        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-    }
-    let mut content = json!(status);
-    if let Some(content) = content.as_object_mut() {
-        // Left out, it would stay as another writer left it.
-        content.entry("errorSummary").or_insert_with(|| json!(""));
-    }
-    apply(api, options, component.manager(), (&name, labels), &content).await
-}
-
-/// A kind of which we alone make the objects.
-trait Own:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-    + Clone
-    + std::fmt::Debug
-    + serde::de::DeserializeOwned
-{
-}
-impl Own for ServiceL2Status {}
-impl Own for ServiceBGPStatus {}
-impl Own for ConfigurationState {}
-
-/// Makes the object and its status what they shall be, by server-side apply; the status under the name of `manager`.
-async fn apply<K: Own>(
-    api: &Api<K>,
-    options: &Options,
-    manager: &str,
-    (name, labels): (&str, Value),
-    status: &Value,
-) -> Result<Attempt, kube::Error> {
-    let (version, kind) = (K::api_version(&()), K::kind(&()));
-    // An empty list of owners would make every apply a change for the API server.
-    let metadata = match &options.owner {
-        Some(owner) => json!({ "name": name, "labels": labels, "ownerReferences": [owner] }),
-        None => json!({ "name": name, "labels": labels }),
+    let name = component.state_name();
+    let place = Place { client, options, kind: OwnKind::Configuration, name: &name };
+    let (mut based_on, kept) = match found {
+        StateFound::Nothing => (None, None),
+        StateFound::State { found, kept } => (Some(found.clone()), kept.clone()),
+        StateFound::Unknown => {
+            let api: Api<ConfigurationState> = Api::namespaced(client.clone(), &options.namespace);
+            let stands = api.get_opt(&name).await?.as_ref().map(StateRecord::cut);
+            return match state::replan(component, status, stands.as_ref()) {
+                Some(write) => Box::pin(attempt(client, options, &write)).await,
+                None => Ok(Attempt::Done(None)),
+            };
+        }
     };
-    // Without a spec, which not every definition of these kinds has.
-    let object = json!({ "apiVersion": version, "kind": kind, "metadata": metadata });
-    let params = PatchParams::apply(&options.manager).force();
-    api.patch(name, &params, &Patch::Apply(&object)).await?;
-    let object = json!({ "apiVersion": version, "kind": kind, "status": status });
-    let params = PatchParams::apply(manager).force();
-    api.patch_status(name, &params, &Patch::Apply(&object)).await?;
-    Ok(Attempt::Done)
-}
-
-async fn remove<K: Own>(api: &Api<K>, name: &str) -> Result<Attempt, kube::Error> {
-    match api.delete(name, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Attempt::Done),
-        other => other.map(|_| Attempt::Done),
-    }
-}
-
-async fn write_event(client: &Client, write: &EventWrite) -> Result<Attempt, kube::Error> {
-    let namespace = write.event.metadata.namespace.as_deref().unwrap_or("default");
-    let api: Api<CoreEvent> = Api::namespaced(client.clone(), namespace);
-    if write.repeated {
-        let patch = json!({ "count": write.event.count, "lastTimestamp": write.event.last_timestamp });
-        match api.patch(write.name(), &PatchParams::default(), &Patch::Merge(&patch)).await {
-            // The server keeps events for an hour only.
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            other => return other.map(|_| Attempt::Done),
+    if let (Some(found), Some(kept)) = (&mut based_on, kept) {
+        let mut patch = json!({ "status": { "conditions": kept } });
+        found.identity.stamp(&mut patch);
+        match place.api().patch_status(&name, &options.params(), &Patch::Merge(&patch)).await {
+            Ok(object) => found.identity = Identity::of(&object.metadata),
+            Err(error) => return unless_changed(Err(error)),
         }
     }
-    match api.create(&PostParams::default(), &write.event).await {
-        Ok(_) => Ok(Attempt::Done),
+    let mut status = json!(status);
+    if let Some(status) = status.as_object_mut() {
+        // Left out, it would stay as another writer left it.
+        status.entry("errorSummary").or_insert_with(|| json!(""));
+    }
+    let content = Content { labels: component.labels(), status, manager: component.manager() };
+    place.put(based_on.as_ref(), &content).await
+}
+
+/// What a status resource shall say.
+struct Content<'a> {
+    labels: Value,
+    status: Value,
+    /// Field manager of the status.
+    manager: &'a str,
+}
+
+/// Where a status resource is.
+struct Place<'a> {
+    client: &'a Client,
+    options: &'a Options,
+    kind: OwnKind,
+    name: &'a str,
+}
+
+impl Place<'_> {
+    /// Makes the object if nothing was `found`, and gives it its status.
+    async fn put(&self, found: Option<&Found>, content: &Content<'_>) -> Result<Attempt, kube::Error> {
+        let identity = match found {
+            Some(found) if found.is_labelled => Ok(found.identity.clone()),
+            Some(found) => self.label(&found.identity, content).await,
+            None => self.make(content).await,
+        };
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(error) => return unless_changed(Err(error)),
+        };
+        // Without a spec, which not every definition of these kinds has.
+        let mut object = self.object(("status", content.status.clone()));
+        identity.stamp(&mut object);
+        let params = PatchParams::apply(content.manager).force();
+        let put = self.api().patch_status(self.name, &params, &Patch::Apply(&object)).await;
+        unless_changed(put.map(|object| Some(Identity::of(&object.metadata))))
+    }
+
+    async fn make(&self, content: &Content<'_>) -> Result<Identity, kube::Error> {
+        let object = self.object(("metadata", self.metadata(content)));
+        let object: DynamicObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+        let params =
+            PostParams { field_manager: Some(self.options.manager.clone()), ..PostParams::default() };
+        let made = self.api().create(&params, &object).await?;
+        Ok(Identity::of(&made.metadata))
+    }
+
+    async fn label(&self, found: &Identity, content: &Content<'_>) -> Result<Identity, kube::Error> {
+        let mut object = self.object(("metadata", self.metadata(content)));
+        found.stamp(&mut object);
+        let params = PatchParams::apply(&self.options.manager).force();
+        let labelled = self.api().patch(self.name, &params, &Patch::Apply(&object)).await?;
+        Ok(Identity::of(&labelled.metadata))
+    }
+
+    /// An object with this part and nothing else.
+    fn object(&self, (name, part): (&str, Value)) -> Value {
+        let resource = self.kind.resource();
+        json!({ "apiVersion": resource.api_version, "kind": resource.kind, name: part })
+    }
+
+    /// An empty list of owners would make every apply a change for the API server.
+    fn metadata(&self, content: &Content<'_>) -> Value {
+        match &self.options.owner {
+            Some(owner) => json!({ "name": self.name, "labels": content.labels, "ownerReferences": [owner] }),
+            None => json!({ "name": self.name, "labels": content.labels }),
+        }
+    }
+
+    fn api(&self) -> Api<DynamicObject> {
+        own(self.client, self.options, self.kind)
+    }
+}
+
+fn own(client: &Client, options: &Options, kind: OwnKind) -> Api<DynamicObject> {
+    dynamic(client, options, &kind.resource())
+}
+
+fn dynamic(client: &Client, options: &Options, resource: &ApiResource) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), &options.namespace, resource)
+}
+
+async fn write_event(client: &Client, options: &Options, write: &EventWrite) -> Result<Attempt, kube::Error> {
+    let body = write.body();
+    let namespace = body.metadata.namespace.as_deref().unwrap_or("default");
+    let api: Api<CoreEvent> = Api::namespaced(client.clone(), namespace);
+    if write.repeated {
+        let patch = json!({ "count": body.count, "lastTimestamp": body.last_timestamp });
+        match api.patch(write.name(), &options.params(), &Patch::Merge(&patch)).await {
+            // The server keeps events for an hour only.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            other => return other.map(|_| Attempt::Done(None)),
+        }
+    }
+    match api.create(&PostParams::default(), &body).await {
+        Ok(_) => Ok(Attempt::Done(None)),
         // Written by an attempt whose answer was lost.
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Attempt::Done),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Attempt::Done(None)),
         // The namespace is being deleted or is gone, and the object with it.
         Err(kube::Error::Api(status)) if status.code == 404 || is_ending(&status) => Ok(Attempt::Moot),
         Err(error) => Err(error),
@@ -202,10 +236,20 @@ fn is_ending(status: &Status) -> bool {
     status.is_forbidden() && (names || status.message.contains("is being terminated"))
 }
 
-fn moot_when_gone<K>(result: Result<K, kube::Error>) -> Result<Attempt, kube::Error> {
+/// An object that is gone, newer, or there against expectation: what to do about it is to be decided anew.
+fn unless_changed(result: Result<Option<Identity>, kube::Error>) -> Result<Attempt, kube::Error> {
     match result {
-        Ok(_) => Ok(Attempt::Done),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.is_conflict() => Ok(Attempt::Moot),
+        Ok(made) => Ok(Attempt::Done(made)),
+        Err(kube::Error::Api(status))
+            if is_gone(&status) || status.is_conflict() || status.is_already_exists() =>
+        {
+            Ok(Attempt::Moot)
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the object is not there. Where the whole kind is not known, the server names no object.
+fn is_gone(status: &Status) -> bool {
+    status.code == 404 && status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }

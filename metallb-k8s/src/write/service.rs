@@ -8,6 +8,7 @@ use metallb_core::{
 };
 use serde_json::{Value, json};
 
+use super::Identity;
 use crate::facts::{ServiceRecord, annotations};
 
 /// Gives a Service its addresses, or takes them away: the status and the annotation that tells the
@@ -23,10 +24,10 @@ pub struct ServiceWrite {
     pub pools: Vec<PoolName>,
     /// What the decision was based on.
     pub based_on: Arc<Service>,
-    /// Identity of the object that the decision was about.
-    pub uid: String,
-    /// Version of the object that the patch applies to.
-    pub resource_version: String,
+    /// The version of the object that the patch applies to.
+    pub identity: Identity,
+    /// The field manager that wrote the status last, where that was not us.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 impl ServiceWrite {
@@ -37,8 +38,8 @@ impl ServiceWrite {
             addresses,
             pools,
             based_on: Arc::clone(&record.fact),
-            uid: record.uid.clone(),
-            resource_version: record.resource_version.clone(),
+            identity: Identity::new(&record.uid, &record.resource_version),
+            rewritten_by: record.rewritten_by.clone(),
         }
     }
 
@@ -57,19 +58,18 @@ impl ServiceWrite {
             self.addresses.iter().map(|address| json!({ "ip": address })).collect()
         };
         let old = annotations::ALLOCATED_FROM_POOL.replacen(annotations::PREFIX, annotations::OLD_PREFIX, 1);
-        json!({
-            "metadata": {
-                "resourceVersion": self.resource_version,
-                "annotations": { annotations::ALLOCATED_FROM_POOL: pools, old: null },
-            },
+        let mut patch = json!({
+            "metadata": { "annotations": { annotations::ALLOCATED_FROM_POOL: pools, old: null } },
             "status": { "loadBalancer": { "ingress": ingress } },
-        })
+        });
+        self.identity.stamp(&mut patch);
+        patch
     }
 
     /// What to do after the object turned out to be newer than thought: `current` is how it stands,
     /// `None` if it is gone or no business of ours any more.
     pub fn reconsider(&self, current: Option<&ServiceRecord>) -> Reconsidered {
-        let Some(current) = current.filter(|current| current.uid == self.uid) else {
+        let Some(current) = current.filter(|current| *current.uid == *self.identity.uid()) else {
             return Reconsidered::Outdated;
         };
         let recorded = current.annotated || self.pools.is_empty();
@@ -81,7 +81,8 @@ impl ServiceWrite {
             return Reconsidered::Done;
         }
         if same_question(&current.fact, &self.based_on) {
-            Reconsidered::Retry(Self { resource_version: current.resource_version.clone(), ..self.clone() })
+            let identity = Identity::new(&current.uid, &current.resource_version);
+            Reconsidered::Retry(Self { identity, ..self.clone() })
         } else {
             Reconsidered::Outdated
         }
@@ -190,7 +191,7 @@ mod tests {
         let write = mk_write(&record("1", &json!({}), &json!([])));
         let same = record("2", &json!({}), &json!([]));
         assert!(
-            matches!(write.reconsider(Some(&same)), Reconsidered::Retry(again) if again.resource_version == "2")
+            matches!(write.reconsider(Some(&same)), Reconsidered::Retry(again) if again.identity.version() == "2")
         );
         let asked = record("2", &json!({ "metallb.io/address-pool": "q" }), &json!([]));
         assert_eq!(write.reconsider(Some(&asked)), Reconsidered::Outdated);

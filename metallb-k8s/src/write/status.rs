@@ -1,9 +1,10 @@
 //! Status of MetalLB's own resources.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::core::{ApiResource, GroupVersionKind};
 use metallb_core::{
     config::Kind,
     ipam::Usage,
@@ -12,14 +13,16 @@ use metallb_core::{
 use serde_json::{Value, json};
 
 use super::{
-    Write,
+    Identity, Write,
     conditions::{self, Verdict},
-    short_hash,
+    rewritten_by, short_hash,
 };
 use crate::{
+    convert::Judgement,
     crd::{
-        Condition, ConditionStatus, ConfigurationResult, ConfigurationStateStatus, IPAddressPoolStatus,
-        InterfaceInfo, ServiceBGPStatus, ServiceBGPStatusStatus, ServiceL2Status, ServiceL2StatusStatus,
+        Condition, ConditionStatus, ConfigurationResult, ConfigurationStateStatus, GROUP,
+        IPAddressPoolStatus, InterfaceInfo, ServiceBGPStatus, ServiceBGPStatusStatus, ServiceL2Status,
+        ServiceL2StatusStatus,
     },
     watch::{StatusTarget, Tracked},
 };
@@ -35,13 +38,28 @@ pub const COMPONENT_LABEL: &str = "metallb.io/component-type";
 /// Label with the node of the speaker that a `ConfigurationState` is about.
 pub const NODE_NAME_LABEL: &str = "metallb.io/node-name";
 
+/// What the status of a pool says about its use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain input, built field by field")]
+pub struct PoolUse {
+    /// How many addresses are in use.
+    pub usage: Usage,
+    /// The first services by name that use it, [`MOST_USERS`] at most.
+    pub users: Vec<ServiceKey>,
+    /// How many services use it.
+    pub services: usize,
+}
+
+/// How many services are named in the status of a pool.
+pub const MOST_USERS: usize = 20;
+
 /// What to write so that the status of a configuration object tells the verdict: nothing when it
 /// does already. A pool's `usage` must be given, and no other object's: its schema wants the counters
 /// in every write.
 pub fn plan_object_status(
     target: &StatusTarget,
     verdict: &Verdict,
-    usage: Option<Usage>,
+    usage: Option<PoolUse>,
     now: Timestamp,
 ) -> Option<Write> {
     let before = conditions_of(&target.status);
@@ -53,19 +71,25 @@ pub fn plan_object_status(
     (!contains(&target.status, &status)).then(|| Write::ObjectStatus {
         kind: target.kind,
         name: target.name.clone(),
-        uid: target.uid.clone(),
+        based_on: target.identity.clone(),
+        rewritten_by: target.rewritten_by.clone(),
         status,
     })
 }
 
 /// Numbers that do not fit become the largest.
-fn pool_status(usage: Usage, conditions: Vec<Condition>) -> IPAddressPoolStatus {
+fn pool_status(
+    PoolUse { usage, users, services }: PoolUse,
+    conditions: Vec<Condition>,
+) -> IPAddressPoolStatus {
     let fit = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
     IPAddressPoolStatus {
         assigned_ipv4: fit(usage.assigned_v4),
         assigned_ipv6: fit(usage.assigned_v6),
         available_ipv4: fit(usage.available_v4),
         available_ipv6: fit(usage.available_v6),
+        services: Some(i64::try_from(services).unwrap_or(i64::MAX)),
+        used_by: users.iter().map(ToString::to_string).collect(),
         conditions,
     }
 }
@@ -84,6 +108,16 @@ fn conditions_of(status: &Value) -> Vec<Condition> {
 pub(super) fn contains(found: &Value, wanted: &Value) -> bool {
     let mut entries = wanted.as_object().into_iter().flatten();
     entries.all(|(key, value)| found.get(key) == Some(value))
+}
+
+/// A status without the times of its conditions.
+pub(super) fn timeless(status: &Value) -> Value {
+    let mut status = status.clone();
+    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
+        condition.remove("lastTransitionTime");
+    }
+    status
 }
 
 /// Plural name and API version of a kind of configuration object.
@@ -143,24 +177,22 @@ impl Component {
     }
 }
 
-/// The content of a `ConfigurationState`, given what is wrong with the configuration (nothing, when
-/// `errors` is empty), and what is not done although nothing is wrong (`warnings`, which stand in the condition's message
-/// only). `before` is what was written last; its time is kept where nothing changed.
+/// The content of a `ConfigurationState`: valid, when the component judges nothing to be wrong. Warnings stand in the
+/// condition's message only. `before` is what it said last; its time is kept where the verdict has not changed.
 pub fn configuration_state(
     component: &Component,
-    errors: &[String],
-    warnings: &[String],
+    judgement: &Judgement,
     before: Option<&ConfigurationStateStatus>,
     now: Timestamp,
 ) -> ConfigurationStateStatus {
-    let summary = errors.join("\n");
-    let (result, status, reason) = if errors.is_empty() {
+    let summary = judgement.errors.join("\n");
+    let (result, status, reason) = if judgement.is_valid() {
         (ConfigurationResult::Valid, ConditionStatus::True, "Reconciled")
     } else {
         (ConfigurationResult::Invalid, ConditionStatus::False, "ConfigurationError")
     };
-    let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
-    let message: Vec<String> = errors.iter().cloned().chain(warnings).collect();
+    let warnings = judgement.warnings.iter().map(|warning| format!("warning: {warning}"));
+    let message: Vec<String> = judgement.errors.iter().cloned().chain(warnings).collect();
     let verdict = Verdict::new(component.condition(), status, reason, &message.join("\n"));
     let known = before.map(|before| before.conditions.clone()).unwrap_or_default();
     let merged = conditions::merged(&known, &[verdict], None, now);
@@ -169,21 +201,6 @@ pub fn configuration_state(
         error_summary: summary,
         conditions: merged.unwrap_or(known),
     }
-}
-
-/// The state as it is to be written where `before` stands: conditions that have not changed keep their time.
-pub(super) fn with_times_of(
-    before: Option<&ConfigurationStateStatus>,
-    mut state: ConfigurationStateStatus,
-) -> ConfigurationStateStatus {
-    for condition in &mut state.conditions {
-        let known = before.into_iter().flat_map(|before| &before.conditions);
-        let mut same = known.filter(|known| known.kind == condition.kind && known.status == condition.status);
-        if let Some(known) = same.next() {
-            condition.last_transition_time = known.last_transition_time.clone();
-        }
-    }
-    state
 }
 
 /// The conditions that stay when `state` takes the place of `before`, if some of MetalLB's have to go: of parts that its
@@ -200,7 +217,7 @@ pub(super) fn without_leftovers(
 }
 
 /// A `ServiceL2Status` or `ServiceBGPStatus`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ServiceStatus {
     /// The Service it is about.
@@ -212,7 +229,7 @@ pub struct ServiceStatus {
 }
 
 /// What a [`ServiceStatus`] says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there are two kinds")]
 pub enum ServiceStatusContent {
     /// The interfaces that the node answers on.
@@ -314,19 +331,43 @@ pub fn owner_reference(api_version: &str, kind: &str, name: &str, uid: &str) -> 
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceStatusRecord {
+    identity: Identity,
     labels: Value,
     status: Value,
+    rewritten_by: Option<Arc<str>>,
+}
+
+/// A status resource that a write changes, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// Its version.
+    pub identity: Identity,
+    /// Whether its labels are as they should be, so that only its status is written.
+    pub is_labelled: bool,
+    /// The field manager that wrote it last, where that was not us.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 impl ServiceStatusRecord {
     /// What a `ServiceL2Status` says.
     pub fn layer2(object: &ServiceL2Status) -> Self {
-        Self { labels: json!(object.metadata.labels), status: json!(object.status) }
+        Self::new(&object.metadata, json!(object.status))
     }
 
     /// What a `ServiceBGPStatus` says.
     pub fn bgp(object: &ServiceBGPStatus) -> Self {
-        Self { labels: json!(object.metadata.labels), status: json!(object.status) }
+        Self::new(&object.metadata, json!(object.status))
+    }
+
+    fn new(metadata: &ObjectMeta, status: Value) -> Self {
+        let (identity, labels) = (Identity::of(metadata), json!(metadata.labels));
+        Self { identity, labels, status, rewritten_by: rewritten_by(metadata) }
+    }
+
+    /// Its version.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Whether the object has been made and its status not been written yet, as between the two requests of a write.
@@ -352,13 +393,72 @@ pub fn plan_service_status(
 ) -> Option<Write> {
     match (wanted, found) {
         (None, None) => None,
-        (None, Some(_)) => Some(Write::RemoveServiceStatus { kind, name: name.to_owned() }),
-        (Some(wanted), Some(found))
-            if contains(&found.labels, &wanted.labels()) && wanted.status() == found.status =>
-        {
-            None
+        (None, Some(found)) => Some(Write::Remove {
+            kind: OwnKind::Service(kind),
+            name: name.to_owned(),
+            based_on: Some(found.identity.clone()),
+        }),
+        (Some(wanted), found) => {
+            let is_labelled = found.is_some_and(|found| contains(&found.labels, &wanted.labels()));
+            if is_labelled && found.is_some_and(|found| wanted.status() == found.status) {
+                return None;
+            }
+            let based_on = found.map(|found| Found {
+                identity: found.identity.clone(),
+                is_labelled,
+                rewritten_by: found.rewritten_by.clone(),
+            });
+            Some(Write::ServiceStatus { status: wanted.clone(), based_on })
         }
-        (Some(wanted), _) => Some(Write::ServiceStatus(wanted.clone())),
+    }
+}
+
+/// The kinds of which we alone make the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "all there are")]
+pub enum OwnKind {
+    /// The status resources of Services.
+    Service(StatusKind),
+    /// `ConfigurationState`.
+    Configuration,
+}
+
+impl OwnKind {
+    /// All of them.
+    pub const ALL: [Self; 3] =
+        [Self::Service(StatusKind::Layer2), Self::Service(StatusKind::Bgp), Self::Configuration];
+
+    /// Plural name, as in paths and rules of RBAC.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Service(StatusKind::Layer2) => "servicel2statuses",
+            Self::Service(StatusKind::Bgp) => "servicebgpstatuses",
+            Self::Configuration => "configurationstates",
+        }
+    }
+
+    /// How it is asked for.
+    pub fn resource(self) -> ApiResource {
+        let gvk = GroupVersionKind::gvk(GROUP, "v1beta1", &self.to_string());
+        ApiResource::from_gvk_with_plural(&gvk, self.plural())
+    }
+
+    /// Label with the node that wrote an object.
+    pub const fn node_label(self) -> &'static str {
+        match self {
+            Self::Service(_) => NODE_LABEL,
+            Self::Configuration => NODE_NAME_LABEL,
+        }
+    }
+}
+
+impl fmt::Display for OwnKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service(StatusKind::Layer2) => "ServiceL2Status",
+            Self::Service(StatusKind::Bgp) => "ServiceBGPStatus",
+            Self::Configuration => "ConfigurationState",
+        })
     }
 }
 

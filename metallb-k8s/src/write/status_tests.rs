@@ -11,20 +11,22 @@ use metallb_core::{
 use serde_json::{Value, json};
 
 use super::{
-    Write,
+    Identity, Write,
     conditions::Verdict,
     status::{
-        Component, ServiceStatus, ServiceStatusRecord, StatusKind, configuration_state, label_value,
+        Component, PoolUse, ServiceStatus, ServiceStatusRecord, StatusKind, configuration_state, label_value,
         plan_object_status, plan_service_status,
     },
 };
 use crate::{
+    convert::Judgement,
     crd::{self, ConfigurationResult},
     watch::StatusTarget,
 };
 
 fn target(kind: Kind, status: Value) -> StatusTarget {
-    StatusTarget { kind, name: "x".to_owned(), uid: Some("u".to_owned()), generation: Some(1), status }
+    let (name, identity) = ("x".to_owned(), Identity::new("u", "1"));
+    StatusTarget { kind, name, identity, generation: Some(1), status, rewritten_by: None }
 }
 
 fn at(second: i64) -> Timestamp {
@@ -35,8 +37,8 @@ fn accepted() -> Verdict {
     Verdict::accepted(&[])
 }
 
-fn usage(assigned_v4: u128, available_v6: u128) -> Usage {
-    Usage { assigned_v4, available_v6, ..Usage::default() }
+fn usage(assigned_v4: u128, available_v6: u128) -> PoolUse {
+    PoolUse { usage: Usage { assigned_v4, available_v6, ..Usage::default() }, ..PoolUse::default() }
 }
 
 fn status_of(write: Option<Write>) -> Value {
@@ -63,14 +65,31 @@ fn a_pool_gets_all_counters_in_every_write_and_the_largest_where_they_do_not_fit
 
 #[test]
 fn a_status_that_stands_already_is_not_written_even_beside_entries_of_others() {
-    let plan =
-        |kind, status: Value, usage| plan_object_status(&target(kind, status), &accepted(), usage, at(99));
+    let plan = |kind, status: Value, usage: &Option<PoolUse>| {
+        plan_object_status(&target(kind, status), &accepted(), usage.clone(), at(99))
+    };
     for (kind, usage) in [(Kind::Pool, Some(usage(1, 2))), (Kind::Peer, None)] {
-        let mut status = status_of(plan(kind, Value::Null, usage));
-        assert_eq!(plan(kind, status.clone(), usage), None);
+        let mut status = status_of(plan(kind, Value::Null, &usage));
+        assert_eq!(plan(kind, status.clone(), &usage), None);
         status["example.com"] = json!("x");
-        assert_eq!(plan(kind, status, usage), None);
+        assert_eq!(plan(kind, status, &usage), None);
     }
+}
+
+#[test]
+fn a_pool_names_who_uses_it_and_nobody_when_all_are_gone() {
+    let used = |names: &[&str]| PoolUse {
+        users: names.iter().map(|name| ServiceKey::new("web", *name)).collect(),
+        services: names.len(),
+        ..PoolUse::default()
+    };
+    let status = |before: Value, names: &[&str]| {
+        status_of(plan_object_status(&target(Kind::Pool, before), &accepted(), Some(used(names)), at(5)))
+    };
+    let before = status(Value::Null, &["a", "b"]);
+    assert_eq!((&before["services"], &before["usedBy"]), (&json!(2), &json!(["web/a", "web/b"])));
+    let after = status(before, &[]);
+    assert_eq!((&after["services"], &after["usedBy"]), (&json!(0), &json!([])));
 }
 
 #[test]
@@ -100,9 +119,11 @@ fn a_service_status_is_written_when_it_differs_and_removed_when_unwanted() {
         plan_service_status("x", StatusKind::Layer2, wanted, found)
     };
     assert_eq!(plan(Some(&one), Some(&found(&one))), None);
-    assert_eq!(plan(Some(&two), Some(&found(&one))), Some(Write::ServiceStatus(two.clone())));
-    assert_eq!(plan(Some(&one), None), Some(Write::ServiceStatus(one.clone())));
-    assert!(matches!(plan(None, Some(&found(&one))), Some(Write::RemoveServiceStatus { .. })));
+    assert!(
+        matches!(plan(Some(&two), Some(&found(&one))), Some(Write::ServiceStatus { status, based_on: Some(_) }) if status == two)
+    );
+    assert_eq!(plan(Some(&one), None), Some(Write::ServiceStatus { status: one.clone(), based_on: None }));
+    assert!(matches!(plan(None, Some(&found(&one))), Some(Write::Remove { .. })));
     assert_eq!(plan(None, None), None);
 }
 
@@ -133,7 +154,8 @@ fn long_names_of_nodes_become_labels_that_the_server_takes() {
 fn the_state_of_the_configuration_keeps_its_time_until_the_verdict_changes() {
     let state = |errors: &[&str], before: Option<&_>, second| {
         let errors: Vec<_> = errors.iter().map(|error| (*error).to_owned()).collect();
-        configuration_state(&Component::Controller, &errors, &[], before, at(second))
+        let judgement = Judgement { errors, warnings: Vec::new() };
+        configuration_state(&Component::Controller, &judgement, before, at(second))
     };
     let valid = state(&[], None, 1);
     assert_eq!((valid.result, valid.error_summary.as_str()), (Some(ConfigurationResult::Valid), ""));
@@ -151,10 +173,11 @@ fn the_state_of_the_configuration_keeps_its_time_until_the_verdict_changes() {
 #[test]
 fn a_warning_stands_in_the_message_of_a_valid_configuration() {
     let component = Component::Speaker(NodeName::new("n1"));
-    let state = configuration_state(&component, &[], &["no session".to_owned()], None, at(1));
+    let lacking = Judgement { errors: Vec::new(), warnings: vec!["no session".to_owned()] };
+    let state = configuration_state(&component, &lacking, None, at(1));
     assert_eq!((state.result, state.error_summary.as_str()), (Some(ConfigurationResult::Valid), ""));
     assert_eq!(state.conditions[0].message, "warning: no session");
-    let gone = configuration_state(&component, &[], &[], Some(&state), at(2));
+    let gone = configuration_state(&component, &Judgement::default(), Some(&state), at(2));
     assert_eq!(gone.conditions[0].message, "");
     assert_eq!(gone.conditions[0].last_transition_time.0, at(1));
 }

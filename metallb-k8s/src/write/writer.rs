@@ -1,19 +1,22 @@
 //! Carries out writes.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::Client;
-use metallb_core::{config::Kind, keys::ServiceKey};
-use tokio::sync::{Semaphore, watch};
+use kube::{Client, api::PatchParams};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 
 use super::{
-    Slot, Stats, Write,
+    Contest, Slot, Stats, Target, Write,
+    backlog::{Backlog, Begun, Ended, Failing, Next},
     perform::{Attempt, attempt},
 };
 use crate::{
@@ -37,16 +40,16 @@ pub struct Options {
     pub in_flight: usize,
     /// Bound on one attempt, all its requests together. Default 30 s.
     pub timeout: Duration,
-    /// Least time between two writes of a pool's status. Default 1 s.
-    pub pool_interval: Duration,
     /// Pauses after failures.
     pub backoff: Backoff,
     /// Where writes are counted.
     pub stats: Arc<Stats>,
     /// Where failures are reported.
     pub retries: Retries,
-    /// Told when a write to a Service was given up because the Service changed: decide again.
-    pub outdated: Arc<dyn Fn(ServiceKey) + Send + Sync>,
+    /// Told when a write was given up because its object changed: decide again.
+    pub outdated: Arc<dyn Fn(Target) + Send + Sync>,
+    /// Told once when somebody else is found to undo what is written again and again.
+    pub contested: Arc<dyn Fn(Contest) + Send + Sync>,
 }
 
 impl Options {
@@ -64,11 +67,11 @@ impl Options {
             owner: None,
             in_flight: 32,
             timeout: Duration::from_secs(30),
-            pool_interval: Duration::from_secs(1),
             backoff: Backoff::default(),
             stats,
             retries,
             outdated: Arc::new(|_| {}),
+            contested: Arc::new(|_| {}),
         }
     }
 
@@ -84,10 +87,21 @@ impl Options {
         Self { owner, ..self }
     }
 
-    /// With somebody to tell when a Service has to be decided on again.
+    /// For patches that are no applies: without a name the server would take the client's.
+    pub(super) fn params(&self) -> PatchParams {
+        PatchParams { field_manager: Some(self.manager.clone()), ..PatchParams::default() }
+    }
+
+    /// With somebody to tell when something has to be decided on again.
     #[must_use]
-    pub fn outdated(self, outdated: impl Fn(ServiceKey) + Send + Sync + 'static) -> Self {
+    pub fn outdated(self, outdated: impl Fn(Target) + Send + Sync + 'static) -> Self {
         Self { outdated: Arc::new(outdated), ..self }
+    }
+
+    /// With somebody to tell when something is contested.
+    #[must_use]
+    pub fn contested(self, contested: impl Fn(Contest) + Send + Sync + 'static) -> Self {
+        Self { contested: Arc::new(contested), ..self }
     }
 }
 
@@ -100,45 +114,58 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Carries out writes, each on a task of its own. Clones share everything.
+/// Carries out writes. Clones share everything; when the last is dropped, writing ends.
 ///
 /// Writes to one object follow each other; while one waits, a newer replaces it. A failed write is
-/// tried again with growing pauses until it succeeds, is replaced, or has become moot.
+/// tried again with growing pauses until it succeeds, is replaced, or has become moot. What users wait for goes first,
+/// then events, then the other statuses.
 #[derive(Clone)]
-pub struct Writer(Arc<Inner>);
+pub struct Writer(Arc<Handle>);
+
+struct Handle {
+    inner: Arc<Inner>,
+    task: AbortHandle,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 struct Inner {
     client: Client,
     options: Options,
-    permits: Semaphore,
     state: Mutex<State>,
-    /// Counts up when writing is allowed and when it is forbidden: odd means allowed.
-    era: watch::Sender<u64>,
+    /// There is something new to do, or writing is forbidden now.
+    wake: Notify,
     busy: watch::Sender<usize>,
     /// Events that are not allowed are dropped, so that they do not pile up; that is reported all the same.
     events: Mutex<Task>,
 }
 
-#[derive(Default)]
 struct State {
-    /// Objects that a task is at work for, with the write that follows.
-    slots: HashMap<Slot, Option<Write>>,
+    backlog: Backlog,
+    /// Counts up when writing is allowed and when it is forbidden: odd means allowed.
+    era: u64,
 }
 
 impl Writer {
-    /// A writer that may write at once.
+    /// A writer that may write at once. Must be called on a tokio runtime.
     pub fn new(client: Client, options: Options) -> Self {
-        let permits = Semaphore::new(options.in_flight.max(1));
         let events = options.retries.task(Subject::extra("create", "events"), options.backoff);
-        Self(Arc::new(Inner {
+        let state = State { backlog: Backlog::new(options.retries.spread()), era: 1 };
+        let inner = Arc::new(Inner {
             client,
             options,
-            permits,
-            state: Mutex::default(),
-            era: watch::Sender::new(1),
+            state: Mutex::new(state),
+            wake: Notify::new(),
             busy: watch::Sender::new(0),
             events: Mutex::new(events),
-        }))
+        });
+        #[expect(clippy::disallowed_methods, reason = "one task that writes, ended with its writer")]
+        let task = tokio::spawn(Arc::clone(&inner).run()).abort_handle();
+        Self(Arc::new(Handle { inner, task }))
     }
 
     /// A writer that drops everything until [`Writer::allow`].
@@ -150,48 +177,53 @@ impl Writer {
 
     /// Writes from now on.
     pub fn allow(&self) {
-        self.0.era.send_if_modified(|era| (!allowed(*era)).then(|| *era += 1).is_some());
+        let mut state = self.0.inner.lock();
+        if !allowed(state.era) {
+            state.era += 1;
+        }
     }
 
     /// Stops at once: writes under way are cut off, waiting ones and those submitted from now on are
     /// dropped.
     pub fn forbid(&self) {
-        let mut state = self.0.lock();
-        self.0.era.send_if_modified(|era| allowed(*era).then(|| *era += 1).is_some());
-        state.slots.clear();
-        self.0.busy.send_replace(0);
+        let mut state = self.0.inner.lock();
+        if allowed(state.era) {
+            state.era += 1;
+        }
+        state.backlog.clear();
+        self.0.inner.tell(&state);
+        self.0.inner.wake.notify_one();
     }
 
-    /// Hands over a write; never waits. Dropped while writing is forbidden. Must be called on a tokio
-    /// runtime.
+    /// Hands over a write; never waits. Dropped while writing is forbidden.
     pub fn submit(&self, write: Write) {
-        let slot = write.slot();
-        let mut state = self.0.lock();
-        let era = *self.0.era.borrow();
-        if !allowed(era) {
+        let mut state = self.0.inner.lock();
+        if !allowed(state.era) {
             return;
         }
-        let at_work = state.slots.contains_key(&slot);
-        state.slots.insert(slot.clone(), Some(write));
-        self.0.busy.send_replace(state.slots.len());
+        state.backlog.submit(now(), write);
+        self.0.inner.tell(&state);
         drop(state);
-        if !at_work {
-            let inner = Arc::clone(&self.0);
-            #[expect(clippy::disallowed_methods, reason = "one task for each object that is written")]
-            tokio::spawn(inner.work(slot, era));
-        }
+        self.0.inner.wake.notify_one();
+    }
+
+    /// The object is as it shall be: what waits to be written to it is dropped. A write under way is not cut off.
+    pub fn cancel(&self, target: &Target) {
+        let mut state = self.0.inner.lock();
+        state.backlog.cancel(now(), target.slot());
+        self.0.inner.tell(&state);
     }
 
     /// Waits until everything submitted is done. After writing was forbidden: returns at once.
     pub async fn idle(&self) {
-        let mut busy = self.0.busy.subscribe();
+        let mut busy = self.0.inner.busy.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _always_ok = busy.wait_for(|busy| *busy == 0).await;
     }
 
-    /// How many objects are being written.
+    /// How many objects are being written, or wait for that.
     pub fn busy(&self) -> usize {
-        *self.0.busy.borrow()
+        *self.0.inner.busy.borrow()
     }
 }
 
@@ -201,74 +233,51 @@ impl fmt::Debug for Writer {
     }
 }
 
+/// How an attempt went.
+type Outcome = (Begun, Result<Attempt, Fault>);
+
 impl Inner {
-    /// Carries out the writes to one object until none is left, or the era ends.
-    async fn work(self: Arc<Self>, slot: Slot, era: u64) {
-        let mut eras = self.era.subscribe();
-        let writes = async {
-            while let Some(write) = self.next(&slot, era) {
-                self.carry_out(&slot, era, write).await;
-                if let Slot::Object(Kind::Pool, _) = slot {
-                    tokio::time::sleep(self.options.pool_interval).await;
-                }
-            }
-        };
-        tokio::select! {
-            () = writes => {}
-            // The sender lives in `self`, so this ends only with the era.
-            _ = eras.wait_for(|now| *now != era) => {}
-        }
-    }
-
-    async fn carry_out(&self, slot: &Slot, era: u64, mut write: Write) {
-        let retries = &self.options.retries;
-        let mut task: Option<Task> = None;
-        let (mut conflicts, mut pauses) = (0_u32, self.options.backoff.pauses(retries.spread()));
+    /// Carries out what is submitted, for ever.
+    async fn run(self: Arc<Self>) {
+        let mut era = 0;
+        let mut under_way: FuturesUnordered<BoxFuture<'_, Outcome>> = FuturesUnordered::new();
         loop {
-            match self.once(slot, &write).await {
-                Ok(Attempt::Done) => break,
-                Ok(Attempt::Moot) => {
-                    if let Write::Service(write) = &write {
-                        // Usually the watch is faster. Where it lags, asking at once would only bring
-                        // the same answer again.
-                        tokio::time::sleep(self.options.backoff.first).await;
-                        (self.options.outdated)(write.key.clone());
+            let mut outdated = Vec::new();
+            let timeout = {
+                let mut state = self.lock();
+                if era != state.era {
+                    // What was begun in another era is cut off.
+                    under_way.clear();
+                    era = state.era;
+                }
+                while under_way.len() < self.options.in_flight.max(1) {
+                    match state.backlog.next(now()) {
+                        Some(Next::Write(begun)) => under_way.push(Box::pin(self.once(begun))),
+                        Some(Next::Outdated(slot)) => outdated.extend(slot.target()),
+                        None => break,
                     }
-                    break;
                 }
-                Ok(Attempt::Again(newer)) => {
-                    conflicts = conflicts.saturating_add(1);
-                    if conflicts > PATIENCE {
-                        tokio::time::sleep(pauses.next_pause()).await;
-                    }
-                    write = self.newer(slot, era).unwrap_or(*newer);
-                }
-                Err(fault)
-                    if matches!(slot, Slot::Event(_)) && matches!(fault.cause, Cause::Forbidden { .. }) =>
-                {
-                    self.event_task().report(&fault);
-                    return;
-                }
-                Err(fault) => {
-                    let task = task.get_or_insert_with(|| retries.task(slot.subject(), self.options.backoff));
-                    tokio::time::sleep(task.fault(&fault)).await;
-                    write = self.newer(slot, era).unwrap_or(write);
-                }
+                self.tell(&state);
+                // Only what may be begun is waited for.
+                state.backlog.next_timeout().filter(|_| under_way.len() < self.options.in_flight.max(1))
+            };
+            for target in outdated {
+                (self.options.outdated)(target);
             }
-        }
-        if matches!(slot, Slot::Event(_)) {
-            self.event_task().succeeded();
+            tokio::select! {
+                () = self.wake.notified() => {}
+                Some((begun, outcome)) = under_way.next() => self.finish(era, begun, outcome),
+                () = sleep_until(timeout) => {}
+            }
         }
     }
 
-    async fn once(&self, slot: &Slot, write: &Write) -> Result<Attempt, Fault> {
-        // The semaphore is never closed; without a permit the write would go ahead all the same.
-        let _permit = self.permits.acquire().await.ok();
+    async fn once(&self, begun: Begun) -> Outcome {
+        let slot = &begun.slot;
         self.options.stats.object_processed();
-        let outcome =
-            tokio::time::timeout(self.options.timeout, attempt(&self.client, &self.options, write)).await;
-        let mut fault = match outcome {
-            Ok(Ok(attempt)) => return Ok(attempt),
+        let attempt = attempt(&self.client, &self.options, &begun.write);
+        let mut fault = match tokio::time::timeout(self.options.timeout, attempt).await {
+            Ok(Ok(attempt)) => return (begun, Ok(attempt)),
             Ok(Err(error)) => {
                 if !throttled(&error) {
                     self.options.stats.object_failed();
@@ -283,38 +292,79 @@ impl Inner {
         if let Cause::Refused { what } = &mut fault.cause {
             *what = slot.to_string();
         }
-        Err(fault)
+        (begun, Err(fault))
+    }
+
+    /// Takes how an attempt of this era went.
+    fn finish(&self, era: u64, begun: Begun, outcome: Result<Attempt, Fault>) {
+        let mut state = self.lock();
+        if era != state.era {
+            return;
+        }
+        let Begun { slot, write, failing } = begun;
+        let by = write.rewritten_by();
+        let is_event = matches!(*slot, Slot::Event(_));
+        if is_event && outcome.is_ok() {
+            self.event_task().succeeded();
+        }
+        let ended = match outcome {
+            Ok(Attempt::Done(made)) => Ended::Done(made),
+            // Usually the watch is faster. Where it lags, asking at once would only bring the same answer again.
+            Ok(Attempt::Moot) if slot.target().is_some() => Ended::Moot(self.options.backoff.first),
+            Ok(Attempt::Moot) => Ended::Dropped,
+            Ok(Attempt::Again(newer)) => self.conflict(newer, failing.unwrap_or_default()),
+            Err(fault) if is_event && matches!(fault.cause, Cause::Forbidden { .. }) => {
+                self.event_task().report(&fault);
+                Ended::Dropped
+            }
+            Err(fault) => {
+                let mut failing = failing.unwrap_or_default();
+                let (retries, backoff) = (&self.options.retries, self.options.backoff);
+                let new = || Box::new(retries.task(slot.subject(), backoff));
+                let pause = failing.task.get_or_insert_with(new).fault(&fault);
+                Ended::Again(write, failing, pause)
+            }
+        };
+        let is_contested = state.backlog.ended(now(), &slot, ended);
+        self.tell(&state);
+        drop(state);
+        if let Some(object) = slot.target().filter(|_| is_contested) {
+            (self.options.contested)(Contest { object, by });
+        }
+    }
+
+    /// The object was newer than thought, and the decision still holds.
+    fn conflict(&self, newer: Box<Write>, mut failing: Failing) -> Ended {
+        failing.conflicts = failing.conflicts.saturating_add(1);
+        let pause = failing.conflicts.checked_sub(PATIENCE + 1).map_or(Duration::ZERO, |surplus| {
+            self.options.backoff.pause(self.options.retries.spread(), surplus)
+        });
+        Ended::Again(newer, failing, pause)
+    }
+
+    fn tell(&self, state: &State) {
+        let busy = state.backlog.busy();
+        self.busy.send_if_modified(|told| std::mem::replace(told, busy) != busy);
     }
 
     fn event_task(&self) -> MutexGuard<'_, Task> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The write that waits for this object; when there is none, the object is free again.
-    fn next(&self, slot: &Slot, era: u64) -> Option<Write> {
-        let mut state = self.lock();
-        if *self.era.borrow() != era {
-            return None;
-        }
-        let write = state.slots.get_mut(slot).and_then(Option::take);
-        if write.is_none() {
-            state.slots.remove(slot);
-            self.busy.send_replace(state.slots.len());
-        }
-        write
-    }
-
-    /// A newer write to the same object, if one came meanwhile.
-    fn newer(&self, slot: &Slot, era: u64) -> Option<Write> {
-        let mut state = self.lock();
-        if *self.era.borrow() != era {
-            return None;
-        }
-        state.slots.get_mut(slot).and_then(Option::take)
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The moment, in the time of the runtime.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn sleep_until(at: Option<std::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -105,7 +105,8 @@ async fn nobody_comes_back_before_the_server_wants_it() {
     let (stats, retries) = (Arc::new(Stats::new()), retries());
     let client = cluster.bounded_client(&stats, &retries);
     cluster.interfere(|_| Some(Interference::RetryAfter(429, 120)));
-    let configuration = Configuration::spawn(&client, "metallb-system", &Options::new(stats, retries), || ());
+    let configuration =
+        Configuration::spawn(&client, "metallb-system", &Options::new(stats, retries), |_| ());
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = cluster.request_count();
     tokio::time::sleep(Duration::from_secs(118)).await;
@@ -161,7 +162,7 @@ async fn what_is_not_allowed_holds_up_nobody_but_what_depends_on_it() {
     cluster.interfere(|request| request.path.ends_with("/bgppeers").then_some(Interference::Code(403)));
     let (stats, retries) = (Arc::new(Stats::new()), retries());
     let options = Options::new(stats, retries.clone());
-    let configuration = Configuration::spawn(&cluster.client(), "metallb-system", &options, || ());
+    let configuration = Configuration::spawn(&cluster.client(), "metallb-system", &options, |_| ());
     tokio::time::timeout(Duration::from_secs(30), configuration.settled()).await.unwrap();
     assert_eq!(configuration.missing(), ["BGPPeer"]);
     assert_eq!(retries.lacks(), ["not allowed to list bgppeers.metallb.io"]);
@@ -172,7 +173,7 @@ async fn what_is_not_allowed_holds_up_nobody_but_what_depends_on_it() {
     let without_pools = Cluster::new();
     without_pools
         .interfere(|request| request.path.ends_with("/ipaddresspools").then_some(Interference::Code(403)));
-    let configuration = Configuration::spawn(&without_pools.client(), "metallb-system", &options, || ());
+    let configuration = Configuration::spawn(&without_pools.client(), "metallb-system", &options, |_| ());
     let settled = tokio::time::timeout(Duration::from_secs(600), configuration.settled()).await;
     assert!(settled.is_err(), "without pools addresses would be taken away");
 }

@@ -3,6 +3,7 @@
 
 mod electing;
 mod faults;
+mod leftovers;
 mod support;
 mod watching;
 mod writing;

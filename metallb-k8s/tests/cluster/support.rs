@@ -202,6 +202,16 @@ impl Cluster {
         state.requests.iter().filter(wanted).cloned().collect()
     }
 
+    /// How many objects of a kind there are.
+    pub(crate) fn count(&self, resource: &str) -> usize {
+        self.lock().objects.keys().filter(|key| key.0 == resource).count()
+    }
+
+    /// How many requests with this method came.
+    pub(crate) fn method_count(&self, method: &Method) -> usize {
+        self.lock().requests.iter().filter(|recorded| recorded.method == *method).count()
+    }
+
     pub(crate) fn request_count(&self) -> usize {
         self.lock().requests.len()
     }
@@ -268,10 +278,10 @@ impl State {
     fn handle(&mut self, request: &Recorded) -> Answer {
         let (key, status) = target(&request.path);
         let named = !key.2.is_empty();
-        let apply = request.query.contains("fieldManager=");
+        let apply = request.query.contains("force=true");
         match request.method {
             Method::GET if request.query.contains("watch=true") => self.watch(&key.0, &request.query),
-            Method::GET if named => self.objects.get(&key).map_or_else(|| failure(404, "NotFound"), ok),
+            Method::GET if named => self.objects.get(&key).map_or_else(|| not_found(&key), ok),
             Method::GET => self.list(&key, &request.query),
             Method::POST => {
                 let key = (key.0, key.1, text(&request.body, "/metadata/name"));
@@ -280,6 +290,10 @@ impl State {
                 }
                 ok(&self.store(key, request.body.clone()))
             }
+            Method::PATCH if apply && status && !self.objects.contains_key(&key) => not_found(&key),
+            Method::PATCH if apply && !self.meets(&key, &request.body, "/metadata") => {
+                failure(409, "Conflict")
+            }
             Method::PATCH if apply => {
                 let mut object = self.objects.get(&key).cloned().unwrap_or_else(|| json!({}));
                 merge(&mut object, &request.body);
@@ -287,18 +301,17 @@ impl State {
                 ok(&self.store(key, object))
             }
             Method::PUT | Method::PATCH => self.change(key, request, status),
-            Method::DELETE => self.remove(&key).map_or_else(|| failure(404, "NotFound"), |found| ok(&found)),
+            Method::DELETE if !self.objects.contains_key(&key) => not_found(&key),
+            Method::DELETE if !self.meets(&key, &request.body, "/preconditions") => failure(409, "Conflict"),
+            Method::DELETE => self.remove(&key).map_or_else(|| not_found(&key), |found| ok(&found)),
             _ => failure(405, "MethodNotAllowed"),
         }
     }
 
     fn change(&mut self, key: Key, request: &Recorded, status: bool) -> Answer {
-        let Some(mut object) = self.objects.get(&key).cloned() else { return failure(404, "NotFound") };
-        for field in ["/metadata/resourceVersion", "/metadata/uid"] {
-            let named = text(&request.body, field);
-            if !named.is_empty() && (self.refuse_versions || named != text(&object, field)) {
-                return failure(409, "Conflict");
-            }
+        let Some(mut object) = self.objects.get(&key).cloned() else { return not_found(&key) };
+        if !self.meets(&key, &request.body, "/metadata") {
+            return failure(409, "Conflict");
         }
         if request.method == Method::PUT {
             object = request.body.clone();
@@ -312,18 +325,35 @@ impl State {
         ok(&self.store(key, object))
     }
 
+    /// Whether an object is in the version that a request names there, if it names one.
+    fn meets(&self, key: &Key, body: &Value, place: &str) -> bool {
+        ["resourceVersion", "uid"].into_iter().all(|field| {
+            let named = text(body, &format!("{place}/{field}"));
+            let found = self.objects.get(key).map(|object| text(object, &format!("/metadata/{field}")));
+            named.is_empty() || (!self.refuse_versions && found == Some(named))
+        })
+    }
+
     fn list(&self, key: &Key, query: &str) -> Answer {
         let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
         let limit: usize = parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
         let skip: usize = parameter("continue").and_then(|token| token.parse().ok()).unwrap_or(0);
-        let selector = parameter("labelSelector").unwrap_or_default().replace("%2F", "/").replace("%2C", ",");
-        let selector = selector.replace("%3D", "=").replace("%21", "!");
+        let mut selector = parameter("labelSelector").unwrap_or_default().replace('+', " ");
+        for (code, meant) in
+            [("%2F", "/"), ("%2C", ","), ("%3D", "="), ("%21", "!"), ("%28", "("), ("%29", ")")]
+        {
+            selector = selector.replace(code, meant);
+        }
         let wanted: Vec<_> = self
             .objects
             .iter()
             .filter(|(found, _)| found.0 == key.0 && (key.1.is_empty() || found.1 == key.1))
             .map(|(_, object)| object)
             .filter(|object| {
+                if let Some((name, values)) = selector.split_once(" in (") {
+                    let label = object["metadata"]["labels"][name].as_str().unwrap_or_default();
+                    return values.trim_end_matches(')').split(',').any(|value| value == label);
+                }
                 selector.split(',').filter(|term| !term.is_empty()).all(|term| selects(term, object))
             })
             .collect();
@@ -453,6 +483,12 @@ fn reason(code: u16) -> &'static str {
         503 => "ServiceUnavailable",
         _ => "InternalError",
     }
+}
+
+fn not_found(key: &Key) -> Answer {
+    let mut status = status(404, "NotFound");
+    status["details"] = json!({ "name": key.2, "kind": key.0 });
+    answer(404, &status)
 }
 
 fn failure(code: u16, reason: &str) -> Answer {

@@ -7,7 +7,7 @@ use metallb_k8s::{
     crd::IPAddressPool,
     facts::{ClassFilter, ServiceRecord},
     queue::Queue,
-    watch::{ConfigObject, ObjectKey, Options, Store, nodes, services, spawn_config},
+    watch::{Change, ConfigObject, ObjectKey, Options, Store, nodes, services, spawn_config},
     write::Stats,
 };
 use serde_json::{Value, json};
@@ -212,7 +212,11 @@ async fn a_service_that_stops_being_a_load_balancer_goes_from_the_store() {
 fn pools(cluster: &Cluster) -> (Store<ConfigObject<IPAddressPool>>, Queue<ObjectKey>) {
     let queue = Queue::new();
     let changed = queue.clone();
-    let store = spawn_config(cluster.client(), "metallb-system", options(), move |key| changed.push(key));
+    let store = spawn_config(cluster.client(), "metallb-system", options(), move |key, change| {
+        if change == Change::Content {
+            changed.push(key);
+        }
+    });
     (store, queue)
 }
 

@@ -13,22 +13,30 @@ use metallb_core::{
     keys::{InterfaceName, NodeName, PoolName, ServiceKey},
 };
 use metallb_k8s::{
+    convert::Judgement,
+    crd::ServiceL2Status,
     facts::{ClassFilter, ServiceRecord, objects},
     write::{
-        Options, ServiceWrite, Stats, Write, Writer,
+        Identity, Options, ServiceWrite, Stats, Target, Write, Writer,
         events::{Event, Events, Regarding, Severity},
-        status::{Component, ServiceStatus, StatusKind, configuration_state},
+        state::{StateFound, plan},
+        status::{
+            Component, OwnKind, ServiceStatus, ServiceStatusRecord, StatusKind, configuration_state,
+            plan_service_status,
+        },
     },
 };
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, eventually, retries, service};
 
+const LAYER2: OwnKind = OwnKind::Service(StatusKind::Layer2);
+
 struct Bench {
     cluster: Cluster,
     writer: Writer,
     stats: Arc<Stats>,
-    outdated: Arc<Mutex<Vec<ServiceKey>>>,
+    outdated: Arc<Mutex<Vec<Target>>>,
 }
 
 fn bench() -> Bench {
@@ -56,6 +64,12 @@ impl Bench {
     /// All writes are done; an hour of virtual time must do.
     async fn settled(&self) {
         tokio::time::timeout(Duration::from_secs(3600), self.writer.idle()).await.unwrap();
+    }
+
+    /// The version of an object of MetalLB's namespace as it stands.
+    fn identity(&self, resource: &str, name: &str) -> Identity {
+        let object = self.cluster.get(resource, "metallb-system", name).unwrap();
+        Identity::of(&serde_json::from_value(object["metadata"].clone()).unwrap())
     }
 
     fn ingress(&self, name: &str) -> Value {
@@ -112,7 +126,7 @@ async fn a_conflict_over_the_wish_itself_is_given_back_for_decision() {
     bench.writer.submit(write);
     bench.settled().await;
     assert_eq!(bench.ingress("a"), Value::Null);
-    assert_eq!(*bench.outdated.lock().unwrap(), [ServiceKey::new("web", "a")]);
+    assert_eq!(*bench.outdated.lock().unwrap(), [Target::Service(ServiceKey::new("web", "a"))]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,8 +211,14 @@ async fn the_status_of_a_pool_is_written_at_most_once_a_second() {
         .put("ipaddresspools", json!({ "metadata": { "name": "p", "namespace": "metallb-system" } }));
     for count in 0..50 {
         let status = json!({ "assignedIPv4": count });
-        let name = "p".to_owned();
-        bench.writer.submit(Write::ObjectStatus { kind: Kind::Pool, name, uid: None, status });
+        let (name, based_on) = ("p".to_owned(), bench.identity("ipaddresspools", "p"));
+        bench.writer.submit(Write::ObjectStatus {
+            kind: Kind::Pool,
+            name,
+            based_on,
+            rewritten_by: None,
+            status,
+        });
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     bench.settled().await;
@@ -211,8 +231,11 @@ async fn the_status_of_a_pool_is_written_at_most_once_a_second() {
 async fn the_status_of_an_object_made_anew_is_left_alone() {
     let bench = bench();
     bench.cluster.put("communities", json!({ "metadata": { "name": "c", "namespace": "metallb-system" } }));
-    let (kind, name, uid) = (Kind::Community, "c".to_owned(), Some("of the one before".to_owned()));
-    bench.writer.submit(Write::ObjectStatus { kind, name, uid, status: json!({ "conditions": [] }) });
+    let (kind, name, based_on) = (Kind::Community, "c".to_owned(), bench.identity("communities", "c"));
+    bench.cluster.delete("communities", "metallb-system", "c");
+    bench.cluster.put("communities", json!({ "metadata": { "name": "c", "namespace": "metallb-system" } }));
+    let status = json!({ "conditions": [] });
+    bench.writer.submit(Write::ObjectStatus { kind, name, based_on, rewritten_by: None, status });
     bench.settled().await;
     assert_eq!(bench.cluster.get("communities", "metallb-system", "c").unwrap().get("status"), None);
 }
@@ -227,28 +250,114 @@ async fn writing_a_status_touches_no_other_nodes() {
     let nodes = |bench: &Bench| -> Vec<_> {
         bench.cluster.all("servicel2statuses").iter().map(|found| found["status"]["node"].clone()).collect()
     };
-    bench.writer.submit(Write::ServiceStatus(status("first")));
+    let new = |node: &str| Write::ServiceStatus { status: status(node), based_on: None };
+    bench.writer.submit(new("first"));
     bench.settled().await;
     assert_eq!(nodes(&bench), ["first"]);
-    bench.writer.submit(Write::ServiceStatus(status("second")));
+    bench.writer.submit(new("second"));
     bench.settled().await;
     // Whether the first still answers is for speakers to know.
     assert_eq!(nodes(&bench).len(), 2);
     for node in ["first", "second"] {
         let name = status(node).object_name();
-        bench.writer.submit(Write::RemoveServiceStatus { kind: StatusKind::Layer2, name });
+        let based_on = Some(bench.identity("servicel2statuses", &name));
+        bench.writer.submit(Write::Remove { kind: LAYER2, name, based_on });
     }
     bench.settled().await;
     assert!(bench.cluster.all("servicel2statuses").is_empty());
+}
+
+fn mk_status(interface: &str) -> ServiceStatus {
+    let interfaces = BTreeSet::from([InterfaceName::new(interface)]);
+    ServiceStatus::layer2(ServiceKey::new("web", "a"), NodeName::new("n1"), interfaces)
+}
+
+fn new(interface: &str) -> Write {
+    Write::ServiceStatus { status: mk_status(interface), based_on: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_late_neither_changes_nor_removes_what_is_newer() {
+    let bench = bench();
+    bench.writer.submit(new("eth0"));
+    bench.settled().await;
+    let name = mk_status("").object_name();
+    let based_on = bench.identity("servicel2statuses", &name);
+    let find = || bench.cluster.get("servicel2statuses", "metallb-system", &name);
+    // The next run of the same speaker has written since.
+    let mut newer = find().unwrap();
+    newer["status"]["interfaces"] = json!([{ "name": "eth1" }]);
+    bench.cluster.put("servicel2statuses", newer);
+    let newer = find();
+    bench.writer.submit(Write::Remove { kind: LAYER2, name: name.clone(), based_on: Some(based_on.clone()) });
+    bench.settled().await;
+    assert_eq!(find(), newer, "not removed");
+    let found = plan_service_status(
+        &name,
+        StatusKind::Layer2,
+        Some(&mk_status("eth2")),
+        Some(&record(newer.clone())),
+    );
+    bench.cluster.put("servicel2statuses", newer.clone().unwrap());
+    let newest = find();
+    bench.writer.submit(found.unwrap());
+    bench.settled().await;
+    assert_eq!(find(), newest, "not changed");
+    bench.writer.submit(new("eth3"));
+    bench.settled().await;
+    assert_eq!(find(), newest, "not made again");
+    let given_up = Target::Own(LAYER2, name.clone());
+    assert_eq!(*bench.outdated.lock().unwrap(), vec![given_up; 3], "each is decided on anew");
+    // The one before was deleted, and this is another.
+    bench.cluster.delete("servicel2statuses", "metallb-system", &name);
+    bench.writer.submit(new("eth4"));
+    bench.settled().await;
+    bench.writer.submit(Write::Remove { kind: LAYER2, name: name.clone(), based_on: Some(based_on) });
+    bench.settled().await;
+    assert!(find().is_some());
+}
+
+fn record(object: Option<Value>) -> ServiceStatusRecord {
+    let object: ServiceL2Status = serde_json::from_value(object.unwrap()).unwrap();
+    ServiceStatusRecord::layer2(&object)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_status_is_one_request_and_its_removal_follows_what_was_just_written() {
+    let bench = bench();
+    bench.writer.submit(new("eth0"));
+    bench.settled().await;
+    assert_eq!(bench.cluster.request_count(), 2, "made, and given its status");
+    let name = mk_status("").object_name();
+    let found = record(bench.cluster.get("servicel2statuses", "metallb-system", &name));
+    let change = plan_service_status(&name, StatusKind::Layer2, Some(&mk_status("eth1")), Some(&found));
+    bench.writer.submit(change.unwrap());
+    bench.settled().await;
+    assert_eq!(bench.cluster.request_count(), 3);
+    // Withdrawn at once, before the watch shows anything of it.
+    for is_shown in [false, true] {
+        let found = record(bench.cluster.get("servicel2statuses", "metallb-system", &name));
+        let based_on = is_shown.then(|| found.identity().clone());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.cluster.delay(Duration::from_millis(100));
+        let change = plan_service_status(&name, StatusKind::Layer2, Some(&mk_status("eth2")), Some(&found));
+        bench.writer.submit(change.unwrap());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        bench.writer.submit(Write::Remove { kind: LAYER2, name: name.clone(), based_on });
+        bench.settled().await;
+        bench.cluster.delay(Duration::ZERO);
+        assert!(bench.cluster.all("servicel2statuses").is_empty());
+        bench.writer.submit(new("eth0"));
+        bench.settled().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_state_is_made_with_its_status() {
     let bench = bench();
     let component = Component::Speaker(NodeName::new("n1"));
-    let status =
-        configuration_state(&component, &["pool is bad".to_owned()], &[], None, Timestamp::UNIX_EPOCH);
-    bench.writer.submit(Write::ConfigurationState { component, status });
+    let judgement = Judgement { errors: vec!["pool is bad".to_owned()], warnings: Vec::new() };
+    bench.writer.submit(plan(&component, &judgement, None, Timestamp::UNIX_EPOCH).unwrap());
     bench.settled().await;
     let state = bench.cluster.get("configurationstates", "metallb-system", "speaker-n1").unwrap();
     assert_eq!(state["status"]["result"], "Invalid");
@@ -279,8 +388,8 @@ async fn a_configuration_state_of_metallb_is_taken_over_whole() {
     let bench = bench();
     bench.cluster.put("configurationstates", state_of_metallb());
     let component = Component::Speaker(NodeName::new("n1"));
-    let status = configuration_state(&component, &[], &[], None, Timestamp::UNIX_EPOCH);
-    bench.writer.submit(Write::ConfigurationState { component, status });
+    let status = configuration_state(&component, &Judgement::default(), None, Timestamp::UNIX_EPOCH);
+    bench.writer.submit(Write::ConfigurationState { component, status, found: StateFound::Unknown });
     bench.settled().await;
     let state = bench.cluster.get("configurationstates", "metallb-system", "speaker-n1").unwrap();
     assert_eq!((&state["status"]["result"], &state["status"]["errorSummary"]), (&json!("Valid"), &json!("")));
@@ -296,13 +405,13 @@ async fn no_write_of_a_status_resource_has_a_spec() {
     let bench = bench();
     let (service, node) = (ServiceKey::new("web", "a"), NodeName::new("n1"));
     let interfaces = BTreeSet::from([InterfaceName::new("eth0")]);
-    bench.writer.submit(Write::ServiceStatus(ServiceStatus::layer2(
-        service.clone(),
-        node.clone(),
-        interfaces,
-    )));
     let peers = BTreeSet::from([metallb_core::keys::PeerName::new("router")]);
-    bench.writer.submit(Write::ServiceStatus(ServiceStatus::bgp(service, node, peers)));
+    for status in [
+        ServiceStatus::layer2(service.clone(), node.clone(), interfaces),
+        ServiceStatus::bgp(service, node, peers),
+    ] {
+        bench.writer.submit(Write::ServiceStatus { status, based_on: None });
+    }
     bench.settled().await;
     for kind in ["servicel2statuses", "servicebgpstatuses"] {
         let found = bench.cluster.all(kind);
@@ -317,9 +426,10 @@ async fn a_configuration_state_keeps_its_time_over_a_restart() {
     let find = || bench.cluster.get("configurationstates", "metallb-system", "controller").unwrap();
     let write = async |errors: &[&str], second: i64| {
         let errors: Vec<String> = errors.iter().map(|error| (*error).to_owned()).collect();
+        let judgement = Judgement { errors, warnings: Vec::new() };
         let now = Timestamp::from_second(second).unwrap();
-        let status = configuration_state(&component, &errors, &[], None, now);
-        bench.writer.submit(Write::ConfigurationState { component: component.clone(), status });
+        let (component, status) = (component.clone(), configuration_state(&component, &judgement, None, now));
+        bench.writer.submit(Write::ConfigurationState { component, status, found: StateFound::Unknown });
         bench.settled().await;
         find()
     };

@@ -151,6 +151,18 @@ fn bad_manifests_are_told_what_is_wrong() {
 }
 
 #[test]
+fn next_hops_and_segment_size_of_a_peer_are_those_of_its_session() {
+    let fields = "nextHop: {ipv4: 192.0.2.77, ipv6: self}, tcpMSS: 1200";
+    let peer = format!(
+        "kind: BGPPeer\nmetadata: {{name: p}}\nspec: {{myASN: 1, peerASN: 2, peerAddress: 192.0.2.1, {fields}}}"
+    );
+    let built = configure(&resources(&peer), &Config::default());
+    let peer = built.config.peers().values().next().unwrap();
+    assert_eq!((peer.next_hop_v4, peer.next_hop_v6), ("192.0.2.77".parse().ok(), None));
+    assert_eq!(peer.tcp_mss, Some(1200));
+}
+
+#[test]
 fn an_object_that_becomes_unreadable_stays_in_force_as_it_was() {
     let good = "kind: IPAddressPool\nmetadata: {name: p}\nspec: {addresses: [192.0.2.0/24]}";
     let first = configure(&resources(good), &Config::default());

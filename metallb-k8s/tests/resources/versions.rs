@@ -42,6 +42,7 @@ fn what_only_the_new_form_can_say_survives_a_visit_to_the_old_one() {
         "myASN": 64512, "dynamicASN": "external", "interface": "eth1", "vrf": "red", "localASN": 64999,
         "connectTime": "10s", "enableGracefulRestart": true, "dualStackAddressFamily": true,
         "passwordSecret": { "name": "s" },
+        "nextHop": { "ipv4": "192.0.2.77", "ipv6": "2001:db8::77" }, "tcpMSS": 1200,
         "nodeSelectors": [{ "matchExpressions": [{ "key": "rack", "operator": "Exists" }] }],
     }));
     let converted = to_v1beta1(peer.clone());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::accept::Form;
 use super::body::ContentType;
 use super::query::Query;
-use super::{ApiBody, body, documents, path, response, watch};
+use super::{ApiBody, body, documents, path, proxy, response, watch};
 use crate::api::Api;
 use crate::auth::{Attributes, answer_review, token_request};
 use crate::failure::Failure;
@@ -61,6 +61,9 @@ async fn route(
     let query = Query::parse(parts.uri.query());
     if let Some((namespace, name)) = path::token_request(path) {
         return token(api, parts, (&namespace, &name), bytes);
+    }
+    if let Some(through) = path::pod_proxy(path) {
+        return proxy::forward(api, parts, &through).await;
     }
     let target = path::target(&api.state().kinds, path)?;
     let request = Call { api, parts, query, target, attributes, bytes };

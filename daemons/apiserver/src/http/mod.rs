@@ -19,10 +19,12 @@ mod accept;
 mod body;
 mod documents;
 mod handle;
+mod host;
 mod path;
 mod protobuf;
 mod protobuf_access;
 mod protobuf_fields;
+mod proxy;
 mod query;
 mod response;
 mod watch;
@@ -35,6 +37,8 @@ pub struct ApiService {
     api: Arc<Api>,
     /// What is sent as `Authorization` with every request.
     authorization: Option<HeaderValue>,
+    /// Whether requests that were meant for a name of another host are refused.
+    only_loopback: bool,
 }
 
 /// Body of a response: a document, or a watch that streams until it ends.
@@ -43,7 +47,14 @@ pub struct ApiBody(UnsyncBoxBody<Bytes, Infallible>);
 
 impl ApiService {
     pub(crate) fn new(api: Arc<Api>) -> Self {
-        Self { api, authorization: None }
+        Self { api, authorization: None, only_loopback: false }
+    }
+
+    /// The same service for those who can reach a listener on loopback: a page in a browser can, too, when the name of its
+    /// site leads there (DNS rebinding), and says so by `Host`.
+    pub(crate) const fn for_loopback(mut self) -> Self {
+        self.only_loopback = true;
+        self
     }
 
     /// The same service for a client that sends this token with every request.
@@ -71,6 +82,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(failure) = self.only_loopback.then(|| host::refusal(&request)).flatten() {
+            return Box::pin(async move { Ok(response::failure(&failure)) });
+        }
         let api = Arc::clone(&self.api);
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::proxy::PodProxy;
 use super::query::decode;
 use crate::failure::Failure;
 use crate::kinds::Kinds;
@@ -47,6 +48,19 @@ pub(super) fn token_request(path: &str) -> Option<(String, String)> {
     }
 }
 
+/// Where a path leads through a pod.
+pub(super) fn pod_proxy(path: &str) -> Option<PodProxy> {
+    let mut segments = path.trim_start_matches('/').splitn(8, '/');
+    let mut next = || segments.next().unwrap_or_default();
+    let fixed = [next(), next(), next()];
+    let (namespace, pods, target, proxy, rest) = (next(), next(), next(), next(), next());
+    (fixed == ["api", "v1", "namespaces"] && pods == "pods" && proxy == "proxy").then(|| PodProxy {
+        namespace: decode(namespace, false),
+        target: decode(target, false),
+        path: format!("/{rest}"),
+    })
+}
+
 fn found(
     kinds: &Kinds,
     (group, version, plural): (&str, &str, &str),
@@ -69,4 +83,25 @@ fn found(
         name: name.to_owned(),
         status,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PodProxy, pod_proxy};
+
+    #[test]
+    fn a_path_through_a_pod_is_recognised() {
+        let expected = |target: &str, path: &str| {
+            Some(PodProxy { namespace: "n".to_owned(), target: target.to_owned(), path: path.to_owned() })
+        };
+        for (path, found) in [
+            ("/api/v1/namespaces/n/pods/p:7472/proxy/metrics", expected("p:7472", "/metrics")),
+            ("/api/v1/namespaces/n/pods/http:p:7472/proxy/a/b", expected("http:p:7472", "/a/b")),
+            ("/api/v1/namespaces/n/pods/http%3Ap%3A80/proxy", expected("http:p:80", "/")),
+            ("/api/v1/namespaces/n/pods/p/status", None),
+            ("/api/v1/namespaces/n/services/p/proxy/x", None),
+        ] {
+            assert_eq!(pod_proxy(path), found, "{path}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod manifests;
 mod metallb;
 mod objects;
 mod ownership;
+mod proxy;
 mod support;
 mod watching;
 mod webhooks;

@@ -359,6 +359,27 @@ async fn addresses_beyond_loopback_are_refused() {
 }
 
 #[tokio::test]
+async fn a_request_meant_for_another_host_is_refused() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = mk_server();
+    let address = server.serve(std::net::TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+    for (host, status) in [
+        ("attacker.example", "403"),
+        ("127.0.0.1.attacker.example:80", "403"),
+        ("localhost", "200"),
+        ("127.0.0.1:1", "200"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /api/v1/secrets HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+        assert_eq!(answer.contains("SecretList"), status == "200", "{host}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn events_of_both_groups_are_the_same_objects() {
     let client = mk_client(&mk_server());
     let new: Api<k8s_openapi::api::events::v1::Event> = Api::default_namespaced(client.clone());

@@ -99,26 +99,6 @@ fn summary(checked: &Checked) -> String {
     line
 }
 
-/// For programs.
-pub(super) fn json(checked: &Checked) -> String {
-    let findings: Vec<_> = checked.findings.iter().map(|finding| one(finding, &checked.sources)).collect();
-    let report = json!({
-        "objects": checked.objects, "skipped": checked.skipped, "findings": findings,
-        "errors": count(checked, Severity::Error), "warnings": count(checked, Severity::Warning),
-    });
-    format!("{report:#}\n")
-}
-
-fn one(finding: &Finding, sources: &[Source]) -> Value {
-    let source = finding.source.and_then(|index| sources.get(index));
-    json!({
-        "severity": finding.severity.word(), "rule": finding.rule, "object": finding.object,
-        "field": finding.field, "message": finding.message, "help": finding.help,
-        "file": source.map(|source| source.name.as_str()),
-        "line": finding.span.map(|span| span.line), "column": finding.span.map(|span| span.column),
-    })
-}
-
 /// The format that code hosts show beside the lines of a change.
 pub(super) fn sarif(checked: &Checked) -> String {
     let rules: BTreeMap<&str, Value> =

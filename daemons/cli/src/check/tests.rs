@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Checked, Finding, Scope, Severity, check, render};
+use super::{Checked, Finding, Scope, Severity, check, json, render};
 use crate::document::documents;
 use crate::input::Source;
 
@@ -85,7 +85,7 @@ fn the_report_for_people_points_at_the_words() {
     for width in [80, 200] {
         assert_golden(&golden.join(format!("text-{width}.txt")), &render::text(&checked, false, width));
     }
-    assert_golden(&golden.join("report.json"), &render::json(&checked));
+    assert_golden(&golden.join("report.json"), &json::json(&checked).unwrap());
     assert_golden(&golden.join("report.sarif"), &render::sarif(&checked));
 }
 
@@ -95,7 +95,9 @@ fn a_password_is_never_shown() {
         let file = format!("tests/testdata/wrong/{name}.yaml");
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let checked = check_text("peers.yaml", &text);
-        for report in [render::text(&checked, false, 100), render::json(&checked), render::sarif(&checked)] {
+        for report in
+            [render::text(&checked, false, 100), json::json(&checked).unwrap(), render::sarif(&checked)]
+        {
             assert!(!report.contains("hush") && !report.contains("12345"), "{report}");
         }
     }

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use metallb_core::config::{Built, Config, Kind};
 use metallb_core::facts::Service;
-use metallb_core::ipam::{AllocationError, Assigner, Explanation, Options, Outcome};
+use metallb_core::ipam::{AllocationError, Assigner, Explanation, Options, Outcome, SharingOrder};
 use serde_json::Value;
 
 use super::chain::{Chain, Step};
 use super::remedy::Subject;
 use crate::check::split_remedy;
-use crate::snapshot::text;
+use crate::snapshot::{Snapshot, text};
 use crate::world::World;
 
 /// Pools and advertisements that nobody reads, or that are not in force.
@@ -76,14 +76,18 @@ pub(super) fn is_ready(pod: &Value) -> bool {
 /// Lets the allocator decide on what was seen.
 pub(super) fn decide(
     now: Instant,
+    snapshot: &Snapshot,
     world: &World,
     config: &Arc<Config>,
     fact: &Service,
 ) -> Option<Explanation> {
-    let mut assigner = Assigner::new(Options::default());
+    let mut assigner = Assigner::new(options(snapshot));
     assigner.set_config(now, Arc::clone(config));
     for namespace in &world.namespaces {
         assigner.apply_namespace(namespace.clone());
+    }
+    for (owner, addresses) in world.owners() {
+        assigner.reserve(now, &owner, &addresses);
     }
     for service in &world.services {
         assigner.apply_service(now, service.clone());
@@ -91,6 +95,21 @@ pub(super) fn decide(
     assigner.start(now);
     while assigner.poll_action().is_some() {}
     assigner.explain(&fact.key)
+}
+
+/// How the controller was started, as far as its choice depends on it.
+fn options(snapshot: &Snapshot) -> Options {
+    let Some(controller) = snapshot.daemons("controller").next() else { return Options::default() };
+    let order = if controller.flag("sharing-order") == Some("first-free") {
+        SharingOrder::FirstFree
+    } else {
+        SharingOrder::SharedFirst
+    };
+    Options {
+        dual_stack_two_pools: controller.is_set("dual-stack-two-pools"),
+        sharing_order: order,
+        ..Options::default()
+    }
 }
 
 /// Each pool's verdict, and the address.

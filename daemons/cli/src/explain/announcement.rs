@@ -9,22 +9,16 @@ use metallb_core::announce::{
 use metallb_core::config::Config;
 use metallb_core::facts::{Endpoints, Service, Serving, TrafficPolicy};
 use metallb_core::keys::{Family, NodeName, ServiceKey};
-use metallb_k8s::facts::{self, SliceRecord, SpeakerPod, objects};
-use serde::Deserialize as _;
+use metallb_k8s::facts::{self, SliceRecord};
 
 use super::chain::{Chain, Step};
 use super::remedy::Subject;
-use crate::snapshot::{Snapshot, text};
+use super::sessions::{self, Routes};
+use super::statuses::{Words, members, statuses};
+use crate::snapshot::Snapshot;
 use crate::world::World;
 
-const NODES_SHOWN: usize = 20;
-
-/// The nodes on which a ready speaker runs; `None` when the pods cannot be seen.
-fn members(snapshot: &Snapshot) -> Option<BTreeSet<NodeName>> {
-    let pods = snapshot.pods("speaker").filter_map(|pod| objects::Pod::deserialize(pod).ok());
-    let ready = pods.filter_map(|pod| SpeakerPod::cut(&pod)).filter(|pod| pod.ready);
-    snapshot.sees("Pod").then(|| ready.map(|pod| pod.node).collect())
-}
+pub(super) const NODES_SHOWN: usize = 20;
 
 /// Everything from the speakers to the peers, for a service that has addresses.
 pub(super) fn announcement(
@@ -36,38 +30,47 @@ pub(super) fn announcement(
 ) {
     let snapshot = subject.snapshot;
     let members = members(snapshot);
+    let words = Words::of(snapshot, fact.key.namespace(), fact.key.name());
     speakers(chain, subject, world, members.as_ref());
     endpoints(chain, subject, world, fact);
     let unseen = ["L2Advertisement", "BGPAdvertisement", "Node", "EndpointSlice", "IPAddressPool"];
     if let Some(kind) = unseen.into_iter().find(|kind| !snapshot.sees(kind)) {
         let message = format!("objects of kind {kind} cannot be seen, so that who announces it is not known");
         chain.push(Step::unknown("announcement", message));
-        statuses(chain, subject, fact, None);
+        statuses(chain, subject, &words, None);
         return;
     }
-    let engine = engine(world, config, members);
+    let engine = engine(snapshot, world, config, members.clone());
     let Some(explanation) = engine.explain(&fact.key) else { return };
-    let advertised = world.nodes.iter().filter_map(|node| {
-        let routes = engine.advertised_from(&node.name).services.remove(&fact.key)?;
-        Some((node.name.clone(), routes.iter().map(ToString::to_string).collect::<Vec<_>>()))
-    });
-    let advertised: Vec<_> = advertised.collect();
+    let lives = |(node, _): &(NodeName, Routes)| members.as_ref().is_none_or(|alive| alive.contains(node));
+    let (advertised, away): (Vec<_>, Vec<_>) =
+        sessions::advertised(&engine, world, &fact.key).into_iter().partition(lives);
     for address in &explanation.addresses {
         advertisements(chain, subject, address);
         layer2(chain, subject, address, !advertised.is_empty());
     }
     for (node, routes) in advertised.iter().take(NODES_SHOWN) {
-        chain.push(Step::good("prefixes", format!("{node} advertises {} by BGP", routes.join(", "))));
+        let prefixes: Vec<String> = routes.keys().map(ToString::to_string).collect();
+        let step = Step::good("prefixes", format!("{node} advertises {} by BGP", prefixes.join(", ")));
+        chain.push(step.details(sessions::details(routes)));
     }
-    verdict(chain, subject, &engine, &explanation, &advertised);
+    verdict(chain, subject, &engine, &explanation, &advertised, &away);
     let owner = explanation.addresses.iter().find_map(|address| address.layer2.owner.clone());
-    statuses(chain, subject, fact, owner.as_ref());
+    sessions::sessions(chain, subject, config, (&advertised, &words), owner.is_some());
+    statuses(chain, subject, &words, owner.as_ref());
 }
 
-fn engine(world: &World, config: &Arc<Config>, members: Option<BTreeSet<NodeName>>) -> Engine {
+fn engine(
+    snapshot: &Snapshot,
+    world: &World,
+    config: &Arc<Config>,
+    members: Option<BTreeSet<NodeName>>,
+) -> Engine {
     let this = world.nodes.first().map_or_else(|| NodeName::new(""), |node| node.name.clone());
     let liveness = if members.is_some() { Liveness::Members } else { Liveness::Everyone };
-    let mut engine = Engine::new(this, Options::default().with_liveness(liveness));
+    let ignore_exclude = snapshot.daemons("speaker").any(|it| it.is_set("ignore-exclude-lb"));
+    let options = Options::default().with_liveness(liveness).with_ignore_exclude(ignore_exclude);
+    let mut engine = Engine::new(this, options);
     engine.set_config(Arc::clone(config));
     engine.set_members(members.unwrap_or_default());
     for node in &world.nodes {
@@ -199,13 +202,15 @@ fn layer2(chain: &mut Chain, subject: Subject<'_>, address: &AddressExplanation,
     chain.push(step.details(others).remedy(remedy));
 }
 
-/// Whether anything leads to the service at all, and conflicts.
+/// Whether anything leads to the service at all, and conflicts. Of the nodes that advertise it by the facts, some may have
+/// no speaker that is ready: those are `away`.
 fn verdict(
     chain: &mut Chain,
     subject: Subject<'_>,
     engine: &Engine,
     explanation: &Explanation,
-    advertised: &[(NodeName, Vec<String>)],
+    advertised: &[(NodeName, Routes)],
+    away: &[(NodeName, Routes)],
 ) {
     if let Some(problem @ AnnounceProblem::LocalPrefConflict { .. }) = engine.problem(&explanation.service) {
         chain.push(Step::note("prefixes", problem.to_string()).remedy(subject.check()));
@@ -214,7 +219,10 @@ fn verdict(
     if owned || chain.first_break().is_some() {
         return;
     }
-    if advertised.is_empty() {
+    if !advertised.is_empty() {
+        return;
+    }
+    if away.is_empty() {
         let rule = explanation.addresses.iter().find_map(|address| address.bgp.rejection);
         let message = "no node advertises it by BGP".to_owned();
         let message =
@@ -222,47 +230,9 @@ fn verdict(
         let peers =
             format!("kubectl get bgppeers,bgpadvertisements -n {} -o yaml", subject.snapshot.namespace);
         chain.push(Step::broken("prefixes", "not_advertised", message).remedy(peers));
-    }
-}
-
-/// What the speakers say themselves.
-fn statuses(chain: &mut Chain, subject: Subject<'_>, fact: &Service, owner: Option<&NodeName>) {
-    let of = |kind: &'static str| {
-        subject.snapshot.of(kind).filter(|object| {
-            text(object, "/status/serviceName") == fact.key.name()
-                && text(object, "/status/serviceNamespace") == fact.key.namespace()
-        })
-    };
-    let said: Vec<&str> = of("ServiceL2Status").map(|object| text(object, "/status/node")).collect();
-    for object in of("ServiceBGPStatus") {
-        let peers = object.pointer("/status/peers").and_then(serde_json::Value::as_array);
-        let peers: Vec<&str> = peers.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
-        let message = format!(
-            "the speaker on {} has it for the peers {}",
-            text(object, "/status/node"),
-            peers.join(", ")
-        );
-        chain.push(Step::good("sessions", message));
-    }
-    let Some(owner) = owner.filter(|_| subject.snapshot.sees("ServiceL2Status")) else {
-        if !said.is_empty() {
-            chain.push(Step::good(
-                "status",
-                format!("the speaker on {} says that it announces it", said.join(", ")),
-            ));
-        }
         return;
-    };
-    let logs = subject.logs("speaker");
-    chain.push(if said.contains(&owner.as_str()) {
-        Step::good("status", format!("the speaker on {owner} says that it announces it"))
-    } else if let Some(other) = said.first() {
-        let message = format!("the speaker on {other} says that it announces it, which by these facts is {owner}'s: interfaces, which are not seen from here, may decide");
-        Step::note("status", message).remedy(logs)
-    } else if chain.first_break().is_some() {
-        Step::note("status", "no speaker says that it announces it")
-    } else {
-        let message = format!("no speaker says that it announces it, though {owner} could");
-        Step::broken("status", "not_announced", message).remedy(logs)
-    });
+    }
+    let nodes: Vec<&str> = away.iter().take(NODES_SHOWN).map(|(node, _)| node.as_str()).collect();
+    let message = format!("no speaker is ready where it is advertised by BGP: on {}", nodes.join(", "));
+    chain.push(Step::broken("prefixes", "no_speaker", message).remedy(subject.look_at("speaker")));
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// Everything between a service and its clients, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Chain {
     /// `namespace/name`.
     pub(crate) service: String,
@@ -12,6 +13,7 @@ pub(crate) struct Chain {
 
 /// One link of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Step {
     pub(crate) topic: &'static str,
     pub(crate) state: State,
@@ -28,6 +30,7 @@ pub(crate) struct Step {
 
 /// How it stands with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     Good,
@@ -51,6 +54,13 @@ impl Chain {
     /// Where the chain is broken first.
     pub(crate) fn first_break(&self) -> Option<&Step> {
         self.steps.iter().find(|step| step.state == State::Broken)
+    }
+
+    /// The answer, where it is not that all is well: where the chain is broken first, or else where something speaks against
+    /// it that can be looked into, though not everything could be seen.
+    pub(crate) fn answer(&self) -> Option<&Step> {
+        let may_be = |step: &&Step| step.state == State::Unknown && step.remedy.is_some();
+        self.first_break().or_else(|| self.steps.iter().find(may_be))
     }
 
     /// Whether something could not be found out.

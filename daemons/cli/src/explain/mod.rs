@@ -6,22 +6,25 @@ mod chain;
 mod remedy;
 mod render;
 mod service;
+mod sessions;
+mod statuses;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use metallb_core::config::Config;
 use metallb_k8s::convert::configure;
 
-use crate::cluster::runtime;
-use crate::connect::{ConnectArgs, connect};
+use crate::connect::{ConnectArgs, connect, runtime};
 use crate::exit::{self, Trouble};
+use crate::output::Output;
 use crate::snapshot::Snapshot;
-use chain::Chain;
+pub(crate) use chain::Chain;
 use remedy::Subject;
 
 /// Explains why a service is reachable or not, and what helps.
@@ -39,6 +42,15 @@ pub struct ExplainArgs {
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
 
+    /// Ask the network, too: is there a route to the address, and who answers ARP or neighbor discovery for it? On a node,
+    /// or on a machine in the same segment; needs CAP_NET_RAW.
+    #[arg(long)]
+    wire: bool,
+
+    /// The interface of the segment for --wire; without it the one to which the route leads.
+    #[arg(long, requires = "wire", value_name = "NAME")]
+    interface: Option<String>,
+
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -47,18 +59,12 @@ pub struct ExplainArgs {
     connection: ConnectArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-    Yaml,
-}
-
 const EXAMPLES: &str = "\
 Examples:
   metallb explain web                     why is its EXTERNAL-IP pending?
   metallb explain web -n shop             a service of another namespace
   metallb explain shop/web -o json        for programs
+  sudo -E metallb explain web --wire      and who answers for it on this segment?
   kubectl metallb explain web             the same as a plugin of kubectl";
 
 /// Runs the command.
@@ -75,11 +81,15 @@ fn answer(args: &ExplainArgs) -> Result<ExitCode, Trouble> {
         return Err(Trouble::usage("the service names a namespace, and -n another; keep one of them"));
     }
     let (snapshot, default) = runtime()?.block_on(async {
-        let connected = connect(&args.connection).await?;
+        let connected = connect(&args.connection.way).await?;
         Ok((Snapshot::gather(&connected.client, &args.connection).await?, connected.namespace))
     })?;
     let namespace = stated.or_else(|| args.namespace.clone()).unwrap_or(default);
-    let chain = explain(Instant::now(), &snapshot, &namespace, name);
+    let mut chain = explain(Instant::now(), &snapshot, &namespace, name);
+    if args.wire {
+        let asked = wire::wire(&mut chain, &snapshot, (&namespace, name), args.interface.as_deref());
+        runtime()?.block_on(asked);
+    }
     let text = match args.output {
         Output::Table => render::table(&chain, &snapshot, exit::width(), exit::is_terminal()),
         Output::Json => serde_json::to_string_pretty(&chain).map_err(Trouble::read)? + "\n",
@@ -87,6 +97,11 @@ fn answer(args: &ExplainArgs) -> Result<ExitCode, Trouble> {
     };
     exit::print(&text)?;
     Ok(status(&chain))
+}
+
+/// The explanation for people, without colours.
+pub(crate) fn page(now: Instant, snapshot: &Snapshot, namespace: &str, name: &str, width: usize) -> String {
+    render::table(&explain(now, snapshot, namespace, name), snapshot, width, false)
 }
 
 fn status(chain: &Chain) -> ExitCode {
@@ -122,7 +137,7 @@ pub(crate) fn explain(now: Instant, snapshot: &Snapshot, namespace: &str, name: 
     allocation::configuration(&mut chain, subject, &built);
     allocation::controller(&mut chain, subject, fact);
     let config = Arc::new(built.config);
-    if let Some(explanation) = allocation::decide(now, &world, &config, fact) {
+    if let Some(explanation) = allocation::decide(now, snapshot, &world, &config, fact) {
         allocation::pools(&mut chain, subject, fact, &explanation);
     }
     if !fact.assigned.is_empty() {

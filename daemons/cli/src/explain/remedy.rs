@@ -191,6 +191,11 @@ impl Subject<'_> {
         }
     }
 
+    /// What is configured about a peer.
+    pub(super) fn peer(&self, name: &str) -> String {
+        format!("kubectl get bgppeer {name} -n {} -o yaml", self.snapshot.namespace)
+    }
+
     pub(super) fn logs(&self, component: &str) -> String {
         format!("kubectl logs -n {} -l app=metallb,component={component} --tail=20", self.snapshot.namespace)
     }

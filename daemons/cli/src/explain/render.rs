@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::chain::{Chain, State, Step};
 use crate::snapshot::Snapshot;
+use crate::table::wrap;
 
 /// The chain, its first break first of all.
 pub(super) fn table(chain: &Chain, snapshot: &Snapshot, width: usize, colours: bool) -> String {
@@ -13,25 +14,25 @@ pub(super) fn table(chain: &Chain, snapshot: &Snapshot, width: usize, colours: b
     };
     // Writing to a text does not fail.
     let headline = headline(chain);
-    let colour = if chain.first_break().is_some() { "1;31" } else { "1;32" };
-    _ = writeln!(out, "{}", paint(colour, &headline));
-    if let Some(remedy) = chain.first_break().and_then(|step| step.remedy.as_ref()) {
+    let colour = chain.answer().map_or("32", |step| colour_of(step.state));
+    _ = writeln!(out, "{}", paint(&format!("1;{colour}"), &headline));
+    if let Some(remedy) = chain.answer().and_then(|step| step.remedy.as_ref()) {
         _ = writeln!(out, "  try: {}", paint("1", remedy));
     }
     out.push('\n');
-    let first = chain.steps.iter().position(|step| step.state == State::Broken);
-    for (index, step) in chain.steps.iter().enumerate() {
-        let code = if first == Some(index) { "1;31" } else { colour_of(step.state) };
-        let mark = paint(code, mark(step.state));
+    for step in &chain.steps {
+        let is_answer = chain.answer().is_some_and(|answer| std::ptr::eq(answer, step));
+        let weight = if is_answer { "1;" } else { "" };
+        let mark = paint(&format!("{weight}{}", colour_of(step.state)), mark(step.state));
         for (line, text) in wrap(&step.text, width.saturating_sub(INDENT)).into_iter().enumerate() {
             if line == 0 {
-                let text = if first == Some(index) { paint("1", &text) } else { text };
+                let text = if is_answer { paint("1", &text) } else { text };
                 _ = writeln!(out, "{mark} {:<15} {text}", step.topic);
             } else {
                 _ = writeln!(out, "{:INDENT$}{text}", "");
             }
         }
-        rest(&mut out, step, width, first == Some(index));
+        rest(&mut out, step, width, is_answer);
     }
     for (kind, words) in &snapshot.refused {
         _ = writeln!(out, "? not seen: {kind}: {words}");
@@ -53,8 +54,12 @@ fn rest(out: &mut String, step: &Step, width: usize, is_first: bool) {
 
 /// The answer in one line.
 pub(super) fn headline(chain: &Chain) -> String {
-    match chain.first_break() {
-        Some(step) => format!("{} is not reachable: {}: {}", chain.service, step.topic, step.text),
+    match chain.answer() {
+        Some(step) => {
+            let is =
+                if step.state == State::Broken { "is not reachable" } else { "is not known to be reachable" };
+            format!("{} {is}: {}: {}", chain.service, step.topic, step.text)
+        }
         None if chain.is_uncertain() => format!("{}: nothing is wrong with what can be seen", chain.service),
         None => format!("{} is reachable as configured", chain.service),
     }
@@ -75,23 +80,6 @@ const fn colour_of(state: State) -> &'static str {
         State::Note | State::Unknown => "33",
         State::Broken => "31",
     }
-}
-
-/// Lines of at most that many characters, broken between words.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let Some(line) = lines.last_mut() else { continue };
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }
 
 /// Where texts begin.

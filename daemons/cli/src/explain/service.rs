@@ -19,13 +19,25 @@ pub(super) fn missing(snapshot: &Snapshot, namespace: &str, name: &str) -> Step 
         return Step::unknown("service", format!("services cannot be seen: {}", words.unwrap_or_default()))
             .remedy("kubectl auth can-i list services -A");
     }
-    let same = snapshot.of("Service").find(|object| text(object, "/metadata/name") == name);
-    if let Some(found) = same {
-        let elsewhere = text(found, "/metadata/namespace");
-        let message =
-            format!("there is no service {name:?} in namespace {namespace:?}; it is in {elsewhere:?}");
-        return Step::broken("service", "no_service", message)
-            .remedy(format!("metallb explain {name} -n {elsewhere}"));
+    let same = snapshot.of("Service").filter(|object| text(object, "/metadata/name") == name);
+    let mut elsewhere: Vec<&str> = same.map(|object| text(object, "/metadata/namespace")).collect();
+    elsewhere.sort_unstable();
+    if let Some(first) = elsewhere.first() {
+        let shown: Vec<String> = elsewhere.iter().take(SHOWN).map(|found| format!("{found:?}")).collect();
+        let more = match elsewhere.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!(
+            "there is no service {name:?} in namespace {namespace:?}; it is in {}{more}",
+            shown.join(", ")
+        );
+        let remedy = if elsewhere.len() == 1 {
+            format!("metallb explain {name} -n {first}")
+        } else {
+            format!("kubectl get services -A --field-selector metadata.name={name}")
+        };
+        return Step::broken("service", "no_service", message).remedy(remedy);
     }
     let here = snapshot.of("Service").filter(|object| text(object, "/metadata/namespace") == namespace);
     let near = nearest(name, here.map(|object| text(object, "/metadata/name")));
@@ -149,3 +161,6 @@ pub(super) fn request(chain: &mut Chain, subject: Subject<'_>, fact: &Service) -
         }
     }
 }
+
+/// How many namespaces are named.
+const SHOWN: usize = 5;

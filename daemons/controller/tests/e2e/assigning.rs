@@ -1,7 +1,8 @@
 //! Which addresses services get, keep and lose.
 
 use kube::ResourceExt;
-use metallb_k8s::crd::IPAddressPool;
+use kube::api::DeleteParams;
+use metallb_k8s::crd::{ConfigurationResult, ConfigurationState, IPAddressPool};
 use serde_json::json;
 
 use crate::harness::{Cluster, addresses};
@@ -242,4 +243,61 @@ async fn a_pool_for_some_namespaces_follows_their_labels() {
     cluster.event("web", "AllocationFailed").await;
     cluster.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: default\n  labels: {team: blue}\n");
     cluster.assigned("web", &["192.0.2.0"]).await;
+}
+
+fn node(name: &str, address: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": { "name": name },
+        "status": { "addresses": [{ "type": "InternalIP", "address": address }] },
+    })
+}
+
+#[tokio::test]
+async fn addresses_of_nodes_and_of_the_api_server_are_left_to_them() {
+    let cluster = Cluster::start().await;
+    cluster.pool("web", &["192.0.2.0/29"]);
+    cluster.server.apply_object(&node("n1", "192.0.2.0"));
+    cluster.server.apply_object(&json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": { "name": "kubernetes", "namespace": "default" },
+        "endpoints": [{ "addresses": ["192.0.2.1"] }],
+    }));
+    let _daemon = controller(&cluster, &[]);
+    cluster.service("first", json!({}), json!({})).await;
+    cluster.assigned("first", &["192.0.2.2"]).await;
+    let named = |words: &'static str| {
+        move |pool: &IPAddressPool| {
+            let status = pool.status.as_ref();
+            status.is_some_and(|status| status.conditions.iter().any(|one| one.message.contains(words)))
+        }
+    };
+    let both = "192.0.2.0 (node \"n1\"), 192.0.2.1 (the API server)";
+    let pool = cluster.until_system("web", named(both)).await;
+    assert_eq!(pool.status.unwrap().used_by, ["default/first"]);
+    // The state of the whole says the same, and stays valid.
+    let state = move |words: &'static str, said: bool| {
+        move |state: &ConfigurationState| {
+            let status = state.status.as_ref();
+            status.is_some_and(|status| {
+                status.result == Some(ConfigurationResult::Valid)
+                    && said == status.conditions.iter().any(|one| one.message.contains(words))
+            })
+        }
+    };
+    cluster.until_system("controller", state(both, true)).await;
+
+    cluster.service("asks", json!({}), json!({ "metallb.io/loadBalancerIPs": "192.0.2.0" })).await;
+    let message = cluster.event("asks", "AllocationFailed").await;
+    assert!(message.contains("192.0.2.0 is an address of node \"n1\""), "{message}");
+    cluster.server.apply_object(&node("n2", "192.0.2.2"));
+    let message = cluster.event("first", "AddressReserved").await;
+    assert!(message.contains("node \"n2\""), "{message}");
+    cluster.assigned("first", &["192.0.2.2"]).await;
+    cluster.server.apply_object(&node("n1", "192.0.2.77"));
+    cluster.assigned("asks", &["192.0.2.0"]).await;
+    cluster
+        .until_system("controller", state("192.0.2.1 (the API server), 192.0.2.2 (node \"n2\")", true))
+        .await;
+    cluster.system::<IPAddressPool>().delete("web", &DeleteParams::default()).await.unwrap();
+    cluster.until_system("controller", state("the API server", false)).await;
 }

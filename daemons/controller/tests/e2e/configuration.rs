@@ -1,12 +1,17 @@
 //! Configuration that is wrong, changes or moves.
 
-use kube::ResourceExt;
+use std::fmt::Debug;
+
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
 use metallb_k8s::crd::{
     Condition, ConditionStatus, ConfigurationResult, ConfigurationState, IPAddressPool, L2Advertisement,
 };
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-use crate::harness::addresses;
+use crate::harness::{Cluster, addresses};
 use crate::{POOL, with_pool};
 
 fn accepted(conditions: &[Condition]) -> Option<(ConditionStatus, String)> {
@@ -150,4 +155,72 @@ async fn an_advertisement_for_a_pool_that_comes_later_heals() {
             })
         })
         .await;
+}
+
+/// Changes a status as another tool does.
+async fn change<K>(cluster: &Cluster, name: &str, status: &Value)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let params = PatchParams { field_manager: Some("other-tool".to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({ "status": status }));
+    cluster.system::<K>().patch_status(name, &params, &patch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_status_that_somebody_else_changes_or_deletes_is_put_right() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let right = |pool: &IPAddressPool| counters(pool) == Some([0, 0, 16, 0]);
+    cluster.until_system("web", right).await;
+    change::<IPAddressPool>(&cluster, "web", &json!({ "assignedIPv4": 99, "conditions": [] })).await;
+    cluster.until_system("web", |pool| right(pool) && pool_accepted(pool).is_some()).await;
+
+    let valid = |state: &ConfigurationState| {
+        let summary = state.status.as_ref().map(|status| status.error_summary.as_str());
+        result(state) == Some(ConfigurationResult::Valid) && summary == Some("")
+    };
+    let before = cluster.until_system("controller", valid).await;
+    change::<ConfigurationState>(&cluster, "controller", &json!({ "errorSummary": "all is lost" })).await;
+    cluster.until_system("controller", valid).await;
+    cluster.system::<ConfigurationState>().delete("controller", &DeleteParams::default()).await.unwrap();
+    let again = cluster.until_system("controller", |state| valid(state) && state.uid() != before.uid()).await;
+    let managers = again.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
+    assert!(managers.collect::<Vec<_>>().contains(&"poolReconciler"));
+}
+
+#[tokio::test]
+async fn somebody_who_undoes_a_status_again_and_again_is_named_and_not_answered_at_once_for_ever() {
+    let (cluster, daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let right = |pool: &IPAddressPool| counters(pool) == Some([0, 0, 16, 0]);
+    let mut undone = 0;
+    while cluster.events("web", "StatusContested").await.is_empty() {
+        cluster.until_system("web", right).await;
+        change::<IPAddressPool>(&cluster, "web", &json!({ "assignedIPv4": 99 })).await;
+        undone += 1;
+        assert!(undone < 20, "nothing was ever said");
+    }
+    let message = cluster.event("web", "StatusContested").await;
+    assert!(message.contains("\"other-tool\"") && message.contains("let only MetalLB write it"), "{message}");
+    daemon.says(&["WARN", "contested", "other-tool", "error="]).await;
+    let writes = cluster.front.requests();
+    let writes = writes.iter().filter(|request| request.writes("/ipaddresspools/web/status"));
+    assert!(writes.count() <= undone + 2, "one for each change");
+    // It is put right all the same.
+    cluster.until_system("web", right).await;
+}
+
+#[tokio::test]
+async fn the_controller_judges_pools_and_only_mentions_the_rest() {
+    let (cluster, daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let peer =
+        json!({ "myASN": 64500, "peerASN": 64501, "peerAddress": "192.0.2.99", "bfdProfile": "missing" });
+    cluster.configure("BGPPeer", "router", &peer);
+    cluster
+        .until_system::<ConfigurationState>("controller", |state| {
+            let conditions = state.status.iter().flat_map(|status| &status.conditions);
+            result(state) == Some(ConfigurationResult::Valid)
+                && conditions.into_iter().any(|condition| condition.message.contains("missing"))
+        })
+        .await;
+    daemon.shows("metallb_k8s_client_config_stale_bool", "0.0").await;
 }

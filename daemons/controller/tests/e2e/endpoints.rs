@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::controller;
 use crate::harness::prometheus::{Prometheus, families, style_remarks};
+use crate::harness::state::Form;
 use crate::harness::{Cluster, NAMESPACE, free_port, get, https};
 
 /// A cluster in which something was assigned, something failed and something is wrong.
@@ -188,15 +189,55 @@ async fn probes_tell_life_and_readiness_apart() {
 }
 
 #[tokio::test]
-async fn the_debug_state_is_the_typed_state() {
+async fn the_debug_state_says_why_services_have_what_they_have() {
     let (_cluster, daemon) = busy().await;
     let state = daemon.state().await;
     assert_eq!(state["leader"], json!(true));
-    let allocations = state["allocations"].as_array().unwrap();
-    assert_eq!(allocations.len(), 1, "{state}");
-    assert_eq!(allocations[0]["service"], json!("default/dual"));
-    assert_eq!(allocations[0]["addresses"], json!(["192.0.2.0", "2001:db8::"]));
+    let [dual, nowhere] = state["allocations"].as_array().unwrap().as_slice() else { panic!("{state}") };
+    assert_eq!(dual["service"], json!("default/dual"));
+    assert_eq!(dual["addresses"], json!(["192.0.2.0", "2001:db8::"]));
+    assert_eq!(dual["outcome"], json!({ "reason": "satisfied", "message": null }));
+    assert_eq!(dual["weighed"], json!({ "holds": 1, "rejected": 1 }));
+    assert_eq!((&nowhere["service"], &nowhere["addresses"]), (&json!("default/nowhere"), &json!([])));
+    assert_eq!(nowhere["outcome"]["reason"], json!("unknown_pool"));
+    assert!(nowhere["outcome"]["message"].as_str().unwrap().contains("missing"), "{nowhere}");
+    assert_eq!(nowhere["verdicts"], json!(null), "of one service only");
     assert!(state["configurationProblems"][0].as_str().unwrap().contains("broken"), "{state}");
+
+    let state = daemon.state_of("default/nowhere").await;
+    let [nowhere] = state["allocations"].as_array().unwrap().as_slice() else { panic!("{state}") };
+    let verdict =
+        json!({ "pool": "web", "reason": "not_wanted", "message": "is not what the service asks for" });
+    assert_eq!(nowhere["verdicts"][1], verdict);
+    assert_eq!(nowhere["verdicts"][0]["reason"], json!("rejected"));
+    let (status, text) = daemon.state_at("/default/nobody").await;
+    assert_eq!((status, text.as_str()), (404, "no service \"default/nobody\" is known here\n"));
+}
+
+#[tokio::test]
+async fn the_debug_state_has_the_documented_form() {
+    let (cluster, daemon) = busy().await;
+    cluster.pool("four", &["198.51.100.0/29"]);
+    let both = json!({ "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"] });
+    cluster.service("half", both, json!({ "metallb.io/address-pool": "four" })).await;
+    cluster.assigned("half", &["198.51.100.0"]).await;
+    let mut form = Form::default();
+    form.add(&daemon.state().await);
+    for service in ["default/dual", "default/half", "default/nowhere"] {
+        form.add(&daemon.state_of(service).await);
+    }
+    form.is_documented("Controller", &["allocations[].held[]"]);
+}
+
+#[tokio::test]
+async fn a_controller_that_does_not_lead_has_no_allocations_to_show() {
+    let (cluster, _leader) = busy().await;
+    let follower = controller(&cluster, &[]);
+    follower.ready().await;
+    let state = follower.state().await;
+    assert_eq!((&state["leader"], &state["allocations"]), (&json!(false), &json!([])));
+    assert!(state["configurationProblems"][0].as_str().unwrap().contains("broken"), "{state}");
+    assert_eq!(follower.state_at("/default/dual").await.0, 404);
 }
 
 #[tokio::test]

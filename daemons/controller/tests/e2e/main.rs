@@ -9,6 +9,7 @@
 
 mod assigning;
 mod configuration;
+mod costs;
 mod endpoints;
 mod flags;
 #[path = "../harness/mod.rs"]

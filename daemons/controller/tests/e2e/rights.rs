@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
-use metallb_k8s::crd::IPAddressPool;
+use metallb_k8s::crd::{ConfigurationState, IPAddressPool};
 use serde_json::{Value, json};
 
 use crate::harness::roles::manifest;
-use crate::harness::{Cluster, Daemon, https};
+use crate::harness::{Cluster, Daemon, NAMESPACE, https};
 use crate::webhooks::serving;
 use crate::{controller, with_pool};
 
@@ -53,6 +54,30 @@ async fn break_certificate(cluster: &Cluster, daemon: &Daemon) {
     daemon.says(&["made a new webhook certificate"]).await;
 }
 
+/// What the speaker of a node left that is gone.
+fn leave_statuses(cluster: &Cluster) {
+    for (kind, label) in [
+        ("ServiceL2Status", "metallb.io/node"),
+        ("ServiceBGPStatus", "metallb.io/node"),
+        ("ConfigurationState", "metallb.io/node-name"),
+    ] {
+        cluster.server.apply_object(&json!({
+            "apiVersion": "metallb.io/v1beta1", "kind": kind,
+            "metadata": { "name": "of-a-node-that-is-gone", "namespace": NAMESPACE, "labels": { label: "gone" } },
+        }));
+    }
+}
+
+/// Takes the label off the controller's own state, which puts it back.
+async fn take_a_label(cluster: &Cluster) {
+    let has_label = |state: &ConfigurationState| state.labels().contains_key("metallb.io/component-type");
+    cluster.until_system("controller", has_label).await;
+    let bare = json!({ "metadata": { "labels": { "metallb.io/component-type": null } } });
+    let states = cluster.system::<ConfigurationState>();
+    states.patch("controller", &PatchParams::default(), &Patch::Merge(bare)).await.unwrap();
+    cluster.until_system("controller", has_label).await;
+}
+
 /// The same event again and again, until it is counted on the first one: that begins after ten seconds.
 async fn repeat_an_event(cluster: &Cluster) {
     let begun = Instant::now();
@@ -74,6 +99,7 @@ async fn everything_that_the_roles_allow_is_needed() {
         cluster.server.apply_object(object);
     }
     configure(&cluster);
+    leave_statuses(&cluster);
     let (daemon, _) = serving(&cluster, &["--ml-secret-name=memberlist", "--deployment=controller"]);
     daemon.ready().await;
     contested_service(&cluster).await;
@@ -81,6 +107,7 @@ async fn everything_that_the_roles_allow_is_needed() {
     let token = cluster.token("speaker").await;
     let (status, ..) = https::get(daemon.secure, "/metrics", Some(&token)).await.unwrap();
     assert_eq!(status, 403, "a speaker is no scraper");
+    take_a_label(&cluster).await;
     repeat_an_event(&cluster).await;
     cluster.needs_all_rights("controller").await;
 }
@@ -160,4 +187,21 @@ async fn a_right_that_is_taken_away_while_it_runs_costs_no_address() {
     cluster.assigned("after", &["192.0.2.1"]).await;
     let same = cluster.services().get("before").await.unwrap();
     assert_eq!(before.metadata.resource_version, same.metadata.resource_version);
+}
+
+#[tokio::test]
+async fn without_the_right_to_read_nodes_that_is_said_once_and_everything_else_goes_on() {
+    let cluster = Cluster::start().await;
+    cluster.refuses("resource \"nodes\"");
+    cluster.refuses("resource \"endpointslices\"");
+    allow_all_but(&cluster, &["nodes", "endpointslices"]);
+    cluster.pool("web", &["192.0.2.0/28"]);
+    let daemon = controller(&cluster, &[]);
+    cluster.service("web", json!({}), json!({})).await;
+    cluster.assigned("web", &["192.0.2.0"]).await;
+    daemon.says(&["WARN", "not allowed to list nodes", "RBAC"]).await;
+    daemon.ready().await;
+    let told =
+        |lines: Vec<String>| lines.iter().filter(|line| line.contains("not allowed to list nodes")).count();
+    assert_eq!(told(daemon.log()), 1);
 }

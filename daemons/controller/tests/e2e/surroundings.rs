@@ -42,6 +42,20 @@ async fn an_outage_of_the_api_server_is_survived() {
 }
 
 #[tokio::test]
+async fn the_controller_gives_up_every_right() {
+    let (_cluster, daemon) = with_pool(&["192.0.2.0/28"]).await;
+    daemon.ready().await;
+    for thread in std::fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap() {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        for line in ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| format!("{set}:\t0000000000000000\n"))
+        {
+            assert!(status.contains(&line), "{line}{status}");
+        }
+        assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_restored_api_server_with_other_versions_is_taken_as_it_is() {
     let (mut cluster, daemon) = with_pool(&["192.0.2.0/28"]).await;
     for name in ["one", "two"] {

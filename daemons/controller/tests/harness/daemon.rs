@@ -146,10 +146,22 @@ impl Daemon {
 
     /// The state as JSON.
     pub(crate) async fn state(&self) -> serde_json::Value {
-        let (status, text) =
-            eventually("the endpoint answers", async || get(self.debug, "/debug/state").await).await;
+        let (status, text) = self.state_at("").await;
         assert_eq!(status, 200, "{text}");
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// The state of one service, in full.
+    pub(crate) async fn state_of(&self, service: &str) -> serde_json::Value {
+        let (status, text) = self.state_at(&format!("/{service}")).await;
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// What is answered below the path of the state.
+    pub(crate) async fn state_at(&self, path: &str) -> (u16, String) {
+        let path = format!("/debug/state{path}");
+        eventually("the endpoint answers", async || get(self.debug, &path).await).await
     }
 
     /// Sends SIGTERM and waits for the end; returns how long that took.
@@ -165,9 +177,13 @@ impl Daemon {
         self.child.kill().await.unwrap();
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("the daemon runs")
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = self.child.id().expect("the daemon runs");
-        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+        kill(Pid::from_raw(i32::try_from(self.id()).unwrap()), signal).unwrap();
     }
 }
 

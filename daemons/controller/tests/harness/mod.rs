@@ -6,6 +6,7 @@
 
 mod backend;
 mod cluster;
+pub(crate) mod costs;
 pub(crate) mod daemon;
 mod front;
 pub(crate) mod https;
@@ -14,6 +15,7 @@ pub(crate) mod prometheus;
 pub(crate) mod published;
 mod real;
 pub(crate) mod roles;
+pub(crate) mod state;
 
 use std::future::Future;
 use std::time::Duration;

@@ -22,13 +22,17 @@ pub(crate) fn isolated<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -
     let output = Command::new("unshare")
         .arg(flags)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
+        .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(INSIDE, "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{test} failed in its namespace:\n{text}");
     assert!(text.contains("1 passed"), "there is no test {test}:\n{text}");
+    // Figures, of a test that is there for them.
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        println!("{row}");
+    }
 }
 
 fn missing(probe: std::io::Result<Output>, flags: &str) -> Option<String> {

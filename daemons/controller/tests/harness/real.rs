@@ -56,6 +56,11 @@ impl Real {
         real
     }
 
+    /// The way of a client that is no daemon's.
+    pub(crate) fn kubeconfig(&self) -> &Kubeconfig {
+        &self.running.kubeconfig
+    }
+
     /// A client that is no daemon's.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
@@ -78,7 +83,7 @@ impl Real {
 
     /// Applies an object, and its status where it has one. Works inside of a runtime that waits for it, too.
     pub(crate) fn apply_object(&self, object: &Value) -> Value {
-        let kubeconfig = &self.running.kubeconfig;
+        let kubeconfig = self.kubeconfig();
         std::thread::scope(|scope| {
             let applied = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -55,6 +55,7 @@ pub enum Response {
 
 /// How everything in a lab is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Status {
     /// Name of the lab.
@@ -77,6 +78,7 @@ pub struct Status {
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct NodeStatus {
     /// Its addresses on the segment.
@@ -91,6 +93,7 @@ pub struct NodeStatus {
 
 /// A BGP session as the speaker sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all(deserialize = "camelCase"))]
 #[non_exhaustive]
 pub struct SpeakerSession {
@@ -115,6 +118,7 @@ pub struct SpeakerSession {
 
 /// A path watched by BFD, as the speaker sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all(deserialize = "camelCase"))]
 #[non_exhaustive]
 pub struct SpeakerPath {
@@ -148,6 +152,7 @@ impl fmt::Display for SpeakerSession {
 
 /// A service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ServiceStatus {
     /// Addresses it was given; none while it waits.
@@ -160,6 +165,7 @@ pub struct ServiceStatus {
 
 /// The router.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RouterStatus {
     /// Which it is.
@@ -170,59 +176,4 @@ pub struct RouterStatus {
     pub received: Vec<RouterRoute>,
     /// Next hops per prefix in its kernel.
     pub kernel: BTreeMap<String, Vec<String>>,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "lab {}: API server {}", self.name, self.api)?;
-        writeln!(f, "export KUBECONFIG={}", self.kubeconfig)?;
-        writeln!(f, "logs in {}", self.logs)?;
-        writeln!(f, "\ncontroller  {}", self.controller)?;
-        for (name, node) in &self.nodes {
-            let link = if node.link_up { "link up" } else { "LINK DOWN" };
-            writeln!(f, "{name:<10}  {link}, speaker {}, {}", node.speaker, node.addresses.join(" "))?;
-            for session in &node.sessions {
-                writeln!(f, "            bgp to {session}")?;
-            }
-        }
-        writeln!(f, "\nservices")?;
-        for (name, service) in &self.services {
-            let addresses = if service.addresses.is_empty() {
-                "<pending>".to_owned()
-            } else {
-                service.addresses.join(" ")
-            };
-            write!(f, "  {name:<24}  {addresses}")?;
-            if let Some(node) = &service.layer2 {
-                write!(f, "  layer2 from {node}")?;
-            }
-            if !service.bgp.is_empty() {
-                let nodes: Vec<_> = service.bgp.keys().map(String::as_str).collect();
-                write!(f, "  bgp from {}", nodes.join(" "))?;
-            }
-            writeln!(f)?;
-        }
-        self.router.fmt(f)
-    }
-}
-
-impl fmt::Display for RouterStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{}: BGP sessions", self.kind)?;
-        for session in &self.sessions {
-            let asn = session.asn.map_or_else(|| "?".to_owned(), |asn| asn.to_string());
-            let (peer, state, prefixes) = (session.peer, &session.state, session.prefixes);
-            writeln!(f, "  {peer:<24}  AS {asn}  {state}  {prefixes} prefixes")?;
-        }
-        writeln!(f, "{}: routes received", self.kind)?;
-        for route in &self.received {
-            let (prefix, hop, path) = (&route.prefix, route.next_hop, &route.as_path);
-            writeln!(f, "  {prefix:<24}  by {hop}  AS path {path}  {}", route.communities.join(" "))?;
-        }
-        writeln!(f, "{}: kernel", self.kind)?;
-        for (prefix, hops) in &self.kernel {
-            writeln!(f, "  {prefix:<24}  by {}", hops.join(" "))?;
-        }
-        Ok(())
-    }
 }

@@ -19,6 +19,7 @@ use crate::state::StateDir;
 
 /// A BGP session as the router sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RouterSession {
     /// The peer's address.
     pub peer: IpAddr,
@@ -32,6 +33,7 @@ pub struct RouterSession {
 
 /// A route as the router received it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RouterRoute {
     /// The prefix.
     pub prefix: String,

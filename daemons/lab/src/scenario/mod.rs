@@ -54,6 +54,11 @@ impl Place {
         Self::numbered("client", 2)
     }
 
+    /// The API server, and the controller beside it: 192.0.2.3, 2001:db8:1ab::3.
+    pub(crate) fn api_server() -> Self {
+        Self::numbered("segment", 3)
+    }
+
     /// Node `number` (from 1): 192.0.2.11, 2001:db8:1ab::11 and so on.
     pub(crate) fn node(number: usize) -> Self {
         let host = u8::try_from(number).unwrap_or(u8::MAX).saturating_add(10);

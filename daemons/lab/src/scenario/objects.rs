@@ -72,7 +72,7 @@ fn workload(kind: &str, name: &str, component: &str) -> Value {
 }
 
 /// The controller's pod, which is ready: it runs beside the nodes, on none of them.
-pub(crate) fn controller_pod() -> Value {
+pub(crate) fn controller_pod(place: &Place) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -82,6 +82,8 @@ pub(crate) fn controller_pod() -> Value {
         "spec": {"containers": [{"name": "controller", "image": "metallb"}]},
         "status": {
             "phase": "Running",
+            "podIP": place.v4.to_string(),
+            "podIPs": [{"ip": place.v4.to_string()}, {"ip": place.v6.to_string()}],
             "conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{
                 "name": "controller", "ready": true, "started": true, "restartCount": 0, "image": "metallb", "imageID": "",

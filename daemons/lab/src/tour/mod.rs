@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ipnetwork::IpNetwork;
 use metallb_core::keys::{Family, PoolName};
 
-use crate::cluster::Shown;
+use crate::cluster::{self, Shown};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::report::{Outcome, Reporter, Row};
@@ -111,7 +111,7 @@ fn explain_failure(lab: &Lab, reporter: &Reporter, failed: usize, steps: usize) 
 }
 
 /// Says what can be done with a lab that stays up.
-pub(crate) fn invite(lab: &Lab, reporter: &Reporter) {
+pub(crate) async fn invite(lab: &Lab, reporter: &Reporter) {
     let name = match lab.options.name.as_str() {
         "lab" => String::new(),
         name => format!(" --name {name}"),
@@ -119,6 +119,11 @@ pub(crate) fn invite(lab: &Lab, reporter: &Reporter) {
     let config = lab.dir.kubeconfig();
     let (config, api) = (config.display(), &lab.api_url);
     let program = program();
+    // An API server that does not answer shows in what is tried next.
+    let services = cluster::services(&lab.api).await.unwrap_or_default();
+    let service = services.iter().find(|service| service.key.name() == "web-l2").or_else(|| services.first());
+    let service = service.map_or_else(|| "mine".to_owned(), |service| service.key.to_string());
+    let service = service.trim_start_matches("default/");
     reporter.title(&format!(
         "The lab stays up until Ctrl-C or `{program} lab down{name}`. Try, in another terminal"
     ));
@@ -126,7 +131,8 @@ pub(crate) fn invite(lab: &Lab, reporter: &Reporter) {
         format!("export KUBECONFIG={config}    # the API server is {api}"),
         "kubectl get services,servicel2statuses,servicebgpstatuses -A".to_owned(),
         "kubectl create service loadbalancer mine --tcp=80 && kubectl get service mine -w".to_owned(),
-        format!("{program} explain mine    # why it is reachable, or why not"),
+        format!("{program} status --watch"),
+        format!("{program} explain {service}    # why it is reachable, or why not"),
         format!("{program} lab status{name}"),
         format!("{program} lab exec{name} client -- ip neighbour"),
         format!("{program} lab exec{name} router -- ip route"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use metallb_runtime::privileges::Capability;
 use serde_json::Value;
 
 use crate::support::{find, objects, path, read, title};
@@ -68,6 +69,21 @@ fn the_table_of_capabilities_is_what_the_manifest_gives() {
     assert_eq!(added(&context("DaemonSet/speaker")), documented("yes"));
     let expected = ["NET_ADMIN", "NET_BIND_SERVICE"].map(str::to_owned);
     assert_eq!(documented("no"), BTreeSet::from(expected));
+}
+
+#[test]
+fn the_table_of_capabilities_is_what_the_speaker_keeps_and_the_chart_gives() {
+    let kept: BTreeSet<String> = Capability::ALL.iter().map(|one| one.name().to_owned()).collect();
+    let unneeded = BTreeSet::from(["NET_ADMIN".to_owned()]);
+    let documented: BTreeSet<String> = documented("yes").union(&documented("no")).cloned().collect();
+    assert_eq!(documented, kept.union(&unneeded).cloned().collect());
+    let chart = read("deploy/helm/metallb/templates/speaker.yaml");
+    let added = chart.split("            add:\n").nth(1).unwrap().lines();
+    let names = added.map(str::trim).take_while(|line| line.starts_with("- ") || line.starts_with("{{"));
+    let names = names.filter_map(|line| line.strip_prefix("- ")).map(str::to_owned);
+    assert_eq!(names.collect::<BTreeSet<_>>(), kept);
+    let controller = read("deploy/helm/metallb/templates/controller.yaml");
+    assert!(controller.contains("- ALL") && !controller.contains("add:"), "the controller needs none");
 }
 
 /// Words of a page that are paths from the root of the repository.

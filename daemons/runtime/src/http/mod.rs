@@ -20,9 +20,11 @@ mod review;
 mod serve;
 #[cfg(test)]
 mod serve_tests;
+mod state;
 
 pub use metrics::serve_metrics;
 pub use serve::{Limits, listen, serve};
+pub use state::{DebugState, Piece, serve_debug};
 
 /// How long the owner of the state may take to answer a request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -58,9 +60,6 @@ impl Readiness {
     }
 }
 
-/// A request for the state as JSON; the owner of the state answers it.
-pub type DebugState = oneshot::Sender<serde_json::Value>;
-
 /// Serves `/healthz` and `/readyz` on `address`. Port 0: not at all.
 ///
 /// # Errors
@@ -78,21 +77,6 @@ pub async fn serve_probes(address: SocketAddr, readiness: Readiness) -> anyhow::
     Ok(())
 }
 
-/// Serves `/debug/state` on `address`, if there is one.
-///
-/// # Errors
-/// When the socket cannot be opened; the message names address and flag.
-pub async fn serve_debug(
-    address: Option<SocketAddr>,
-    states: mpsc::Sender<DebugState>,
-) -> anyhow::Result<()> {
-    let Some(address) = address else { return Ok(()) };
-    let router = Router::new().route("/debug/state", get(debug)).with_state(states);
-    let listener = listen(address, "--pprof-bind-address").await?;
-    tokio::spawn(serve(listener, router, Limits::small(), None));
-    Ok(())
-}
-
 async fn ready(State(readiness): State<Readiness>) -> Response {
     let obstacles = readiness.obstacles();
     if obstacles.is_empty() {
@@ -100,13 +84,6 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     }
     let text: String = obstacles.into_iter().map(|obstacle| obstacle + "\n").collect();
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-}
-
-async fn debug(State(states): State<mpsc::Sender<DebugState>>) -> Response {
-    match ask(&states).await {
-        Some(state) => axum::Json(state).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or stopping\n").into_response(),
-    }
 }
 
 /// Asks the owner of the state; `None` when it is gone or takes too long.
@@ -125,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_owner_that_is_gone_is_no_answer() {
-        let (sender, receiver) = mpsc::channel::<DebugState>(1);
+        let (sender, receiver) = mpsc::channel::<oneshot::Sender<()>>(1);
         drop(receiver);
         assert!(ask(&sender).await.is_none());
     }

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use metallb_bgp::bfd::{Counters as BfdCounters, PathSnapshot, wire::State as PathState};
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::bfd::BfdSnapshot;
-use metallb_bgp::session::{Counters, PeerSnapshot};
-use metallb_core::config::{Config, Peer};
+use metallb_bgp::session::{Counters, PeerSnapshot, WithheldReason};
+use metallb_bgp::types::Family::{Ipv4Unicast, Ipv6Unicast};
+use metallb_core::config::{Config, Peer, PeerEndpoint};
 use metallb_runtime::metrics::{Family, Kind, number};
 
 use crate::args::PeerLabel;
@@ -18,6 +19,8 @@ pub(crate) struct Labels {
     node: String,
     /// The VRF of each peer that has one.
     vrfs: BTreeMap<String, String>,
+    /// The interface of each unnumbered peer: its address may change, and its series should not.
+    interfaces: BTreeMap<String, String>,
     style: PeerLabel,
 }
 
@@ -25,9 +28,14 @@ impl Labels {
     /// For this node and its peers.
     pub(crate) fn new(node: &str, config: &Config, style: PeerLabel) -> Self {
         let vrf = |peer: &Peer| Some((peer.name.to_string(), peer.vrf.as_ref()?.to_string()));
+        let interface = |peer: &Peer| match &peer.endpoint {
+            PeerEndpoint::Interface(interface) => Some((peer.name.to_string(), interface.to_string())),
+            PeerEndpoint::Address(_) => None,
+        };
         Self {
             node: node.to_owned(),
             vrfs: config.peers().values().filter_map(|peer| vrf(peer)).collect(),
+            interfaces: config.peers().values().filter_map(|peer| interface(peer)).collect(),
             style,
         }
     }
@@ -39,8 +47,9 @@ impl Labels {
 
     /// Those of a session. BFD has no port: `None`.
     fn of(&self, peer: &str, remote: IpAddr, port: Option<u16>) -> Vec<(&'static str, String)> {
-        let name = match (self.style, port) {
-            (PeerLabel::AddressPort, Some(port)) => SocketAddr::new(remote, port).to_string(),
+        let name = match (self.interfaces.get(peer), self.style, port) {
+            (Some(interface), ..) => interface.clone(),
+            (None, PeerLabel::AddressPort, Some(port)) => SocketAddr::new(remote, port).to_string(),
             _ => remote.to_string(),
         };
         let mut labels = vec![("peer", name), ("node", self.node.clone())];
@@ -107,7 +116,12 @@ pub(super) fn sessions(labels: &Labels, peers: &[PeerSnapshot]) -> Vec<Family> {
             }
             family
         })
-        .chain([states(labels, peers), last_errors(labels, peers)])
+        .chain([
+            states(labels, peers),
+            last_errors(labels, peers),
+            missing(labels, peers),
+            withheld(labels, peers),
+        ])
         .collect()
 }
 
@@ -134,6 +148,37 @@ fn last_errors(labels: &Labels, peers: &[PeerSnapshot]) -> Family {
         let mut labels = labels.of_session(peer);
         labels.extend([("code", code.to_string()), ("subcode", subcode.to_string())]);
         family.push(labels, 1.0);
+    }
+    family
+}
+
+/// Families that the peer of an established session should have and does not.
+fn missing(labels: &Labels, peers: &[PeerSnapshot]) -> Family {
+    let help = "1 if the family is configured for the session and the peer has not activated it";
+    let mut family = Family::new("metallb_bgp_family_missing", Kind::Gauge, help);
+    for peer in peers {
+        let missing = peer.negotiated.as_ref().map(|agreed| agreed.missing_families.as_slice());
+        for (address_family, name) in [(Ipv4Unicast, "ipv4"), (Ipv6Unicast, "ipv6")] {
+            let mut labels = labels.of_session(peer);
+            labels.push(("family", name.to_owned()));
+            let is_missing = missing.unwrap_or_default().contains(&address_family);
+            family.push(labels, f64::from(u8::from(is_missing)));
+        }
+    }
+    family
+}
+
+/// Routes that the peers of established sessions do not get.
+fn withheld(labels: &Labels, peers: &[PeerSnapshot]) -> Family {
+    let help = "Prefixes for the peer of an established session that it does not get, by reason";
+    let mut family = Family::new("metallb_bgp_withheld_prefixes", Kind::Gauge, help);
+    for peer in peers {
+        for reason in WithheldReason::LABELS {
+            let mut labels = labels.of_session(peer);
+            labels.push(("reason", reason.to_owned()));
+            let of_reason = peer.withheld.iter().filter(|withheld| withheld.reason.label() == reason);
+            family.push(labels, number(of_reason.map(|withheld| withheld.routes).sum()));
+        }
     }
     family
 }
@@ -231,5 +276,25 @@ mod tests {
         let native = Labels::new("node1", &built.config, PeerLabel::AddressPort);
         let families = sessions(&native, &speaker.snapshot().await);
         assert_eq!(families[0].samples[0].labels[0], ("peer", "127.0.0.1:1".to_owned()));
+    }
+
+    // req: T8
+    #[tokio::test]
+    async fn a_peer_behind_an_interface_is_named_by_it_whatever_its_address() {
+        let peer = PeerInput { address: None, interface: Some("eth1".to_owned()), ..mk_peer("leaf", None) };
+        let built = Config::build(&Input { peers: vec![peer], ..Input::default() }, &Config::default());
+        let identifier = RouterId::new(Ipv4Addr::new(192, 0, 2, 9)).unwrap();
+        let (speaker, _events) = BgpSpeaker::start(SpeakerConfig::new(identifier)).unwrap();
+        let mut session =
+            PeerConfig::unnumbered("eth1", 179, Asn::new(64500), RemoteAs::Asn(Asn::new(64512)), 0);
+        session.passive = true;
+        speaker.set_peer(PeerKey::new("leaf"), session);
+        for style in [PeerLabel::Address, PeerLabel::AddressPort] {
+            let labels = Labels::new("node1", &built.config, style);
+            let families = sessions(&labels, &speaker.snapshot().await);
+            let own = vec![("peer", "eth1".to_owned()), ("node", "node1".to_owned())];
+            assert_eq!(families[0].samples[0].labels, own);
+            assert_eq!(labels.of("leaf", "fe80::1".parse().unwrap(), None), own, "of BFD");
+        }
     }
 }

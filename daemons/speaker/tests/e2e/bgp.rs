@@ -2,6 +2,7 @@
 
 use kube::ResourceExt;
 use kube::api::ListParams;
+use metallb_bgp::session::OfferedFamilies;
 use metallb_bgp::types::{Community, LargeCommunity};
 use metallb_k8s::crd::{BGPPeer, ConfigurationResult, ConfigurationState, ServiceBGPStatus};
 use serde_json::json;
@@ -104,12 +105,12 @@ fn what_the_speaker_cannot_do_for_a_peer_is_told() {
     in_namespace("bgp::what_the_speaker_cannot_do_for_a_peer_is_told", async || {
         let cluster = cluster().await;
         let collector = Collector::start(None, false);
-        peer(&cluster, "link", &json!({ "peerAddress": null, "sourceAddress": null, "interface": "eth0" }));
+        peer(&cluster, "link", &json!({ "peerAddress": "fe80::1", "sourceAddress": null }));
         peer(&cluster, "router", &json!({}));
         let speaker = speaker(&cluster, &[]);
-        verdict(&cluster, &["BGPPeer \"link\": spec.interface"]).await;
+        verdict(&cluster, &["BGPPeer \"link\": spec.peerAddress"]).await;
         collector.session(true).await;
-        let line = speaker.says(&["spec.interface"]).await;
+        let line = speaker.says(&["spec.peerAddress"]).await;
         assert!(line.contains("protocol=\"bgp\"") && line.contains("error="), "{line}");
         cluster.delete(cluster.system::<BGPPeer>(), "link").await;
         verdict(&cluster, &[]).await;
@@ -122,14 +123,14 @@ fn a_peer_that_the_node_gets_by_a_label_is_judged_then() {
     in_namespace("bgp::a_peer_that_the_node_gets_by_a_label_is_judged_then", async || {
         let cluster = cluster().await;
         let link = json!({
-            "peerAddress": null, "sourceAddress": null, "interface": "eth0",
+            "peerAddress": "fe80::1", "sourceAddress": null,
             "nodeSelectors": [{ "matchLabels": { "rack": "a" } }],
         });
         peer(&cluster, "link", &link);
         let _speaker = speaker(&cluster, &[]);
         verdict(&cluster, &[]).await;
         cluster.apply("apiVersion: v1\nkind: Node\nmetadata:\n  name: node1\n  labels: {rack: a}\n");
-        verdict(&cluster, &["BGPPeer \"link\": spec.interface"]).await;
+        verdict(&cluster, &["BGPPeer \"link\": spec.peerAddress"]).await;
     });
 }
 
@@ -143,13 +144,112 @@ fn sigterm_withdraws_everything_and_says_why() {
         service(&cluster, "web", &["192.0.2.200"]).await;
         let mut speaker = speaker(&cluster, &[]);
         collector.routes(&["192.0.2.200/32"]).await;
-        let (status, took) = speaker.terminate().await;
+        let (status, _) = speaker.terminate().await;
         assert_eq!(status.code(), Some(0));
-        assert!(took < std::time::Duration::from_secs(5), "{took:?}");
         collector.session(false).await;
         assert_eq!(collector.withdrawn(), ["192.0.2.200/32"]);
         let endings = collector.endings().join("; ");
         assert!(endings.contains("speaker on node1 stops"), "{endings}");
+    });
+}
+
+/// Waits until the verdict is good, with a warning of these words or without any.
+async fn warning(cluster: &Cluster, words: Option<&str>) {
+    cluster
+        .until_system::<ConfigurationState>("speaker-node1", |state| {
+            state.status.as_ref().is_some_and(|status| {
+                let messages: Vec<&str> =
+                    status.conditions.iter().map(|condition| condition.message.as_str()).collect();
+                let message = messages.join("\n");
+                let is_right = words.map_or(message.is_empty(), |words| {
+                    message.contains("warning:") && message.contains(words)
+                });
+                status.result == Some(ConfigurationResult::Valid) && is_right
+            })
+        })
+        .await;
+}
+
+#[test]
+fn a_family_that_the_router_has_not_activated_is_a_warning_until_it_has() {
+    in_namespace("bgp::a_family_that_the_router_has_not_activated_is_a_warning_until_it_has", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        collector.offer(OfferedFamilies::Ipv4);
+        peer(&cluster, "router", &json!({ "dualStackAddressFamily": true }));
+        cluster.configure("BGPAdvertisement", "hosts", &json!({}));
+        service(&cluster, "web", &["192.0.2.200", "2001:db8::42"]).await;
+        let speaker = speaker(&cluster, &[]);
+        collector.routes(&["192.0.2.200/32"]).await;
+        let line = speaker.says(&["session established", "families=\"IPv4 unicast\""]).await;
+        assert!(line.contains("capabilities=") && line.contains("route refresh"), "{line}");
+        speaker.says(&["a family is not agreed on", "IPv6 unicast", "spec.dualStackAddressFamily"]).await;
+        warning(&cluster, Some("BGPPeer \"router\": the router has not activated IPv6 unicast")).await;
+        let message = cluster.event("node1", "BGPFamilyNotAgreed").await;
+        assert!(message.contains("router") && message.contains("IPv6 unicast"), "{message}");
+        let missing = "metallb_bgp_family_missing{peer=\"10.0.0.2\",node=\"node1\",family=\"ipv6\"}";
+        let withheld =
+            "metallb_bgp_withheld_prefixes{peer=\"10.0.0.2\",node=\"node1\",reason=\"familyNotAgreed\"}";
+        speaker.shows(missing, "1.0").await;
+        speaker.shows(withheld, "1.0").await;
+        let session = speaker.state().await["sessions"][0].clone();
+        assert_eq!(session["negotiated"]["missingFamilies"], json!(["IPv6 unicast"]), "{session}");
+        let reason = &session["withheld"][0];
+        assert_eq!(
+            (&reason["reason"], &reason["routes"]),
+            (&json!("familyNotAgreed"), &json!(1)),
+            "{session}"
+        );
+
+        collector.offer(OfferedFamilies::Both);
+        collector.routes(&["192.0.2.200/32", "2001:db8::42/128"]).await;
+        warning(&cluster, None).await;
+        speaker.says(&["every family is agreed on again"]).await;
+        speaker.shows(missing, "0.0").await;
+        speaker.shows(withheld, "0.0").await;
+
+        // The other family, and then one that is not wanted any more.
+        collector.offer(OfferedFamilies::Ipv6);
+        collector.routes(&["2001:db8::42/128"]).await;
+        warning(&cluster, Some("has not activated IPv4 unicast")).await;
+        collector.offer(OfferedFamilies::Ipv4);
+        warning(&cluster, Some("has not activated IPv6 unicast")).await;
+        peer(&cluster, "router", &json!({}));
+        collector.routes(&["192.0.2.200/32"]).await;
+        warning(&cluster, None).await;
+    });
+}
+
+#[test]
+fn a_status_names_the_peers_that_have_the_routes() {
+    in_namespace("bgp::a_status_names_the_peers_that_have_the_routes", async || {
+        let cluster = cluster().await;
+        let collector = Collector::start(None, false);
+        collector.offer(OfferedFamilies::Ipv4);
+        cluster.configure("BGPAdvertisement", "hosts", &json!({}));
+        service(&cluster, "four", &["192.0.2.200"]).await;
+        service(&cluster, "six", &["2001:db8::42"]).await;
+        let speaker = speaker(&cluster, &[]);
+        // Peers that are there when it starts would be waited for.
+        speaker.ready().await;
+        peer(&cluster, "router", &json!({ "dualStackAddressFamily": true }));
+        peer(&cluster, "silent", &json!({ "peerAddress": "10.0.0.3" }));
+        let named = async |services: &[&str]| {
+            let wanted: Vec<_> =
+                services.iter().map(|service| ((*service).to_owned(), vec!["router".to_owned()])).collect();
+            eventually(&format!("statuses {wanted:?}"), async || {
+                let found = statuses(&cluster).await.into_iter().filter_map(|found| found.status);
+                let mut found: Vec<_> = found.map(|status| (status.service_name, status.peers)).collect();
+                found.sort();
+                (found == wanted).then_some(())
+            })
+            .await;
+        };
+        named(&["four"]).await;
+        collector.offer(OfferedFamilies::Both);
+        collector.routes(&["192.0.2.200/32", "2001:db8::42/128"]).await;
+        named(&["four", "six"]).await;
+        assert_eq!(cluster.event("six", "nodeAssigned").await.matches("bgp").count(), 1);
     });
 }
 

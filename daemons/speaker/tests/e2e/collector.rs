@@ -15,7 +15,8 @@ use crate::site::{LOCAL, REMOTE};
 
 /// The router and what it was told.
 pub(crate) struct Collector {
-    _speaker: Speaker,
+    speaker: Speaker,
+    peer: PeerConfig,
     told: Arc<Mutex<Told>>,
 }
 
@@ -46,11 +47,18 @@ impl Collector {
         if let Some(password) = password {
             peer.authentication = Authentication::Md5(Md5Key::new(password).unwrap());
         }
-        speaker.set_peer(PeerKey::new("node"), peer);
+        speaker.set_peer(PeerKey::new("node"), peer.clone());
         speaker.table_complete();
         let told = Arc::new(Mutex::new(Told::default()));
         tokio::spawn(listen(events, Arc::clone(&told)));
-        Self { _speaker: speaker, told }
+        Self { speaker, peer, told }
+    }
+
+    /// Has other families from now on, which ends a session.
+    pub(crate) fn offer(&self, families: OfferedFamilies) {
+        let mut peer = self.peer.clone();
+        peer.families = families;
+        self.speaker.set_peer(PeerKey::new("node"), peer);
     }
 
     /// Waits until the session is up, or down.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::collector::Collector;
 use crate::harness::prometheus::{Prometheus, families, style_remarks};
+use crate::harness::state::Form;
 use crate::harness::{Cluster, Daemon};
 use crate::site::{cluster, in_namespace, peer, service, speaker};
 
@@ -107,6 +108,84 @@ fn the_debug_state_shows_announcements_and_sessions() {
         assert_eq!((speaker.probe("/healthz").await, speaker.probe("/readyz").await), (Some(200), Some(200)));
     });
 }
+
+#[test]
+fn the_debug_state_says_why_services_are_announced_or_not() {
+    in_namespace("endpoints::the_debug_state_says_why_services_are_announced_or_not", async || {
+        let (cluster, _collector, speaker) = busy().await;
+        cluster.service("idle", json!({}), json!({})).await;
+        let assigned = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": "idle" },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.201" }] } },
+        });
+        cluster.server.apply_object(&assigned);
+        let idle = crate::harness::eventually("the service is known with its address", async || {
+            let (status, text) = speaker.state_at("/default/idle").await;
+            let state: serde_json::Value = serde_json::from_str(&text).ok()?;
+            let idle = state["services"][0].clone();
+            (status == 200 && idle["problem"].is_object()).then_some(idle)
+        })
+        .await;
+        assert_eq!(idle["problem"]["reason"], json!("no_ready_endpoint"));
+        let address = &idle["addresses"][0];
+        assert_eq!(
+            (&address["layer2"]["owner"], &address["layer2"]["decision"]),
+            (&json!(null), &json!(null))
+        );
+        assert_eq!(address["layer2"]["nodes"][0]["rejection"]["reason"], json!("no_ready_endpoint"));
+        assert_eq!(address["bgp"]["rejection"]["reason"], json!("no_ready_endpoint"));
+
+        let state = speaker.state_of("default/web").await;
+        assert_eq!(state["announcements"]["announced"].as_array().unwrap().len(), 2, "of this service only");
+        let [web] = state["services"].as_array().unwrap().as_slice() else { panic!("{state}") };
+        let address = &web["addresses"][0];
+        assert_eq!((&web["readyHere"], &web["readyOn"]), (&json!(true), &json!(["node1"])));
+        let decision = json!({ "reason": "only_candidate", "message": "it is the only candidate" });
+        assert_eq!(
+            (&address["layer2"]["owner"], &address["layer2"]["decision"]),
+            (&json!("node1"), &decision)
+        );
+        let prefix = json!([{ "prefix": "192.0.2.200/32", "peers": ["router", "silent"] }]);
+        assert_eq!(address["bgp"]["prefixes"], prefix);
+
+        let state = speaker.state().await;
+        assert_eq!(state["services"].as_array().unwrap().len(), 2, "{state}");
+        assert_eq!(
+            state["services"][1]["addresses"][0]["layer2"]["nodes"],
+            json!(null),
+            "of one service only"
+        );
+        assert_eq!(state["membership"]["members"], json!(["node1"]));
+        let (status, text) = speaker.state_at("/default/nobody").await;
+        assert_eq!((status, text.as_str()), (404, "no service \"default/nobody\" is known here\n"));
+
+        let mut form = Form::default();
+        form.add(&state);
+        form.add(&speaker.state_of("default/web").await);
+        form.add(&speaker.state_of("default/idle").await);
+        form.is_documented("Speaker", &RARE);
+    });
+}
+
+/// What a healthy speaker with numbered peers on one link need not have.
+const RARE: [&str; 16] = [
+    "announcements.configurationProblems[]",
+    "services[].addresses[].layer2.announcedOn[]",
+    "services[].addresses[].sharedWith[]",
+    "sessions[].withheld[]",
+    "sessions[].interface",
+    "sessions[].givenUp[]",
+    "sessions[].pending[]",
+    "sessions[].negotiated.missingFamilies[]",
+    "sessions[].nextHops.linkLocal",
+    "sessions[].nextHops.ipv4.reason",
+    "sessions[].nextHops.ipv4.message",
+    "bfd.closedPorts[]",
+    "bfd.sessions[].detectionTimeMillis",
+    "bfd.sessions[].remoteDiscriminator",
+    "sessions[].nextHops.ipv6.reason",
+    "sessions[].nextHops.ipv6.message",
+];
 
 #[test]
 fn log_lines_name_their_protocol_and_failures_their_error() {

@@ -13,7 +13,7 @@ use metallb_k8s::crd::ServiceL2Status;
 use serde_json::json;
 
 use crate::harness::{Cluster, PATIENCE, eventually};
-use crate::site::{cluster, endpoint, in_namespace, service, speaker};
+use crate::site::{NODE, cluster, endpoint, in_namespace, service, speaker};
 
 async fn statuses(cluster: &Cluster) -> Vec<ServiceL2Status> {
     cluster.system::<ServiceL2Status>().list(&ListParams::default()).await.unwrap().items
@@ -104,10 +104,38 @@ fn another_user_of_an_address_is_told_on_the_service() {
         claim.emit_frame(MacAddr::BROADCAST, &mut frame);
         socket.send(&frame).await.unwrap();
         let message = cluster.event("web", "addressConflict").await;
-        assert!(message.contains("192.0.2.200") && message.contains("02:00:00:00:00:99"), "{message}");
-        let line = speaker.says(&["claims the address"]).await;
+        assert!(message.contains("192.0.2.200") && message.contains("eth0"), "{message}");
+        assert!(!message.contains("02:00"), "the same event whoever claims it: {message}");
+        let line = speaker.says(&["claims the address", "mac=02:00:00:00:00:99"]).await;
         assert!(line.contains("protocol=\"layer2\"") && line.contains("error="), "{line}");
         speaker.shows("metallb_layer2_conflicts_total{ip=\"192.0.2.200\"}", "1.0").await;
+    });
+}
+
+#[test]
+fn many_claims_are_told_once_on_the_node() {
+    in_namespace("layer2::many_claims_are_told_once_on_the_node", async || {
+        let cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        let socket = other();
+        let addresses: Vec<Ipv4Addr> = (200..220).map(|last| Ipv4Addr::new(192, 0, 2, last)).collect();
+        for address in &addresses {
+            service(&cluster, &format!("web-{}", address.octets()[3]), &[&address.to_string()]).await;
+        }
+        let speaker = speaker(&cluster, &[]);
+        for address in &addresses {
+            speaker.says(&["announcing", &format!("{address}")]).await;
+        }
+        for (number, address) in addresses.iter().enumerate() {
+            let intruder = MacAddr::new([2, 0, 0, 0, 0, u8::try_from(number).unwrap()]);
+            let mut frame = Vec::new();
+            Packet::announcement(intruder, *address).emit_frame(MacAddr::BROADCAST, &mut frame);
+            socket.send(&frame).await.unwrap();
+        }
+        let message = cluster.event(NODE, "addressConflict").await;
+        assert!(message.contains("metallb_layer2_conflicts_total"), "{message}");
+        let line = speaker.says(&["more addresses than are told one by one"]).await;
+        assert!(line.contains("untold=1") && line.contains("mac="), "{line}");
     });
 }
 

@@ -10,6 +10,7 @@
 mod bfd;
 mod bgp;
 mod collector;
+mod costs;
 mod endpoints;
 mod flags;
 #[path = "../../../controller/tests/harness/mod.rs"]
@@ -17,8 +18,10 @@ mod flags;
 mod harness;
 mod layer2;
 mod life;
+mod privileges;
 mod rights;
 mod secrets;
 mod shared_secret;
 mod site;
 mod takeover;
+mod unnumbered;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use kube::api::ListParams;
-use metallb_k8s::crd::{ServiceBGPStatus, ServiceL2Status};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
+use metallb_k8s::crd::{ConfigurationState, ServiceBGPStatus, ServiceL2Status};
 use serde_json::json;
 
 use crate::collector::Collector;
@@ -21,6 +23,28 @@ async fn statuses(cluster: &Cluster, count: usize) {
         (layer2 == count && bgp == count).then_some(())
     })
     .await;
+}
+
+/// Takes the labels off everything that the speaker made; they come back.
+async fn labels_come_back(cluster: &Cluster) {
+    async fn of<K>(cluster: &Cluster)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    {
+        let all = cluster.system::<K>().list(&ListParams::default()).await.unwrap().items;
+        for before in all {
+            let bare = json!({
+                "metadata": { "labels": { "metallb.io/service-name": null, "metallb.io/component-type": null } },
+            });
+            let api = cluster.system::<K>();
+            api.patch(&before.name_any(), &PatchParams::default(), &Patch::Merge(bare)).await.unwrap();
+            cluster.until_system::<K>(&before.name_any(), |found| found.labels() == before.labels()).await;
+        }
+    }
+    of::<ServiceL2Status>(cluster).await;
+    of::<ServiceBGPStatus>(cluster).await;
+    of::<ConfigurationState>(cluster).await;
 }
 
 /// The same event again and again, until it is counted on the first one: that begins after ten seconds.
@@ -59,6 +83,7 @@ fn everything_that_the_roles_allow_is_needed() {
         let token = cluster.token("controller").await;
         let (status, ..) = https::get(speaker.secure, "/metrics", Some(&token)).await.unwrap();
         assert_eq!(status, 403, "a controller is no scraper");
+        labels_come_back(&cluster).await;
         repeat_an_event(&cluster, &collector).await;
         // Graceful restart: the node is looked at once more.
         speaker.terminate().await;

@@ -38,12 +38,17 @@ pub(crate) async fn cluster() -> Cluster {
 
 /// A speaker of the node that announces on `eth0` only.
 pub(crate) fn speaker(cluster: &Cluster, args: &[&str]) -> Daemon {
+    speaker_by(env!("CARGO_BIN_EXE_speaker"), cluster, args)
+}
+
+/// The same, started by this program.
+pub(crate) fn speaker_by(program: &str, cluster: &Cluster, args: &[&str]) -> Daemon {
     let path = cluster.directory().join("excludel2.yaml");
     std::fs::write(&path, "announcedInterfacesToExclude: [\"^other.*\"]\n").unwrap();
     let exclude = format!("--l2-exclude-file={}", path.display());
     let node = format!("--node-name={NODE}");
     let args: Vec<&str> = [exclude.as_str(), node.as_str()].into_iter().chain(args.iter().copied()).collect();
-    Daemon::start(env!("CARGO_BIN_EXE_speaker"), cluster, &args)
+    Daemon::start(program, cluster, &args)
 }
 
 /// A service with these addresses and an endpoint on the node, as the controller leaves it.

@@ -157,7 +157,7 @@ impl Engine {
     /// Does what the handles ask for, a bounded part of it; `true` to stop.
     fn obey(&mut self) -> bool {
         let now = clock();
-        let (wanted, reannounce, snapshots, events_dropped) = {
+        let (wanted, defended, again, reannounce, snapshots, events_dropped) = {
             let mut state = self.shared.0.lock();
             if state.shutdown {
                 return true;
@@ -170,18 +170,26 @@ impl Engine {
             let wanted = std::mem::replace(&mut state.wanted, rest);
             self.more_wanted = !state.wanted.is_empty();
             // What is asked after a change has to show it.
-            let (reannounce, snapshots) = if self.more_wanted {
-                (false, Vec::new())
+            let (defended, again, reannounce, snapshots) = if self.more_wanted {
+                (BTreeSet::new(), BTreeSet::new(), false, Vec::new())
             } else {
-                (std::mem::take(&mut state.reannounce), std::mem::take(&mut state.snapshots))
+                let (defended, again) =
+                    (std::mem::take(&mut state.defended), std::mem::take(&mut state.again));
+                (defended, again, std::mem::take(&mut state.reannounce), std::mem::take(&mut state.snapshots))
             };
-            (wanted, reannounce, snapshots, state.events_dropped)
+            (wanted, defended, again, reannounce, snapshots, state.events_dropped)
         };
         for (address, scope) in wanted {
             match scope {
                 Some(scope) => self.responder.set(now, address, scope),
                 None => self.responder.withdraw(now, address.into()),
             }
+        }
+        for address in defended {
+            self.responder.defend(now, address.into());
+        }
+        for address in again {
+            self.responder.announce_again(now, address.into());
         }
         if reannounce {
             self.used.keys().for_each(|&index| self.responder.reannounce(now, index));
@@ -435,12 +443,16 @@ impl Engine {
     }
 
     fn report(&self, event: &responder::Event) {
-        match event {
-            &responder::Event::Conflict { address, interface, mac, reaction } => {
-                let interface = self.used.get(&interface).map(|used| used.name.clone()).unwrap_or_default();
-                self.shared.0.emit(Event::Conflict { address, interface, mac, reaction });
+        let name = |index| self.used.get(index).map(|used| used.name.clone()).unwrap_or_default();
+        let event = match *event {
+            responder::Event::Conflict { address, ref interface, mac, reaction } => {
+                Event::Conflict { address, interface: name(interface), mac, reaction }
             }
-        }
+            responder::Event::Claimed { address, ref interface, mac } => {
+                Event::Claimed { address, interface: name(interface), mac }
+            }
+        };
+        self.shared.0.emit(event);
     }
 
     fn report_error(&self, interface: Option<InterfaceIndex>, error: Error) {

@@ -50,6 +50,22 @@ impl Handle {
         self.shared.update(|state| state.reannounce = true);
     }
 
+    /// Announces an address once, unless it was defended a short while ago; see
+    /// [`Responder::defend`](crate::responder::Responder::defend).
+    pub fn defend(&self, address: IpAddr) {
+        self.shared.update(|state| {
+            state.defended.insert(Key::from(address));
+        });
+    }
+
+    /// Announces an address again, as if it were new; see
+    /// [`Responder::announce_again`](crate::responder::Responder::announce_again).
+    pub fn announce_again(&self, address: IpAddr) {
+        self.shared.update(|state| {
+            state.again.insert(Key::from(address));
+        });
+    }
+
     /// Replaces the hardware addresses of partners; see [`Responder::set_partners`](crate::responder::Responder::set_partners).
     pub fn set_partners(&self, partners: BTreeSet<MacAddr>) {
         self.shared.update(|state| state.partners = Some(partners));
@@ -110,6 +126,17 @@ pub enum Event {
         /// What the responder does about it.
         reaction: Reaction,
     },
+    /// A partner claims an announced address, and nothing is done about it; see
+    /// [`responder::Event::Claimed`](crate::responder::Event::Claimed).
+    #[non_exhaustive]
+    Claimed {
+        /// The address.
+        address: IpAddr,
+        /// Name of the interface on which the claim was received.
+        interface: String,
+        /// The hardware address that claims it.
+        mac: MacAddr,
+    },
     /// An interface cannot be used, or not fully. The driver goes on with the others.
     #[non_exhaustive]
     Error {
@@ -166,6 +193,10 @@ pub(super) struct State {
     pub(super) wanted: BTreeMap<Key, Option<Scope>>,
     /// Partners the driver has not seen yet.
     pub(super) partners: Option<BTreeSet<MacAddr>>,
+    /// Addresses to be defended.
+    pub(super) defended: BTreeSet<Key>,
+    /// Addresses to be announced again.
+    pub(super) again: BTreeSet<Key>,
     /// Everything shall be announced again.
     pub(super) reannounce: bool,
     pub(super) snapshots: Vec<oneshot::Sender<Snapshot>>,

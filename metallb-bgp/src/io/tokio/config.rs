@@ -96,4 +96,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A listening address needs a right that the process does not have.
+    #[error(
+        "cannot listen on {address}: a port below 1024 needs the capability NET_BIND_SERVICE; add it to the container's securityContext.capabilities"
+    )]
+    Privileged {
+        /// The address of [`SpeakerConfig::listen`].
+        address: SocketAddr,
+    },
 }

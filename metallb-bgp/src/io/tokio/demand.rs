@@ -6,7 +6,7 @@ use super::authenticate::canonical;
 use crate::session::{Authentication, AuthenticationError, PeerKey};
 
 /// A peer or a range.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
     Peer(PeerKey),
     Range(PeerKey),

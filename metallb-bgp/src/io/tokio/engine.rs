@@ -2,6 +2,7 @@
 
 mod accept;
 mod bfd;
+mod unnumbered;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -14,16 +15,18 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::bfd::Watchdog;
 use super::demand::Owner;
+use super::farewells::Farewells;
 use super::handle::Command;
-use super::linger::Lingering;
+use super::links::Links;
 use super::listener::Listeners;
 use super::netlink::AddressSource;
 use super::node::Node;
 use super::outbox::Outbox;
-use super::peer::{Peer, Work};
+use super::peer::{Closing, Peer, Work};
 use super::peers::{Member, Peers};
 use super::restart::Restart;
-use super::schedule::{Schedule, Seat, Token};
+use super::scarce::Scarce;
+use super::schedule::{Schedule, Token};
 use super::{ListenRange, Shutdown, SpeakerConfig};
 use crate::addresses::AddressTable;
 use crate::fsm::State;
@@ -46,11 +49,15 @@ pub(super) struct Engine {
     peers: Peers,
     ranges: BTreeMap<PeerKey, ListenRange>,
     listeners: Listeners,
+    /// The interfaces of unnumbered peers.
+    links: Links,
     restart: Restart,
     bfd: Watchdog,
     /// Connections that sessions have just closed.
-    closing: Vec<Lingering>,
-    lingering: BTreeMap<Token, (Lingering, Seat)>,
+    closing: Vec<Closing>,
+    farewells: Farewells,
+    /// Warnings about connections that are not taken.
+    refusals: Scarce,
     timer: Pin<Box<Sleep>>,
     buffer: Box<[u8]>,
     stopping: bool,
@@ -69,6 +76,7 @@ impl Engine {
             is_node_known: false,
             node: Node { internal: config.internal_addresses, ..Node::default() },
             bfd: Watchdog::new(config.bfd_seed),
+            links: Links::new(config.bfd_seed),
             config,
             commands,
             outbox,
@@ -80,7 +88,8 @@ impl Engine {
             listeners,
             restart: Restart::new(now()),
             closing: Vec::new(),
-            lingering: BTreeMap::new(),
+            farewells: Farewells::default(),
+            refusals: Scarce::default(),
             timer: Box::pin(sleep_until(Instant::now())),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             stopping: false,
@@ -102,6 +111,7 @@ impl Engine {
             let mut progress = self.poll_addresses(cx);
             progress |= self.poll_bfd(cx);
             progress |= self.poll_commands(cx);
+            progress |= self.poll_links(cx);
             // Peers and ranges that were added before a connection came must be known when it is taken.
             if self.is_node_known {
                 progress |= self.poll_listeners(cx);
@@ -112,7 +122,7 @@ impl Engine {
             progress |= self.poll_outbox(cx);
             // Last, when every deadline is known.
             progress |= self.poll_timer(cx);
-            if self.stopping && self.lingering.is_empty() && self.closing.is_empty() {
+            if self.stopping && self.farewells.is_empty() && self.closing.is_empty() {
                 self.outbox.close();
                 return Poll::Ready(());
             }
@@ -139,6 +149,8 @@ impl Engine {
 
     /// Has every session take the addresses of now.
     fn spread_addresses(&mut self, before: &AddressTable) {
+        self.links.apply(&self.node.addresses);
+        self.take_neighbors(None, false);
         for Member { peer, seat } in self.peers.members() {
             peer.take_addresses(&self.node, before, &self.table);
             self.schedule.mark(seat);
@@ -217,11 +229,18 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(key, &mut self.schedule) {
             peer.apply_socket_options(&config);
         }
-        if self.demand(&Owner::Peer(key.clone()), config.remote.ip().into(), &config.authentication) {
+        if self.demand_for(key, self.remote_of(key, &config), &config.authentication) {
             self.accept_waiting();
         }
+        self.listeners.limit_segments(&Owner::Peer(key.clone()), config.tcp_mss);
+        let unnumbered = config.interface.is_some();
         if let Some(peer) = self.peers.get_mut(key, &mut self.schedule) {
+            let unnumbered = unnumbered || peer.session.config().interface.is_some();
             peer.reconfigure(now(), config, &mut self.table);
+            if unnumbered {
+                self.follow_interfaces();
+                self.take_neighbors(None, false);
+            }
             self.watch(key);
             return;
         }
@@ -237,7 +256,12 @@ impl Engine {
         if !self.bfd.holds(key, session.config()) {
             session.start(now);
         }
+        let unnumbered = session.config().interface.is_some();
         self.peers.insert(Peer::new(session, range), &mut self.schedule);
+        if unnumbered {
+            self.follow_interfaces();
+            self.take_neighbors(None, false);
+        }
         self.watch(key);
     }
 
@@ -257,6 +281,9 @@ impl Engine {
         }
         self.bfd.release(key);
         peer.session.stop(now(), reason, &mut self.table);
+        if peer.session.config().interface.is_some() {
+            self.follow_interfaces();
+        }
         self.finish(peer);
     }
 
@@ -265,7 +292,7 @@ impl Engine {
         if peer.session.has_sent_end_of_rib() {
             self.restart.note(peer.session.key(), now());
         }
-        peer.run_effects(&mut self.table, &mut self.closing);
+        peer.run_effects(&self.links, &mut self.table, &mut self.closing);
         peer.drain_events(&mut self.outbox);
         self.outbox.depart(peer.session.key());
     }
@@ -280,8 +307,9 @@ impl Engine {
         for Member { peer, seat } in self.peers.members().filter(established) {
             let mut work = Work {
                 node: &self.node,
+                links: &self.links,
                 table: &mut self.table,
-                lingering: &mut self.closing,
+                closing: &mut self.closing,
                 outbox: &mut self.outbox,
                 buffer: &mut self.buffer,
             };
@@ -308,15 +336,13 @@ impl Engine {
         for _ in 0..self.schedule.take_woken(cx) {
             let Some(token) = self.schedule.next() else { break };
             progress |= self.poll_peer(token);
-            self.poll_lingering(token);
+            self.farewells.poll(token, Instant::now(), &mut self.schedule);
         }
-        for mut lingering in self.closing.drain(..) {
+        for Closing { mut lingering, place } in self.closing.drain(..) {
             if self.stopping {
                 lingering.hurry();
             }
-            let mut seat = self.schedule.seat();
-            self.schedule.set_deadline(&mut seat, Some(lingering.next_timeout().into_std()));
-            self.lingering.insert(seat.token(), (lingering, seat));
+            self.farewells.add(lingering, place, &mut self.schedule);
             progress = true;
         }
         progress
@@ -327,13 +353,15 @@ impl Engine {
         seat.begin();
         let mut work = Work {
             node: &self.node,
+            links: &self.links,
             table: &mut self.table,
-            lingering: &mut self.closing,
+            closing: &mut self.closing,
             outbox: &mut self.outbox,
             buffer: &mut self.buffer,
         };
         let progress = peer.poll(&mut seat.context(), &mut work);
         self.schedule.set_deadline(seat, peer.next_timeout());
+        let moved = peer.take_moved().then(|| peer.session.key().clone());
         if peer.is_over() {
             let key = peer.session.key().clone();
             if let Some(peer) = self.peers.remove(&key, &mut self.schedule) {
@@ -345,18 +373,10 @@ impl Engine {
         if progress {
             self.schedule.mark(seat);
         }
-        progress
-    }
-
-    fn poll_lingering(&mut self, token: Token) {
-        let Some((lingering, seat)) = self.lingering.get_mut(&token) else { return };
-        seat.begin();
-        if lingering.poll(&mut seat.context(), Instant::now()).is_ready() {
-            self.schedule.set_deadline(seat, None);
-            self.lingering.remove(&token);
-        } else {
-            self.schedule.set_deadline(seat, Some(lingering.next_timeout().into_std()));
+        if let Some(key) = moved {
+            self.moved(&key);
         }
+        progress
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
@@ -373,9 +393,8 @@ impl Engine {
                 self.schedule.set_deadline(seat, None);
                 peer.handle_timeout(&mut seat.context(), now);
                 self.schedule.mark(seat);
-            } else if let Some((_, seat)) = self.lingering.get_mut(&token) {
-                self.schedule.set_deadline(seat, None);
-                self.schedule.mark(seat);
+            } else {
+                self.farewells.handle_timeout(token, &mut self.schedule);
             }
         }
         true
@@ -388,10 +407,7 @@ impl Engine {
         for key in keys {
             self.remove_peer(&key, reason);
         }
-        for (lingering, seat) in self.lingering.values_mut() {
-            lingering.hurry();
-            self.schedule.set_deadline(seat, Some(lingering.next_timeout().into_std()));
-        }
+        self.farewells.hurry(&mut self.schedule);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connections that have been closed and still have something to say.
 
 use std::net::Shutdown;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -28,6 +28,12 @@ impl Lingering {
         // Without last words there is nothing that a FIN could overtake.
         let patience = if out.is_empty() { Duration::ZERO } else { FOR_THE_PEER_TO_CLOSE };
         Self { stream, out, written: 0, shut: false, shut_at: Instant::now() + patience }
+    }
+
+    /// Says what the socket takes at once, and does not wait for the peer.
+    pub(super) fn say(&mut self) {
+        // A waker that nobody needs: it is not looked at again. Nor does an error matter any more.
+        let _ = self.write(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Waits less, because the program wants to end.

@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ pub(super) struct Listeners {
     sockets: Vec<TcpListener>,
     /// Who demands which keys.
     demands: Demands,
+    /// How long segments may be, for those that limit them. Who connects is known too late: the smallest size counts.
+    segments: BTreeMap<Owner, u16>,
     /// Nothing is accepted before its end.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -31,10 +34,13 @@ impl Listeners {
     /// Listens on these addresses.
     pub(super) fn open(addresses: &[SocketAddr]) -> Result<Self, StartError> {
         let open = |address: &SocketAddr| {
-            listen(*address).map_err(|source| StartError::Listen { address: *address, source })
+            listen(*address).map_err(|source| match source.kind() {
+                io::ErrorKind::PermissionDenied => StartError::Privileged { address: *address },
+                _ => StartError::Listen { address: *address, source },
+            })
         };
         let sockets = addresses.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { sockets, demands: Demands::default(), pause: None })
+        Ok(Self { sockets, demands: Demands::default(), segments: BTreeMap::new(), pause: None })
     }
 
     /// The addresses with the ports the system chose.
@@ -69,16 +75,34 @@ impl Listeners {
         Poll::Pending
     }
 
-    /// Connections that wait to be accepted now, whether or not the runtime has noticed them.
+    /// Connections that wait to be accepted now, as many as can have waited, whether or not the runtime has noticed them.
     pub(super) fn waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
         let mut all = Vec::new();
         for listener in &self.sockets {
             // An error ends it: if it lasts, the next turn of accepting meets it, too.
-            while let Ok(accepted) = accept(listener) {
-                all.push(accepted);
-            }
+            all.extend(std::iter::from_fn(|| accept(listener).ok()).take(WAITING));
         }
         all
+    }
+
+    /// Limits the segments of connections that are accepted from now on, instead of how the owner did before; `None`
+    /// leaves them to the others and the system.
+    pub(super) fn limit_segments(&mut self, owner: &Owner, largest: Option<u16>) {
+        let before = self.segments.values().min().copied();
+        match largest {
+            Some(size) => self.segments.insert(owner.clone(), size),
+            None => self.segments.remove(owner),
+        };
+        let now = self.segments.values().min().copied();
+        if now == before {
+            return;
+        }
+        for listener in &self.sockets {
+            // Zero is what a socket begins with.
+            if let Err(error) = SockRef::from(listener).set_tcp_mss(now.unwrap_or(0).into()) {
+                tracing::warn!(%error, "the size of TCP segments cannot be set, peers connect without the limit");
+            }
+        }
     }
 
     /// Demands that the hosts of a prefix are authenticated like this, instead of what the owner demanded before.
@@ -98,6 +122,7 @@ impl Listeners {
 
     /// The owner demands nothing any more.
     pub(super) fn release(&mut self, owner: &Owner) {
+        self.limit_segments(owner, None);
         let sockets = &self.sockets;
         self.demands.release(owner, |change| apply(sockets, change));
     }
@@ -156,5 +181,31 @@ fn is_about_the_connection(error: &io::Error) -> bool {
 }
 
 const BACKLOG: i32 = 128;
+/// As many as that, and the one that the kernel takes beyond it.
+const WAITING: usize = 129;
 /// How long to wait after accepting failed.
 const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // req: X5
+    #[tokio::test]
+    async fn the_smallest_size_of_segments_counts_for_those_who_connect() {
+        let mut listeners = Listeners::open(&[SocketAddr::from(([127, 0, 0, 1], 0))]).unwrap();
+        let address = listeners.addresses()[0];
+        let size = || {
+            let stream = std::net::TcpStream::connect(address).unwrap();
+            SockRef::from(&stream).tcp_mss().unwrap()
+        };
+        let owners = ["a", "b"].map(|name| Owner::Peer(name.into()));
+        listeners.limit_segments(&owners[0], Some(900));
+        listeners.limit_segments(&owners[1], Some(600));
+        assert!(size() <= 600);
+        listeners.release(&owners[1]);
+        assert!((601..=900).contains(&size()));
+        listeners.release(&owners[0]);
+        assert!(size() > 900, "as the system wants it");
+    }
+}

@@ -8,8 +8,10 @@ mod authenticate;
 mod config;
 mod demand;
 mod engine;
+mod farewells;
 mod handle;
 mod linger;
+mod links;
 mod listener;
 mod netlink;
 mod node;
@@ -17,6 +19,7 @@ mod outbox;
 mod peer;
 mod peers;
 mod restart;
+mod scarce;
 mod schedule;
 mod socket;
 #[expect(unsafe_code, reason = "socket options that no safe crate has")]

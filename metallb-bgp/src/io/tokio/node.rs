@@ -38,7 +38,8 @@ impl Node {
 
     /// Whether an attempt that failed may succeed now, where `before` are the addresses of before.
     pub(super) fn has_new_path(&self, before: &AddressTable, config: &PeerConfig) -> bool {
-        let device = config.bind_device.as_deref().and_then(|name| self.addresses.index_of(name));
+        let device = config.interface.as_deref().or(config.bind_device.as_deref());
+        let device = device.and_then(|name| self.addresses.index_of(name));
         let interface = scope(config.remote).or(device);
         let own = config.local_address;
         self.addresses.has_new_path(before, config.remote.ip(), interface, own)

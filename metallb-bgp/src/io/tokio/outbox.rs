@@ -201,13 +201,18 @@ fn is_obsolete(old: &Event, new: &Event) -> bool {
                 | Event::Received { .. }
                 | Event::EndOfRib { .. }
                 | Event::FamilyDisabled { .. }
+                | Event::Negotiated { .. }
+                | Event::Advertised { .. }
         ),
         Event::AttemptFailed { .. } => matches!(old, Event::AttemptFailed { .. }),
+        Event::Negotiated { .. } => matches!(old, Event::Negotiated { .. }),
+        Event::Advertised { .. } => matches!(old, Event::Advertised { .. }),
         Event::Malformed { .. } => matches!(old, Event::Malformed { .. }),
         Event::RefreshIgnored { .. } => matches!(old, Event::RefreshIgnored { .. }),
         Event::RoutesWithheld { family, .. } => {
             matches!(old, Event::RoutesWithheld { family: of, .. } if family == of)
         }
+        Event::Unacknowledged { .. } => matches!(old, Event::Unacknowledged { .. }),
         Event::CapabilitiesGivenUp { .. } => matches!(old, Event::CapabilitiesGivenUp { .. }),
         Event::NotificationCrossed { .. } => matches!(old, Event::NotificationCrossed { .. }),
         // Once a session for each family.
@@ -239,7 +244,11 @@ mod tests {
     }
 
     fn failed(reason: CloseReason) -> Event {
-        Event::AttemptFailed { peer: "a".into(), reason }
+        Event::AttemptFailed { peer: "a".into(), reason, next: None }
+    }
+
+    fn failure_of(peer: &PeerKey) -> Event {
+        Event::AttemptFailed { peer: peer.clone(), reason: CloseReason::ConnectTimeout, next: None }
     }
 
     fn routes(peer: &str) -> Event {
@@ -305,7 +314,7 @@ mod tests {
         outbox.push(routes(peer));
         outbox.push(Event::EndOfRib { peer: key.clone(), family: Family::Ipv4Unicast });
         outbox.push(changed(State::Idle, Some(CloseReason::ConnectionClosed)));
-        outbox.push(Event::AttemptFailed { peer: key.clone(), reason: CloseReason::ConnectTimeout });
+        outbox.push(failure_of(&key));
         outbox.depart(&key);
     }
 

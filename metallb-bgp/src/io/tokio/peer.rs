@@ -1,26 +1,35 @@
 //! A session with its sockets.
 
 mod keys;
+mod neighbor;
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::engine::now;
+use super::farewells::{Place, Rank};
 use super::linger::Lingering;
+use super::links::Links;
 use super::node::Node;
 use super::outbox::Outbox;
-use super::socket;
+use super::scarce::Scarce;
+use super::{socket, sys};
 use crate::addresses::AddressTable;
 use crate::fsm::State;
 use crate::session::{ConnectionId, Effect, Event, PeerConfig, PeerKey, Session, SocketError, SocketStep};
 use crate::table::AdvTable;
+
+pub(super) use self::neighbor::candidates;
+use self::neighbor::{Neighbors, Wait};
 
 type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
@@ -30,15 +39,25 @@ pub(super) struct Peer {
     /// The range it came from.
     pub(super) range: Option<PeerKey>,
     links: Vec<Link>,
+    neighbors: Neighbors,
     /// While nothing is read because the user is behind: when to see whether the peer has ended the connection.
     look: Option<Instant>,
+    /// Warnings about connections that are not taken.
+    refusals: Scarce,
+}
+
+/// A connection that a session has just closed.
+pub(super) struct Closing {
+    pub(super) lingering: Lingering,
+    pub(super) place: Place,
 }
 
 /// What a peer works with.
 pub(super) struct Work<'a> {
     pub(super) node: &'a Node,
+    pub(super) links: &'a Links,
     pub(super) table: &'a mut AdvTable,
-    pub(super) lingering: &'a mut Vec<Lingering>,
+    pub(super) closing: &'a mut Vec<Closing>,
     pub(super) outbox: &'a mut Outbox,
     pub(super) buffer: &'a mut [u8],
 }
@@ -49,6 +68,8 @@ struct Link {
 }
 
 enum LinkKind {
+    /// For somebody to be heard.
+    Waiting(Wait),
     Dialing(Dial),
     Open(Open),
 }
@@ -57,11 +78,13 @@ struct Open {
     stream: TcpStream,
     out: Vec<u8>,
     written: usize,
+    rank: Rank,
 }
 
 impl Peer {
-    pub(super) const fn new(session: Session, range: Option<PeerKey>) -> Self {
-        Self { session, range, links: Vec::new(), look: None }
+    pub(super) fn new(session: Session, range: Option<PeerKey>) -> Self {
+        let neighbors = Neighbors::default();
+        Self { session, range, links: Vec::new(), neighbors, look: None, refusals: Scarce::default() }
     }
 
     /// Whether a peer of a range has gone.
@@ -85,11 +108,15 @@ impl Peer {
         }
         let bound = socket::keep_to_device(&stream, config);
         if let Err(error) = bound.and_then(|()| socket::configure_accepted(&stream, config)) {
-            tracing::warn!(peer = %self.session.key(), %error, "socket options refused, connection closed");
+            if let Some(untold) = self.refusals.tell(now) {
+                tracing::warn!(peer = %self.session.key(), %error, untold, "socket options refused, connection closed");
+            }
             return;
         }
         if !socket::came_near_enough(&stream, config) {
-            tracing::warn!(peer = %self.session.key(), %remote, "connection from too far away refused");
+            if let Some(untold) = self.refusals.tell(now) {
+                tracing::warn!(peer = %self.session.key(), %remote, untold, "connection from too far away refused");
+            }
             return;
         }
         if let Err(error) = self.ensure(&stream) {
@@ -98,8 +125,36 @@ impl Peer {
         // Without an address of ours the connection is gone already.
         let Ok(local) = stream.local_addr() else { return };
         let endpoints = node.endpoints(local, remote, table);
+        self.take_ends(now);
         if let Some(id) = self.session.handle_accepted(now, endpoints) {
-            self.open(id, stream);
+            self.open(id, stream, Rank::Opened);
+        }
+    }
+
+    /// Takes in the end of connections that the peer has closed, with what it said last, so that the next one does not
+    /// meet one that is over.
+    fn take_ends(&mut self, now: Instant) {
+        let mut buffer = [0; LAST_READ];
+        for link in &self.links {
+            let LinkKind::Open(open) = &link.kind else { continue };
+            if !sys::is_ended(open.stream.as_fd()) {
+                continue;
+            }
+            // The runtime need not have noticed that there is something to read.
+            loop {
+                match (&*SockRef::from(&open.stream)).read(&mut buffer) {
+                    Ok(0) => self.session.handle_closed(now, link.id, None),
+                    Ok(count) => {
+                        self.session.handle_data(now, link.id, buffer.get(..count).unwrap_or_default());
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => {
+                        self.session.handle_failed(now, link.id, SocketError::new(SocketStep::Read, &error));
+                    }
+                }
+                break;
+            }
         }
     }
 
@@ -127,19 +182,33 @@ impl Peer {
 
     /// One round: effects, sockets, events. Returns whether anything happened.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
-        let mut progress = self.run_effects(work.table, work.lingering);
+        let mut progress = self.run_effects(work.links, work.table, work.closing);
         self.look.take_if(|at| *at <= now());
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             progress |= match &mut link.kind {
+                LinkKind::Waiting(_) => self.poll_waiting(cx, index, work.links),
                 LinkKind::Dialing(_) => self.poll_dial(cx, index, work),
                 LinkKind::Open(_) => self.poll_read(cx, index, work) | self.poll_write(cx, index, work),
             };
             index += 1;
         }
-        progress |= self.run_effects(work.table, work.lingering);
+        self.note_established();
+        progress |= self.run_effects(work.links, work.table, work.closing);
+        self.note_neighbor(work.links);
         self.drain_events(work.outbox);
         progress
+    }
+
+    /// What is a session now was one, when it ends.
+    fn note_established(&mut self) {
+        let is_up = |(id, state)| (state == State::Established).then_some(id);
+        let Some(up) = self.session.connections().find_map(is_up) else { return };
+        for link in self.links.iter_mut().filter(|link| link.id == up) {
+            if let LinkKind::Open(open) = &mut link.kind {
+                open.rank = Rank::Ours;
+            }
+        }
     }
 
     /// Writes what is new in the table, and nothing else. Returns whether anything happened, so that a round is due.
@@ -182,32 +251,42 @@ impl Peer {
     }
 
     /// Does what the session asks for.
-    pub(super) fn run_effects(&mut self, table: &mut AdvTable, lingering: &mut Vec<Lingering>) -> bool {
+    pub(super) fn run_effects(
+        &mut self,
+        links: &Links,
+        table: &mut AdvTable,
+        closing: &mut Vec<Closing>,
+    ) -> bool {
         let mut progress = false;
         while let Some(effect) = self.session.poll_effect(table) {
             progress = true;
             match effect {
-                Effect::Connect(id) => {
-                    let dial = Box::pin(socket::dial(self.session.config().clone()));
-                    self.links.push(Link { id, kind: LinkKind::Dialing(dial) });
-                }
-                Effect::Close { id, last } => self.close(id, &last, lingering),
+                Effect::Connect(id) => self.begin(id, links),
+                Effect::Close { id, last } => self.close(id, &last, closing),
             }
         }
         progress
     }
 
-    fn open(&mut self, id: ConnectionId, stream: TcpStream) {
-        let kind = LinkKind::Open(Open { stream, out: Vec::new(), written: 0 });
+    fn open(&mut self, id: ConnectionId, stream: TcpStream, rank: Rank) {
+        let kind = LinkKind::Open(Open { stream, out: Vec::new(), written: 0, rank });
         self.links.push(Link { id, kind });
     }
 
-    fn close(&mut self, id: ConnectionId, last: &[u8], lingering: &mut Vec<Lingering>) {
+    fn close(&mut self, id: ConnectionId, last: &[u8], closing: &mut Vec<Closing>) {
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
         if let LinkKind::Open(mut open) = self.links.swap_remove(index).kind {
+            match sys::sent_in_vain(open.stream.as_fd()) {
+                Ok(Some((segments, size))) => self.session.handle_unacknowledged(id, segments, size),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(peer = %self.session.key(), %error, "TCP does not say what it has sent in vain");
+                }
+            }
             open.out.drain(..open.written);
             open.out.extend_from_slice(last);
-            lingering.push(Lingering::new(open.stream, open.out));
+            let place = Place { peer: self.session.key().clone(), rank: open.rank, since: now() };
+            closing.push(Closing { lingering: Lingering::new(open.stream, open.out), place });
         }
     }
 
@@ -225,7 +304,7 @@ impl Peer {
         });
         match opened {
             Ok((stream, endpoints)) => {
-                self.open(id, stream);
+                self.open(id, stream, Rank::Ours);
                 self.session.handle_connected(now(), id, endpoints);
             }
             Err(error) => self.dial_failed(now(), id, &error),
@@ -327,6 +406,8 @@ impl Open {
 
 /// How often it is seen whether a peer that is not read has ended its connection.
 const LOOK: Duration = Duration::from_secs(1);
+/// Octets read at a time of what a peer said last.
+const LAST_READ: usize = 4096;
 /// Reads from one socket in one round.
 const READS: usize = 4;
 /// Writes to one socket in one round.

@@ -40,6 +40,9 @@ fn prepare(config: &PeerConfig, remote: SocketAddr) -> io::Result<Socket> {
     let options = mark_traffic(&socket, remote);
     let options = options.and_then(|()| configure(&SockRef::from(&socket), remote, config));
     options.map_err(at(SocketStep::SetOptions))?;
+    if let Some(mss) = config.tcp_mss {
+        socket.set_tcp_mss(mss.into()).map_err(at(SocketStep::SetOptions))?;
+    }
     if let Some(local) = config.local_address {
         let scope = match remote {
             SocketAddr::V6(v6) => v6.scope_id(),
@@ -199,5 +202,22 @@ mod tests {
         config.bind_device = None;
         config.remote = "[::ffff:192.0.2.1]:1179".parse().unwrap();
         assert_eq!(with_scope(&config).unwrap(), "192.0.2.1:1179".parse().unwrap());
+    }
+
+    /// The size of the segments that both ends of a connection send.
+    async fn segment_sizes(mss: Option<u16>) -> [u32; 2] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = mk_config(&listener.local_addr().unwrap().to_string());
+        config.tcp_mss = mss;
+        let ours = dial(config).await.unwrap();
+        let (theirs, _) = listener.accept().unwrap();
+        [SockRef::from(&ours).tcp_mss().unwrap(), SockRef::from(&theirs).tcp_mss().unwrap()]
+    }
+
+    // req: X5
+    #[tokio::test]
+    async fn segments_are_no_longer_than_configured() {
+        assert!(segment_sizes(Some(600)).await.iter().all(|size| *size <= 600));
+        assert!(segment_sizes(None).await.iter().all(|size| *size > 600));
     }
 }

@@ -8,6 +8,10 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnetwork::IpNetwork;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::Socket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.
@@ -95,6 +99,42 @@ pub(super) fn first_ttl(socket: BorrowedFd<'_>) -> io::Result<Option<u8>> {
     })
 }
 
+/// Whether the other end of a connection has closed it, or it has failed; there may be more to read.
+pub(super) fn is_ended(socket: BorrowedFd<'_>) -> bool {
+    let asked = PollFlags::from_bits_retain(libc::POLLRDHUP);
+    let mut asked = [PollFd::new(socket, asked)];
+    // When the kernel does not say, it is found out by reading, later.
+    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// The beginning of `struct tcp_info` of `linux/tcp.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+struct TcpInfo {
+    state: u8,
+    congestion_state: u8,
+    /// Times the retransmission timer has expired since the peer last acknowledged something.
+    retransmits: u8,
+    rest: [u8; 5],
+    timeouts: [u32; 2],
+    segment_size: u32,
+    received_segment_size: u32,
+    unacknowledged: u32,
+}
+
+/// How many segments the peer has not acknowledged though they were sent again, and how long one may be; `None` where
+/// nothing has been sent in vain.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn sent_in_vain(socket: BorrowedFd<'_>) -> io::Result<Option<(u32, u32)>> {
+    let mut infos = [TcpInfo::default()];
+    get(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut infos)?;
+    let [info] = infos;
+    let in_vain = info.retransmits > 0 && info.unacknowledged > 0;
+    Ok(in_vain.then_some((info.unacknowledged, info.segment_size)))
+}
+
 /// `struct cmsghdr` with the `struct in_pktinfo` that follows it.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
@@ -128,6 +168,40 @@ pub(super) fn arrival(socket: BorrowedFd<'_>, v4: bool) -> io::Result<u32> {
         interface[0]
     };
     Ok(u32::try_from(interface).unwrap_or_default())
+}
+
+/// Has the runtime say when a socket can be read.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a socket owns its descriptor and gives the same one as long as it lives; nothing takes it out of `AsyncFd`
+    // or closes it in there.
+    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(io::Error::from)
+}
+
+/// Has an ICMPv6 socket receive these types of messages only (RFC 3542 §3.2).
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn pass_icmpv6(socket: BorrowedFd<'_>, types: &[u8]) -> io::Result<()> {
+    // A set bit keeps a type out.
+    let mut filter = [u32::MAX; 8];
+    for kind in types {
+        if let Some(word) = filter.get_mut(usize::from(kind >> 5)) {
+            *word &= !(1 << (kind & 31));
+        }
+    }
+    set(socket, libc::IPPROTO_ICMPV6, ICMP6_FILTER, &filter)
+}
+
+/// Binds a socket to the interface of this index (`SO_BINDTOIFINDEX`), whatever its name is or becomes.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn bind_interface(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let index = i32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
+    set(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)
 }
 
 fn is_host(hosts: &IpNetwork) -> bool {
@@ -180,6 +254,8 @@ where
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// `linux/icmpv6.h`.
+const ICMP6_FILTER: i32 = 1;
 const MAX_KEY: usize = 80;
 /// Room for the headers of a first packet: 60 octets of IPv4 or 40 of IPv6 with extensions, 60 of TCP.
 const FIRST_PACKET: usize = 512;

@@ -82,6 +82,15 @@ pub enum Fault {
     /// NEXT_HOP is no address of a host.
     #[error("NEXT_HOP is not the address of a host")]
     NextHop,
+    /// The next hop in MP_REACH_NLRI is no address of a host.
+    #[error("the next hop in MP_REACH_NLRI is not the address of a host")]
+    MultiprotocolNextHop,
+    /// The second address of the next hop in MP_REACH_NLRI is not link-local (RFC 2545 §3).
+    #[error("the second next hop in MP_REACH_NLRI is not link-local")]
+    SecondNextHop,
+    /// The next hop, in NEXT_HOP or MP_REACH_NLRI, is our own address (RFC 4271 §6.3).
+    #[error("the next hop is our own address")]
+    OwnNextHop,
     /// The attribute must not come from this kind of peer.
     #[error("attribute {0} does not belong on this session")]
     NotForSession(u8),
@@ -126,10 +135,12 @@ impl Fault {
                 iana::ATTR_AS_PATH => iana::UPDATE_MALFORMED_AS_PATH,
                 _ => iana::UPDATE_OPTIONAL_ATTRIBUTE,
             },
-            Self::NextHop => iana::UPDATE_INVALID_NEXT_HOP,
-            Self::MultiprotocolNlri(_) | Self::NextHopLength(_) | Self::Family => {
-                iana::UPDATE_OPTIONAL_ATTRIBUTE
-            }
+            Self::NextHop | Self::OwnNextHop => iana::UPDATE_INVALID_NEXT_HOP,
+            Self::MultiprotocolNlri(_)
+            | Self::NextHopLength(_)
+            | Self::MultiprotocolNextHop
+            | Self::SecondNextHop
+            | Self::Family => iana::UPDATE_OPTIONAL_ATTRIBUTE,
             Self::Network => iana::UPDATE_INVALID_NETWORK,
         }
     }

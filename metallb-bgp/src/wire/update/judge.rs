@@ -4,6 +4,7 @@ use super::attribute::{AttributeOverrun, RawAttribute};
 use super::classified::Classified;
 use super::fault::{Action, Fault};
 use super::multiprotocol::{self, Multiprotocol, Unreadable};
+use super::next_hop;
 use super::nlri::Prefixes;
 use super::path;
 use crate::types::{AfiSafi, AsnWidth, Family, NextHop, PeerKind};
@@ -103,8 +104,8 @@ impl<'a, 'c> Judge<'a, 'c> {
         let read = if reach { multiprotocol::read_reach } else { multiprotocol::read_unreach };
         match read(attribute.value(), self.context) {
             Ok(found) => {
-                if matches!(found, Multiprotocol::Foreign { has_routes: true, .. }) {
-                    self.found(Action::DiscardAttribute, Fault::Family, attribute.octets());
+                if let Some((action, fault)) = judge_found(&found, self.context) {
+                    self.found(action, fault, attribute.octets());
                 }
                 *(if reach { &mut self.reach } else { &mut self.unreach }) = Some(found);
             }
@@ -139,7 +140,7 @@ impl<'a, 'c> Judge<'a, 'c> {
         if !body_routes && self.seen.contains(iana::ATTR_MP_REACH) {
             return;
         }
-        match judge_flags(&attribute).and_then(|()| judge_next_hop(attribute.value())) {
+        match judge_flags(&attribute).and_then(|()| judge_next_hop(attribute.value(), self.context)) {
             Ok(()) => self.classified.accepted.keep(iana::ATTR_NEXT_HOP, attribute.value()),
             Err(fault) => self.found(Action::TreatAsWithdraw, fault, attribute.octets()),
         }
@@ -218,6 +219,20 @@ fn judge_attribute(attribute: &RawAttribute<'_>, context: &UpdateContext) -> Res
     }
 }
 
+/// What is wrong with multiprotocol routes that can be read. A next hop that nothing needs does not matter.
+fn judge_found(found: &Multiprotocol<'_>, context: &UpdateContext) -> Option<(Action, Fault)> {
+    match found {
+        Multiprotocol::Foreign { has_routes, .. } => {
+            has_routes.then_some((Action::DiscardAttribute, Fault::Family))
+        }
+        Multiprotocol::Usable { next_hop: Some(next_hop), prefixes } if prefixes.len() != 0 => {
+            let judged = next_hop::judge_multiprotocol(*next_hop, context.own_address);
+            judged.err().map(|fault| (Action::TreatAsWithdraw, fault))
+        }
+        Multiprotocol::Usable { .. } => None,
+    }
+}
+
 /// Whether an attribute may come over this session; if not it is ignored, whatever is in it.
 fn belongs(code: u8, context: &UpdateContext) -> bool {
     match code {
@@ -247,12 +262,11 @@ fn judge_origin(value: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// NEXT_HOP must be the address of a host (RFC 4271 §6.3); 0.0.0.0 and everything from 224.0.0.0 up are none.
-fn judge_next_hop(value: &[u8]) -> Result<(), Fault> {
-    match value {
-        [0, 0, 0, 0] | [224..=255, _, _, _] => Err(Fault::NextHop),
-        [_, _, _, _] => Ok(()),
-        _ => Err(Fault::Length(iana::ATTR_NEXT_HOP)),
+/// NEXT_HOP must be the address of another host (RFC 4271 §6.3).
+fn judge_next_hop(value: &[u8], context: &UpdateContext) -> Result<(), Fault> {
+    match <[u8; 4]>::try_from(value) {
+        Ok(octets) => next_hop::judge(octets.into(), context.own_address, Fault::NextHop),
+        Err(_) => Err(Fault::Length(iana::ATTR_NEXT_HOP)),
     }
 }
 

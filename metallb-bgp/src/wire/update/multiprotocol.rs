@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::fault::Fault;
+use super::next_hop;
 use super::nlri::Prefixes;
 use crate::types::{AfiSafi, Family, NextHop};
 use crate::wire::iana;
@@ -55,7 +56,7 @@ pub(super) fn read_reach<'a>(
         return Ok(Multiprotocol::Foreign { family: code_points, has_routes: !reader.is_empty() });
     };
     let next_hop =
-        judge_next_hop(family, next_hop, context).ok_or_else(|| unreadable(Fault::NextHopLength(length)))?;
+        next_hop_of(family, next_hop, context).ok_or_else(|| unreadable(Fault::NextHopLength(length)))?;
     let prefixes = Prefixes::new(family, context.add_path.contains(family), reader.rest())
         .map_err(|Short| unreadable(Fault::MultiprotocolNlri(iana::ATTR_MP_REACH)))?;
     Ok(Multiprotocol::Usable { next_hop: Some(next_hop), prefixes })
@@ -94,7 +95,7 @@ fn read_next_hop<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8]), Short> {
 }
 
 /// The next hop, if its length is one the family may have on this session (RFC 2545 §3, RFC 8950 §3).
-fn judge_next_hop(family: Family, octets: &[u8], context: &UpdateContext) -> Option<NextHop> {
+fn next_hop_of(family: Family, octets: &[u8], context: &UpdateContext) -> Option<NextHop> {
     if family == Family::Ipv4Unicast && octets.len() != 4 && !context.extended_next_hop {
         return None;
     }
@@ -102,7 +103,10 @@ fn judge_next_hop(family: Family, octets: &[u8], context: &UpdateContext) -> Opt
     match octets.len() {
         4 if family == Family::Ipv4Unicast => reader.u32().ok().map(Ipv4Addr::from_bits).map(NextHop::V4),
         16 => Some(NextHop::V6 { global: address(&mut reader)?, link_local: None }),
-        32 => Some(NextHop::V6 { global: address(&mut reader)?, link_local: Some(address(&mut reader)?) }),
+        32 => {
+            let global = address(&mut reader)?;
+            Some(NextHop::V6 { global, link_local: next_hop::second(address(&mut reader)?) })
+        }
         _ => None,
     }
 }

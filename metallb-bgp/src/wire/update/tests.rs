@@ -315,10 +315,112 @@ fn next_hop_and_med_have_four_octets() {
 // req: !R5
 #[test]
 fn a_next_hop_that_is_no_host_withdraws() {
-    for next_hop in ["40 03 04 00000000", "40 03 04 e0000001", "40 03 04 ffffffff"] {
-        assert_withdrawn(&announce(&[ORIGIN, PATH, next_hop]), &external(), Fault::NextHop);
+    let none = ["00000000", "00000001", "7f000001", "e0000001", "f0000001", "ffffffff"];
+    for next_hop in none.map(|address| format!("40 03 04 {address}")) {
+        assert_withdrawn(&announce(&[ORIGIN, PATH, &next_hop]), &external(), Fault::NextHop);
     }
-    assert_accepted(&announce(&[ORIGIN, PATH, "40 03 04 7f000001"]), &external());
+    for next_hop in ["40 03 04 01000000", "40 03 04 dfffffff"] {
+        assert_accepted(&announce(&[ORIGIN, PATH, next_hop]), &external());
+    }
+}
+
+/// An UPDATE with 198.51.100.0/24 or 2001:db8:1::/48 in MP_REACH_NLRI, through these octets.
+fn reach_through(family: Family, next_hop: &str) -> Vec<u8> {
+    let (afi, routes) = match family {
+        Family::Ipv4Unicast => ("0001", "18 c63364"),
+        Family::Ipv6Unicast => ("0002", "30 20010db80001"),
+    };
+    let (next_hop, routes) = (hex(next_hop), hex(routes));
+    let mut value = hex(&format!("{afi} 01"));
+    value.push(u8::try_from(next_hop.len()).unwrap());
+    value.extend([next_hop.as_slice(), &[0], &routes].concat());
+    let reach = [&[0x80, 14, u8::try_from(value.len()).unwrap()], value.as_slice()].concat();
+    update(&[], &[reach, hex(&[ORIGIN, PATH].concat())].concat(), &[])
+}
+
+/// What becomes of routes in MP_REACH_NLRI.
+fn judged(family: Family, next_hop: &str, own: Option<&str>) -> (Action, Option<Fault>, usize, usize) {
+    let own_address = own.map(|own| own.parse().unwrap());
+    let context = UpdateContext { extended_next_hop: true, own_address, ..external() };
+    let octets = reach_through(family, next_hop);
+    let classified = classify(&octets, &context);
+    assert_eq!(classified.error(), None, "{next_hop}");
+    let (reach, withdrawn) = (classified.reach().count(), classified.withdrawn().count());
+    (classified.action(), classified.fault(), reach, withdrawn)
+}
+
+const fn withdrawn(fault: Fault) -> (Action, Option<Fault>, usize, usize) {
+    (Action::TreatAsWithdraw, Some(fault), 0, 1)
+}
+
+const ACCEPTED: (Action, Option<Fault>, usize, usize) = (Action::Accept, None, 1, 0);
+
+const LINK_LOCAL: &str = "fe800000000000000000000000000001";
+const GLOBAL: &str = "20010db8000000000000000000000001";
+const NOWHERE: &str = "00000000000000000000000000000000";
+const LOOPBACK: &str = "00000000000000000000000000000001";
+const MULTICAST: &str = "ff020000000000000000000000000001";
+const MAPPED_LOOPBACK: &str = "00000000000000000000ffff7f000001";
+
+// req: !R5, !C2
+#[test]
+fn a_multiprotocol_next_hop_that_is_no_host_withdraws() {
+    let ipv4 = ["00000000", "7f000001", "e0000001", "ffffffff"];
+    for next_hop in ipv4 {
+        let fault = withdrawn(Fault::MultiprotocolNextHop);
+        assert_eq!(judged(Family::Ipv4Unicast, next_hop, None), fault, "{next_hop}");
+    }
+    for family in Family::ALL {
+        for first in [NOWHERE, LOOPBACK, MULTICAST, MAPPED_LOOPBACK] {
+            let fault = withdrawn(Fault::MultiprotocolNextHop);
+            assert_eq!(judged(family, first, None), fault, "{first}");
+            // What leads nowhere is good where there is a link-local one beside it, as of BIRD without a global one.
+            let both = judged(family, &format!("{first}{LINK_LOCAL}"), None);
+            assert_eq!(both, if first == NOWHERE { ACCEPTED } else { fault }, "{first}");
+        }
+        assert_eq!(judged(family, &NOWHERE.repeat(2), None), withdrawn(Fault::MultiprotocolNextHop));
+    }
+}
+
+// req: !R5, !C2
+#[test]
+fn the_second_multiprotocol_next_hop_is_link_local_or_none() {
+    for family in Family::ALL {
+        for second in [GLOBAL, LOOPBACK, MULTICAST] {
+            let both = judged(family, &format!("{GLOBAL}{second}"), None);
+            assert_eq!(both, withdrawn(Fault::SecondNextHop), "{second}");
+        }
+        // FRR without a global address says its link-local one twice.
+        for next_hop in [LINK_LOCAL, &LINK_LOCAL.repeat(2), GLOBAL, &format!("{GLOBAL}{LINK_LOCAL}")] {
+            assert_eq!(judged(family, next_hop, None), ACCEPTED, "{next_hop}");
+        }
+        assert_eq!(judged(family, &format!("{GLOBAL}{NOWHERE}"), None), ACCEPTED);
+    }
+}
+
+// req: !A1
+#[test]
+fn our_own_address_is_no_next_hop() {
+    let own = UpdateContext { own_address: Some([192, 0, 2, 1].into()), ..external() };
+    assert_withdrawn(&complete_and(""), &own, Fault::OwnNextHop);
+    let other = UpdateContext { own_address: Some([192, 0, 2, 2].into()), ..external() };
+    assert_accepted(&complete_and(""), &other);
+    let ours = Some("2001:db8::1");
+    for family in Family::ALL {
+        for next_hop in [GLOBAL, &format!("{GLOBAL}{LINK_LOCAL}")] {
+            assert_eq!(judged(family, next_hop, ours), withdrawn(Fault::OwnNextHop), "{next_hop}");
+        }
+        assert_eq!(judged(family, LINK_LOCAL, ours), ACCEPTED);
+    }
+    let mapped = Some("::ffff:192.0.2.1");
+    assert_eq!(judged(Family::Ipv4Unicast, "c0000201", mapped), withdrawn(Fault::OwnNextHop));
+}
+
+// req: R5
+#[test]
+fn a_multiprotocol_next_hop_of_no_routes_does_not_matter() {
+    let octets = update(&[], &hex(&["80 0e 15 0002 01 10", NOWHERE, "00"].concat()), &[]);
+    assert_accepted(&octets, &external());
 }
 
 // req: R5

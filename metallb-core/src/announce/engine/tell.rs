@@ -38,7 +38,7 @@ impl Engine {
         for key in &touched.services {
             let wanted = OfService {
                 interfaces: self.service_interfaces(key),
-                bgp_peers: self.bgp.peers_of(key),
+                bgp_peers: self.bgp.peers_of(key, self.receipts.as_ref()),
                 problem: self.find_problem(key),
             };
             self.emitted.set_service(key, wanted, &mut out);

@@ -15,8 +15,8 @@ use super::allocator::{Allocation, Allocator, Options};
 use super::claim::Claim;
 use super::explain::Explanation;
 use super::journal::Journal;
-use crate::config::Config;
-use crate::facts::{Demand, Namespace, Service};
+use crate::config::{Config, Problem};
+use crate::facts::{AddressOwner, Demand, Namespace, Service};
 use crate::keys::{Created, NamespaceName, PoolName, ServiceKey};
 use crate::select::Labels;
 use away::Away;
@@ -169,6 +169,15 @@ impl Assigner {
         }
     }
 
+    /// Takes note that these, and no others, are addresses of `owner`, and of no service; none when it is gone. The
+    /// addresses of BGP peers come with the configuration.
+    pub fn reserve(&mut self, now: Instant, owner: &AddressOwner, addresses: &BTreeSet<IpAddr>) {
+        self.advance(now);
+        for service in self.allocator.reserve(owner, addresses) {
+            self.enqueue(&service);
+        }
+    }
+
     /// Takes over the labels of a namespace.
     pub fn apply_namespace(&mut self, namespace: Namespace) {
         let Namespace { name, labels } = namespace;
@@ -294,6 +303,16 @@ impl Assigner {
         self.allocator.pool_usage(pool)
     }
 
+    /// What is to be said about a pool that contains addresses of others, if it does.
+    pub fn owned_in(&self, pool: &PoolName) -> Option<Problem> {
+        self.allocator.owned_in(pool)
+    }
+
+    /// The services that use a pool: the first `most` by name, and how many there are.
+    pub fn users(&self, pool: &PoolName, most: usize) -> (Vec<ServiceKey>, usize) {
+        self.allocator.users(pool, most)
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -370,9 +389,9 @@ impl Assigner {
     }
 
     fn next_usage(&mut self) -> Option<Action> {
-        while let Some(pool) = self.allocator.journal.pop_usage() {
+        while let Some((pool, more)) = self.allocator.journal.pop_usage() {
             let Some(usage) = self.allocator.pool_usage(&pool) else { continue };
-            if self.usage_told.insert(pool.clone(), usage) != Some(usage) {
+            if self.usage_told.insert(pool.clone(), usage) != Some(usage) || more {
                 return Some(Action::Usage { pool, usage });
             }
         }

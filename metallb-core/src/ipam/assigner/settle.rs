@@ -55,6 +55,7 @@ impl Assigner {
         };
         entry.lost = entry.lost.take().or_else(|| lost.first().cloned());
         self.tell_lost(service, lost);
+        self.follow_displaced();
         if turn != Turn::Without && !self.is_complete(&entry.fact) {
             self.services.insert(service.clone(), entry);
             self.enqueue_for(service, Turn::Without);
@@ -96,6 +97,7 @@ impl Assigner {
             Ok(allocation) => {
                 condition.extend(held_report(allocation));
                 condition.extend(self.allocator.kept_sharing(&fact.key));
+                condition.extend(self.allocator.kept_barred(&fact.key));
                 if let Some(error) = &allocation.missing {
                     condition.push(Report::AdditionalFailed(error.clone()));
                 }
@@ -176,14 +178,37 @@ impl Assigner {
         }
     }
 
+    /// Looks again at services that had to give way.
+    fn follow_displaced(&mut self) {
+        for (service, reason) in self.allocator.take_displaced() {
+            if let Some(entry) = self.services.get_mut(&service) {
+                entry.lost.get_or_insert_with(|| reason.clone());
+            }
+            self.tell_lost(&service, vec![reason]);
+            self.enqueue(&service);
+        }
+    }
+
+    /// Tells those that have held an address for the longest time of one from another namespace that has joined.
+    fn tell_hosts(&mut self, service: &ServiceKey, joined: impl Iterator<Item = IpAddr>) {
+        for address in joined {
+            if let Some(host) = self.allocator.host_of(service, address).cloned() {
+                let report = Report::Joined { address, by: service.clone() };
+                self.actions.push_back(Action::Report { service: host, report });
+            }
+        }
+    }
+
     /// Queues what is new about a service.
     fn tell(&mut self, now: Instant, entry: &mut Entry, before: &[IpAddr], outcome: Outcome) {
         let service = &entry.fact.key;
         let known = |address: &IpAddr| before.contains(address) || entry.fact.assigned.contains(address);
         let after: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
-        if after.iter().any(|address| !known(address)) {
+        let joined: Vec<IpAddr> = after.iter().copied().filter(|address| !known(address)).collect();
+        if !joined.is_empty() {
             let report = Report::Allocated { addresses: after };
             self.actions.push_back(Action::Report { service: service.clone(), report });
+            self.tell_hosts(service, joined.into_iter());
         }
         let (known, news): (Vec<Report>, Vec<Report>) =
             outcome.condition.into_iter().partition(|news| entry.told.contains(news));

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::super::allocator::Allocator;
 use super::super::claim::Sharing;
+use super::super::journal::Room;
 use super::Assigner;
 use crate::config::{Config, Pool};
 use crate::facts::{Demand, Service};
-use crate::keys::{Created, Family, PoolName, ServiceKey};
+use crate::keys::{Created, Family, NamespaceName, PoolName, ServiceKey};
 use crate::select::Labels;
 
 /// What could help a service.
@@ -20,6 +22,8 @@ pub(in super::super) struct Need {
     pub(in super::super) addresses: Vec<IpAddr>,
     /// A place beside services with this sharing.
     pub(in super::super) sharing: Option<Arc<Sharing>>,
+    /// That the namespace may hold more of one of these pools.
+    pub(in super::super) rooms: Vec<Room>,
 }
 
 /// Services with the same pools to choose from and the same families to find.
@@ -27,6 +31,8 @@ pub(in super::super) struct Need {
 pub(in super::super) struct Class {
     pub(in super::super) pools: Vec<PoolName>,
     pub(in super::super) families: Vec<Family>,
+    /// Their namespace, where one of the pools limits how much a namespace may hold.
+    pub(in super::super) namespace: Option<NamespaceName>,
 }
 
 /// Where a service stands in a line.
@@ -42,6 +48,7 @@ pub(super) struct Waiting {
     by_class: BTreeMap<Class, Line>,
     by_address: BTreeMap<IpAddr, Line>,
     by_sharing: BTreeMap<Arc<Sharing>, Line>,
+    by_room: BTreeMap<Room, Line>,
     /// Those for whom something has changed: an address that they ask for, or one that they may share.
     woken: Line,
     /// Pools in which an address has become free, with the service that was tried last.
@@ -65,6 +72,9 @@ impl Waiting {
         if let Some(sharing) = &need.sharing {
             self.by_sharing.entry(Arc::clone(sharing)).or_default().insert(place.clone());
         }
+        for room in &need.rooms {
+            self.by_room.entry(room.clone()).or_default().insert(place.clone());
+        }
         self.by_class.entry(need.class.clone()).or_default().insert(place);
         self.needs.insert(service.clone(), (created, need));
     }
@@ -79,6 +89,9 @@ impl Waiting {
         }
         if let Some(sharing) = &need.sharing {
             leave(&mut self.by_sharing, sharing, &place);
+        }
+        for room in &need.rooms {
+            leave(&mut self.by_room, room, &place);
         }
     }
 
@@ -124,11 +137,19 @@ impl Waiting {
     }
 
     /// The oldest service that waits for an address of the pool and comes after the one that was tried last.
-    fn next_for(&self, pool: &PoolName, family: Family, last: Option<&Place>) -> Option<Place> {
-        let lines = self
-            .by_class
-            .iter()
-            .filter(|(class, _)| class.families.contains(&family) && class.pools.contains(pool));
+    fn next_for(
+        &self,
+        allocator: &Allocator,
+        (pool, family): (&PoolName, Family),
+        last: Option<&Place>,
+    ) -> Option<Place> {
+        let has_room = |class: &Class| {
+            let namespace = class.namespace.as_ref();
+            namespace.is_none_or(|namespace| allocator.has_room_in(pool, namespace.as_str()))
+        };
+        let lines = self.by_class.iter().filter(|(class, _)| {
+            class.families.contains(&family) && class.pools.contains(pool) && has_room(class)
+        });
         lines
             .filter_map(|(_, line)| match last {
                 None => line.first(),
@@ -165,6 +186,9 @@ impl Assigner {
         for sharing in allocator.journal.take_sharing() {
             Waiting::wake(&mut waiting.woken, &waiting.by_sharing, &sharing);
         }
+        for room in allocator.journal.take_rooms() {
+            Waiting::wake(&mut waiting.woken, &waiting.by_room, &room);
+        }
         for (pool, family) in allocator.journal.take_freed() {
             waiting.note_freed(pool, family);
         }
@@ -172,7 +196,7 @@ impl Assigner {
         let mut done = Vec::new();
         for ((pool, family), last) in &waiting.freed {
             let next = if allocator.has_any(pool, *family) {
-                waiting.next_for(pool, *family, last.as_ref())
+                waiting.next_for(allocator, (pool, *family), last.as_ref())
             } else {
                 None
             };

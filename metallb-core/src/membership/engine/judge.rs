@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crate::keys::NodeName;
 
-use super::super::peer::Status;
-use super::{Membership, Settling, is_direct, later};
+use super::super::peer::{PeerState, Status};
+use super::{Membership, Settling, SettlingByPeers, is_direct, later};
 
 impl Membership {
     /// Judges every peer, and finds when time alone may change a judgement next.
@@ -30,6 +30,7 @@ impl Membership {
         let before = state.status;
         let status = state.judge(self.now, self.timing, self.interval);
         state.status = status;
+        self.stats.suspicions += u64::from(silent && matches!(status, Status::Vouched | Status::Down));
         let next = state.next_change(self.timing, self.interval).filter(|at| *at > self.now);
         self.next_check = self.next_check.into_iter().chain(next).min();
         if before != status {
@@ -57,7 +58,7 @@ impl Membership {
     fn word_of_others(&self, name: &NodeName) -> Option<Instant> {
         let others = self.peers.iter().filter(|(other, _)| *other != name);
         others
-            .filter_map(|(_, state)| state.run.as_ref().filter(|run| !run.has_left()))
+            .filter_map(|(_, state)| state.run.as_ref().filter(|run| !run.has_left() && !run.recalled))
             .filter(|run| {
                 run.bits.as_ref().is_some_and(|bits| self.rosters.says(&bits.as_wire(), name) == Some(true))
             })
@@ -66,21 +67,27 @@ impl Membership {
             .max()
     }
 
-    /// Ends the cautious start when everybody who is ready was heard, or at the latest possible moment. Those who are
-    /// not ready are waited for a little, so that members that start together do not each take everything first.
+    /// Ends the cautious start when everybody who is ready was heard and, if this node tells what it has, has told the same
+    /// of itself; or at the latest possible moment. Those who are not ready are waited for a little, so that members that
+    /// start together do not each take everything first.
     pub(super) fn settle(&mut self) {
         if self.settling.settled || self.leaving.is_some() {
             return;
         }
-        let missing = |status| matches!(status, Status::Unknown | Status::Down);
-        let complete = self.settling.by_peers.is_some_and(|by_peers| {
-            let soon = self.now < by_peers.soon;
-            !self.peers.values().any(|state| (state.peer.ready || soon) && missing(state.status))
-        });
-        if !complete && self.now < self.settling.deadline() {
+        let Some(by_peers) = self.settling.by_peers else { return };
+        let tells = self.metadata_version > 0;
+        let missing = |state: &PeerState| match state.status {
+            Status::Unknown | Status::Down => true,
+            Status::Starting | Status::Heard | Status::Vouched => tells && !state.has_told(),
+            Status::Left => false,
+        };
+        let soon = self.now < by_peers.soon;
+        let waits = |state: &PeerState| (state.peer.ready || soon) && missing(state);
+        if self.now < by_peers.last && self.peers.values().any(waits) {
             return;
         }
         self.settling.settled = true;
+        self.settling.takes_part = !self.settling.confirms;
         self.pending.settled = true;
         self.sending.next = self.now;
         let starting: Vec<NodeName> = self
@@ -99,14 +106,9 @@ impl Membership {
 }
 
 impl Settling {
-    pub(super) fn deadline(&self) -> Instant {
-        self.by_peers.map_or(self.last, |by_peers| by_peers.last.min(self.last))
-    }
-
     /// The next moment at which the passing of time alone may end the start.
-    pub(super) fn next_deadline(&self, now: Instant) -> Instant {
-        let soon = self.by_peers.map(|by_peers| by_peers.soon).filter(|soon| now < *soon);
-        let deadline = self.deadline();
-        soon.map_or(deadline, |soon| soon.min(deadline))
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let SettlingByPeers { soon, last } = self.by_peers?;
+        Some(if now < soon { soon.min(last) } else { last })
     }
 }

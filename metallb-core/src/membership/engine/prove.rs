@@ -1,7 +1,7 @@
 //! Whom to believe: only who shows that it hears this run, and only for as long as it goes on.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::keys::NodeName;
 
@@ -85,7 +85,7 @@ impl Membership {
         if state.run.as_ref().is_some_and(|run| !run.gives_way(datagram.epoch, now, timing, interval)) {
             return Err(Rejected::StaleEpoch { member: name.clone(), epoch: datagram.epoch });
         }
-        state.begin(datagram, now);
+        state.begin(datagram, now, interval.saturating_mul(timing.misses()));
         // What an earlier run said of us is forgotten.
         self.judge_self();
         self.greet(name, datagram.asks());
@@ -134,7 +134,7 @@ impl Membership {
 
 impl PeerState {
     /// Believes a run that has proved itself; nothing of an earlier one stays but its metadata.
-    fn begin(&mut self, datagram: &Datagram<'_>, now: std::time::Instant) {
+    fn begin(&mut self, datagram: &Datagram<'_>, now: Instant, detection: Duration) {
         self.acknowledged = 0;
         self.outgoing = None;
         self.left_until = None;
@@ -143,7 +143,8 @@ impl PeerState {
         self.vouched_until = None;
         let mut run = Run::new(datagram, now);
         let goes_on = self.run.as_ref().is_some_and(|known| known.epoch == run.epoch);
-        run.started_here = (self.candidates.proved(run.token()) || run.started_here) && !goes_on;
+        run.started_here =
+            (self.candidates.proved(run.token(), now, detection) || run.started_here) && !goes_on;
         self.run = Some(run);
         self.challenge.stand(now);
     }

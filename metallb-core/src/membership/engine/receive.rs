@@ -37,6 +37,7 @@ impl Membership {
         run.sequence = datagram.sequence;
         run.challenge = datagram.challenge;
         run.last_heard = now;
+        run.recalled = false;
         run.interval = datagram.interval;
         run.settled |= datagram.settled;
         Bits::store(&mut run.bits, datagram.bitmap);
@@ -102,6 +103,7 @@ impl Run {
             started_here: !datagram.settled,
             sequence: datagram.sequence,
             last_heard: now,
+            recalled: false,
             interval: datagram.interval,
             settled: datagram.settled,
             metadata_version: 0,

@@ -9,9 +9,9 @@ use super::super::wire::Datagram;
 use super::Membership;
 
 impl Membership {
-    /// Takes what a member says about hearing this node. Who starts says nothing about it, and to nobody who starts.
+    /// Takes what a member says about hearing this node. Who does not take part yet says nothing about it, and is not heard.
     pub(super) fn note_hearing(&mut self, sender: &NodeName, datagram: &Datagram<'_>) {
-        let Some(bitmap) = datagram.bitmap.filter(|_| datagram.settled && self.settling.settled) else {
+        let Some(bitmap) = datagram.bitmap.filter(|_| datagram.settled && self.settling.takes_part) else {
             return;
         };
         let Some(hears) = self.rosters.says(&bitmap, &self.this) else { return };
@@ -26,18 +26,22 @@ impl Membership {
         } else {
             run.deaf_since.get_or_insert(self.now);
         }
-        if was_deaf == hears {
+        // Nothing is due yet, and this may be the word that was missing.
+        let awaited = !hears && self.dropped_at.is_none();
+        if was_deaf == hears || awaited {
             self.judge_self();
         }
     }
 
     /// A member that comes back without a start of its own has lived on, and may have owned what we own.
     pub(super) fn note_return(&mut self, name: &NodeName, before: Status, now: Status) {
-        let was_missing = matches!(before, Status::Unknown | Status::Down);
+        let was_missing = matches!(before, Status::Unknown | Status::Down | Status::Left);
         let Some(state) = self.peers.get(name.as_str()) else { return };
-        let started_here = match now {
-            Status::Heard => state.run.as_ref().is_some_and(|run| run.started_here),
-            _ => state.candidates.saw_start_after(state.run.as_ref().map(|run| run.epoch)),
+        let started_here = if now == Status::Heard {
+            state.run.as_ref().is_some_and(|run| run.started_here)
+        } else {
+            let epoch = state.run.as_ref().map(|run| run.epoch);
+            state.candidates.saw_start_after(epoch, self.now, self.detection())
         };
         self.pending.reunited |= self.settling.settled && was_missing && now.is_member() && !started_here;
     }
@@ -62,7 +66,7 @@ impl Membership {
         let mut at = None;
         for state in self.peers.values().filter(|state| state.status.is_member()) {
             let run = state.run.as_ref().filter(|_| state.status == Status::Heard)?;
-            at = at.max(Some(run.drops_us_at(self.timing, self.interval)?));
+            at = at.max(Some(run.goes_on_dropping_us_at(self.timing, self.interval)?));
         }
         at
     }

@@ -66,7 +66,7 @@ impl Membership {
             sequence: self.sequence,
             interval: self.interval,
             leaving: self.leaving.is_some(),
-            settled: self.settling.settled,
+            settled: self.settling.takes_part,
             challenge: state.challenge.current(self.now),
             metadata_version: self.metadata_version,
             held: state.run.as_ref().map_or(0, |run| run.metadata_version),

@@ -7,10 +7,12 @@ use tokio::net::TcpStream;
 
 use super::super::ListenRange;
 use super::super::demand::Owner;
+use super::super::farewells::{Place, Rank};
 use super::super::linger::Lingering;
-use super::super::peer::Peer;
+use super::super::peer::{Closing, Peer};
 use super::super::peers::Member;
 use super::super::socket;
+use super::unnumbered::is_neighbor;
 use super::{Engine, now};
 use crate::session::{PeerConfig, PeerKey, StopReason};
 use crate::wire::header::MessageLimit;
@@ -28,6 +30,7 @@ impl Engine {
             self.remove_range(&name);
             return;
         }
+        self.listeners.limit_segments(&owner, range.template.tcp_mss);
         let mut changed = Vec::new();
         let of_range = |member: &&mut Member| member.peer.range.as_ref() == Some(&name);
         for Member { peer, seat } in self.peers.members().filter(of_range) {
@@ -53,13 +56,13 @@ impl Engine {
         }
     }
 
+    /// Takes connections, but not so many that those who have one wait.
     pub(super) fn poll_listeners(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        while let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) {
-            progress = true;
+        for taken in 0..ACCEPTS {
+            let Poll::Ready((stream, remote)) = self.listeners.poll_accept(cx) else { return taken > 0 };
             self.accept(stream, remote);
         }
-        progress
+        true
     }
 
     /// Takes what waits to be accepted. After a change of keys, that came with other ones: it belongs to the session
@@ -75,27 +78,38 @@ impl Engine {
         match self.peer_for(&stream, remote) {
             Ok(key) => {
                 let Some(peer) = self.peers.get_mut(&key, &mut self.schedule) else { return };
-                match self.listeners.refusal(&Owner::Peer(key)) {
-                    Some(error) => peer.refuse(now(), error),
-                    None => peer.accept(stream, remote, (&self.node, &self.table)),
+                if let Some(error) = self.listeners.refusal(&Owner::Peer(key)) {
+                    return peer.refuse(now(), error);
                 }
+                peer.came_from(remote, &self.links);
+                peer.accept(stream, remote, (&self.node, &self.table));
             }
-            Err(Refusal::Stranger) => {
-                tracing::debug!(%remote, "connection from an address without a peer refused");
+            Err(refusal) => self.refuse(stream, remote, &refusal),
+        }
+    }
+
+    fn refuse(&mut self, stream: TcpStream, remote: SocketAddr, refusal: &Refusal) {
+        if let Refusal::Full(key) = refusal {
+            let mut last = Vec::new();
+            Notification::cease(iana::CEASE_CONNECTION_REJECTED).encode(MessageLimit::Standard, &mut last);
+            let place = Place { peer: key.clone(), rank: Rank::Opened, since: now() };
+            self.closing.push(Closing { lingering: Lingering::new(stream, last), place });
+        }
+        if let Refusal::Stranger = refusal {
+            tracing::debug!(%remote, "connection from an address without a peer refused");
+            return;
+        }
+        let Some(untold) = self.refusals.tell(now()) else { return };
+        match refusal {
+            Refusal::Stranger => {}
+            Refusal::Elsewhere => {
+                tracing::warn!(%remote, untold, "connection through another device than that of its peer refused");
             }
-            Err(Refusal::Elsewhere) => {
-                tracing::warn!(%remote, "connection through another device than that of its peer refused");
+            Refusal::Taken(peer) => {
+                tracing::warn!(%remote, %peer, untold, "a peer of another address has this name, connection refused");
             }
-            Err(Refusal::Taken(peer)) => {
-                tracing::warn!(%remote, %peer, "a peer of another address has this name, connection refused");
-            }
-            Err(Refusal::Full) if self.lingering.len() + self.closing.len() >= MAX_REFUSED => {}
-            Err(Refusal::Full) => {
-                tracing::warn!(%remote, "the range has as many peers as it may, connection refused");
-                let mut last = Vec::new();
-                Notification::cease(iana::CEASE_CONNECTION_REJECTED)
-                    .encode(MessageLimit::Standard, &mut last);
-                self.closing.push(Lingering::new(stream, last));
+            Refusal::Full(_) => {
+                tracing::warn!(%remote, untold, "the range has as many peers as it may, connection refused");
             }
         }
     }
@@ -111,7 +125,10 @@ impl Engine {
             }
             is_here
         };
-        let of_host = |peer: &&Peer| same_host(peer.session.config().remote, remote);
+        let of_host = |peer: &&Peer| {
+            is_neighbor(peer, remote, &self.links)
+                .unwrap_or_else(|| same_host(peer.session.config().remote, remote))
+        };
         let all = self.peers.values().filter(of_host).filter(|peer| is_here(peer.session.config()));
         if let Some(peer) = all.min_by_key(|peer| (peer.range.is_some(), peer.session.key())) {
             return Ok(peer.session.key().clone());
@@ -122,7 +139,7 @@ impl Engine {
         let (name, range) = ranges.max_by_key(|(_, range)| range.prefix.prefix()).ok_or(refusal)?;
         let members = self.peers.values().filter(|peer| peer.range.as_ref() == Some(name)).count();
         if members >= range.limit {
-            return Err(Refusal::Full);
+            return Err(Refusal::Full(dynamic_key(name, remote)));
         }
         let key = dynamic_key(name, remote);
         if self.peers.get(&key).is_some() {
@@ -140,8 +157,8 @@ enum Refusal {
     Stranger,
     /// Whoever has its address is bound to another device.
     Elsewhere,
-    /// Its range has as many peers as it may.
-    Full,
+    /// Its range has as many peers as it may; this would have been the name of this one.
+    Full(PeerKey),
     /// A peer that is configured at another address has the name this one would get.
     Taken(PeerKey),
 }
@@ -149,7 +166,7 @@ enum Refusal {
 /// The configuration of a peer that came from a range.
 fn dynamic_config(range: &ListenRange, remote: SocketAddr) -> PeerConfig {
     let mut config = range.template.clone();
-    config.remote = remote;
+    (config.remote, config.interface) = (remote, None);
     config.passive = true;
     config
 }
@@ -178,5 +195,5 @@ const fn scope(address: SocketAddr) -> u32 {
     }
 }
 
-/// Connections that are refused with a word at the same time; others are just closed.
-const MAX_REFUSED: usize = 64;
+/// Connections taken in one round.
+const ACCEPTS: usize = 16;

@@ -121,8 +121,10 @@ impl Engine {
         let Some(peer) = self.peers.get(key) else { return };
         let config = peer.session.config();
         match config.bfd {
-            Some(bfd) => self.bfd.watch(key, path_to(config, &self.node.addresses), bfd.profile),
-            None => self.bfd.release_but_held(key),
+            Some(bfd) if !config.is_remote_unknown() => {
+                self.bfd.watch(key, path_to(config, &self.node.addresses), bfd.profile);
+            }
+            _ => self.bfd.release_but_held(key),
         }
         let waits = config.bfd.is_some_and(|bfd| bfd.strict) && !self.bfd.up.contains(key);
         if !waits {
@@ -249,6 +251,7 @@ fn path_to(config: &PeerConfig, own: &AddressTable) -> Path {
         RemoteAs::External | RemoteAs::Any => false,
     };
     let far = match config.ttl {
+        _ if config.interface.is_some() => false,
         TtlPolicy::Multihop(_) => true,
         TtlPolicy::Gtsm { hops } => hops > 1,
         TtlPolicy::System | TtlPolicy::Exact(_) => internal && !own.is_neighbour(remote),

@@ -28,7 +28,9 @@ impl Peer {
 
     /// A connection cannot be had because of its keys.
     pub(in super::super) fn refuse(&mut self, now: Instant, error: AuthenticationError) {
-        tracing::warn!(peer = %self.session.key(), %error, "connection refused");
+        if let Some(untold) = self.refusals.tell(now) {
+            tracing::warn!(peer = %self.session.key(), %error, untold, "connection refused");
+        }
         self.session.handle_unauthenticated(now, None, error);
     }
 
@@ -52,7 +54,7 @@ impl Peer {
     fn ensure_keys(&self) -> Result<(), AuthenticationError> {
         let open = self.links.iter().filter_map(|link| match &link.kind {
             LinkKind::Open(open) => Some(&open.stream),
-            LinkKind::Dialing(_) => None,
+            LinkKind::Dialing(_) | LinkKind::Waiting(_) => None,
         });
         open.into_iter().try_for_each(|stream| self.ensure(stream))
     }

@@ -1,0 +1,117 @@
+use std::path::PathBuf;
+
+use clap::Parser;
+use metallb_core::simulate::simulate;
+
+use super::render::table;
+use super::{SimulateArgs, change, differences, situation};
+use crate::check::Scope;
+use crate::document::{Document, documents};
+use crate::input::Source;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: SimulateArgs,
+}
+
+fn args(flags: &[&str]) -> SimulateArgs {
+    Line::parse_from(["simulate", "-"].iter().chain(flags)).args
+}
+
+fn objects(text: &str) -> Vec<Document> {
+    documents(&[Source { name: "a".to_owned(), text: text.to_owned() }]).0
+}
+
+const CLUSTER: &str = "\
+{apiVersion: v1, kind: Node, metadata: {name: a}}\n---\n\
+{apiVersion: v1, kind: Node, metadata: {name: b}}\n---\n\
+{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: web}, spec: {addresses: [192.0.2.1]}}\n---\n\
+{apiVersion: metallb.io/v1beta1, kind: L2Advertisement, metadata: {name: lan}}\n---\n\
+{apiVersion: v1, kind: Service, metadata: {name: one}, spec: {type: LoadBalancer}}\n---\n\
+{apiVersion: v1, kind: Service, metadata: {name: two}, spec: {type: LoadBalancer}}\n";
+
+fn then(flags: &[&str]) -> String {
+    wide(flags, 140)
+}
+
+fn wide(flags: &[&str], width: usize) -> String {
+    let args = args(flags);
+    let mut objects = objects(CLUSTER);
+    let before = situation(&objects, &args.scope);
+    let now = std::time::Instant::now();
+    let outcome = simulate(now, &before);
+    let after = change(&args, &mut objects, &before, &outcome).unwrap();
+    let after = after.map(|after| simulate(now, &after));
+    let changes = after.as_ref().map(|after| metallb_core::simulate::diff(&outcome, after));
+    table(after.as_ref().unwrap_or(&outcome), changes.as_deref(), width)
+}
+
+#[test]
+fn the_older_service_gets_the_only_address() {
+    let text = then(&[]);
+    assert!(text.contains("default/one  192.0.2.1  web"), "{text}");
+    assert!(text.contains("web   1 of 1"), "{text}");
+    assert!(text.contains("default/two: "), "{text}");
+}
+
+#[test]
+fn another_node_takes_over_from_one_that_fails_or_is_drained() {
+    let owner = if then(&[]).contains("layer2 a") { "a" } else { "b" };
+    let heir = if owner == "a" { "b" } else { "a" };
+    for flag in ["--kill", "--drain"] {
+        let text = then(&[flag, owner]);
+        assert!(text.contains(&format!("192.0.2.1 by layer2: {owner} -> {heir}")), "{text}");
+    }
+}
+
+#[test]
+fn an_added_pool_serves_who_waits() {
+    let text = then(&["--add-pool", "198.51.100.0/28"]);
+    assert!(text.contains("default/two: none -> 198.51.100.0"), "{text}");
+}
+
+#[test]
+fn wrong_flags_are_answered_with_what_is_right() {
+    for (flags, words) in [
+        (["--kill", "c"], "the nodes are a, b"),
+        (["--add-pool", "192.0.2.300"], "is not an IP address"),
+        (["--add-pool", "192.0.2.0/24"], "overlaps with"),
+    ] {
+        let args = args(&flags);
+        let mut objects = objects(CLUSTER);
+        let before = situation(&objects, &args.scope);
+        let outcome = simulate(std::time::Instant::now(), &before);
+        let trouble = change(&args, &mut objects, &before, &outcome).unwrap_err();
+        assert!(trouble.to_string().contains(words), "{trouble}");
+    }
+}
+
+fn diff_of(new: &str) -> Vec<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), new).unwrap();
+    let scope = Scope { namespace: None, lb_class: String::new() };
+    let (_, found) = differences(&objects(CLUSTER), &[PathBuf::from(file.path())], &scope).unwrap();
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_file_that_changes_nothing_has_no_differences() {
+    let same = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: web}, spec: {addresses: [192.0.2.1]}}";
+    assert_eq!(diff_of(same), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_moves_a_pool_names_the_services_that_move() {
+    let moved = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: web}, spec: {addresses: [192.0.2.9]}}";
+    let found = diff_of(moved);
+    assert!(found.contains(&"default/one: 192.0.2.1 -> 192.0.2.9".to_owned()), "{found:?}");
+}
+
+#[test]
+fn the_tables_fit_the_width() {
+    for width in [80, 200] {
+        let shown = wide(&["--add-pool", "2001:db8:1:2:3:4:5:0/112", "--kill", "b"], width);
+        insta::assert_snapshot!(format!("added-{width}"), shown);
+    }
+}
