@@ -44,6 +44,8 @@ fn all_keys() -> Value {
     // Where MetalLB's chart had them before 0.16, with the meaning that they have below `tls`.
     insert(&mut keys, "prometheus.controllerMetricsTLSSecret");
     insert(&mut keys, "prometheus.speakerMetricsTLSSecret");
+    insert(&mut keys, "controller.tlsMinVersion");
+    insert(&mut keys, "controller.tlsCipherSuites");
     // Refused with a word about what to do, and what every chart has.
     insert(&mut keys, "configInline");
     insert(&mut keys, "global");

@@ -145,6 +145,38 @@ fn a_misspelt_value_is_named_with_those_that_exist() {
 }
 
 #[test]
+fn a_tag_without_its_repository_earns_a_remark() {
+    let Some(cluster) = Cluster::start() else { return };
+    let found = remarks(&cluster, &[r#"speaker.image.tag="v0.15.2""#]);
+    let [(value, why)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(value, "speaker.image.tag");
+    assert!(why.contains("v0.15.2") && why.contains("image.tag"), "{why}");
+}
+
+#[test]
+fn tls_of_the_controller_alone_is_what_metallbs_older_charts_meant_by_it() {
+    let Some(helm) = Helm::find() else { return };
+    let flags = |values: &[&str], workload: &str| -> Vec<String> {
+        let objects = helm.template(values);
+        let pod = &find(&objects, workload)["spec"]["template"]["spec"];
+        let all = pod["containers"][0]["args"].as_array().unwrap();
+        let all = all.iter().map(|flag| flag.as_str().unwrap().to_owned());
+        all.filter(|flag| flag.starts_with("--tls")).collect()
+    };
+    let (controller, speaker) = ("Deployment/metallb-controller", "DaemonSet/metallb-speaker");
+    let old = [
+        r#"controller.tlsMinVersion="VersionTLS12""#,
+        r#"controller.tlsCipherSuites="TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256""#,
+    ];
+    let suites = "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    assert_eq!(flags(&old, controller), ["--tls-min-version=VersionTLS12", suites]);
+    assert_eq!(flags(&old, speaker), Vec::<String>::new());
+    let both = [r#"controller.tlsMinVersion="VersionTLS12""#, r#"tls.minVersion="VersionTLS13""#];
+    assert_eq!(flags(&both, controller), ["--tls-min-version=VersionTLS13"]);
+    assert_eq!(flags(&both, speaker), ["--tls-min-version=VersionTLS13"]);
+}
+
+#[test]
 fn metallbs_own_images_are_not_run() {
     let Some(helm) = Helm::find() else { return };
     let image = |values: &[&str], workload: &str| {

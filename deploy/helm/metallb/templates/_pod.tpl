@@ -108,10 +108,10 @@ command:
 {{- with $values.loadBalancerClass }}
 - {{ printf "--lb-class=%s" . | quote }}
 {{- end }}
-{{- with $values.tls.minVersion }}
+{{- with include "metallb.tlsValue" (dict "root" .root "component" .component "key" "minVersion") }}
 - --tls-min-version={{ . }}
 {{- end }}
-{{- with $values.tls.cipherSuites }}
+{{- with include "metallb.tlsValue" (dict "root" .root "component" .component "key" "cipherSuites") }}
 - {{ printf "--tls-cipher-suites=%s" . | quote }}
 {{- end }}
 {{- with $values.tls.curvePreferences }}
@@ -120,6 +120,12 @@ command:
 {{- if include "metallb.metricsSecret" . }}
 - --metrics-cert-dir=/etc/metrics
 {{- end }}
+{{- end -}}
+
+{{/* A value below `tls`. Before 0.16 MetalLB's chart had it for the controller alone, as `controller.tlsMinVersion`. */}}
+{{- define "metallb.tlsValue" -}}
+{{- $old := printf "tls%s" (title .key) -}}
+{{- index .root.Values.tls .key | default (index .root.Values .component $old) | default "" -}}
 {{- end -}}
 
 {{/* Flags that the user adds. */}}

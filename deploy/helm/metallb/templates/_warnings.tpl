@@ -68,6 +68,10 @@ true
 {{- if include "metallb.foreignImage" (dict "root" $ "component" $component) }}
 - {{ printf "%s.image: %s is MetalLB's own image and does not know this chart's flags and roles; %s is run in its place" $component (index $.Values $component).image.repository (include "metallb.image" (dict "root" $ "component" $component)) | quote }}
 {{- end }}
+{{- $image := (index $.Values $component).image }}
+{{- if and $image.tag (not $image.repository) }}
+- {{ printf "%s.image.tag: %s has no effect without %s.image.repository; the tag of both images is image.tag, and %s is run" $component $image.tag $component (include "metallb.image" (dict "root" $ "component" $component)) | quote }}
+{{- end }}
 {{- end }}
 {{- if and .Values.controller.enabled (ne .Values.controller.strategy.type "Recreate") }}
 - {{ printf "controller.strategy.type: %s; while MetalLB's own controller is replaced, both may give out addresses for a moment, as it takes no lease; Recreate avoids that" .Values.controller.strategy.type | quote }}
