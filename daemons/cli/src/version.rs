@@ -10,7 +10,7 @@ use crate::connect::{ConnectArgs, connect, runtime};
 use crate::daemon::Daemon;
 use crate::exit::{self, Trouble};
 use crate::kinds;
-use crate::output::Output;
+use crate::output::{self, Form};
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::voices::{Voices, daemons};
@@ -30,8 +30,8 @@ pub struct VersionArgs {
     client: bool,
 
     /// How to print it.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    output: Form,
 
     #[command(flatten)]
     connection: ConnectArgs,
@@ -179,11 +179,11 @@ fn skew(client: &str, daemons: &[Running]) -> Vec<String> {
     remarks
 }
 
-fn shown(versions: &Versions, output: Output) -> Result<String, Trouble> {
-    Ok(match output {
-        Output::Table => text(versions, exit::width()),
-        Output::Json => serde_json::to_string_pretty(versions).map_err(Trouble::read)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(versions).map_err(Trouble::read)?,
+fn shown(versions: &Versions, form: Form) -> Result<String, Trouble> {
+    Ok(match form {
+        Form::Table | Form::Wide => text(versions, form.width()),
+        Form::Json => output::json(versions)?,
+        Form::Yaml => output::yaml(versions)?,
     })
 }
 

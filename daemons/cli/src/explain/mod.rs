@@ -22,7 +22,7 @@ use metallb_k8s::convert::configure;
 
 use crate::connect::{ConnectArgs, connect, runtime};
 use crate::exit::{self, Trouble};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::snapshot::Snapshot;
 pub(crate) use chain::Chain;
 use remedy::Subject;
@@ -91,9 +91,14 @@ fn answer(args: &ExplainArgs) -> Result<ExitCode, Trouble> {
         runtime()?.block_on(asked);
     }
     let text = match args.output {
-        Output::Table => render::table(&chain, &snapshot, exit::width(), exit::is_terminal()),
-        Output::Json => serde_json::to_string_pretty(&chain).map_err(Trouble::read)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(&chain).map_err(Trouble::read)?,
+        Output::Table | Output::Wide => {
+            render::table(&chain, &snapshot, args.output.width(), exit::is_terminal())
+        }
+        Output::Json => output::json(&chain)?,
+        Output::Yaml => output::yaml(&chain)?,
+        // Nothing where nothing is wrong with it.
+        Output::Name if chain.answer().is_some() => output::service_name(&namespace, name) + "\n",
+        Output::Name => String::new(),
     };
     exit::print(&text)?;
     Ok(status(&chain))

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::render::problems;
 use crate::exit::Trouble;
+use crate::output;
 
 /// Who would get which address, and who would announce it.
 #[derive(Debug, Serialize)]
@@ -56,12 +57,12 @@ struct PrintedService {
 
 /// The outcome as JSON.
 pub(super) fn json(outcome: &Outcome, differences: Option<&[Difference]>) -> Result<String, Trouble> {
-    Ok(serde_json::to_string_pretty(&printed(outcome, differences)).map_err(Trouble::read)? + "\n")
+    output::json(&printed(outcome, differences))
 }
 
 /// The same as YAML.
 pub(super) fn yaml(outcome: &Outcome, differences: Option<&[Difference]>) -> Result<String, Trouble> {
-    serde_saphyr::to_string(&printed(outcome, differences)).map_err(Trouble::read)
+    output::yaml(&printed(outcome, differences))
 }
 
 fn printed(outcome: &Outcome, differences: Option<&[Difference]>) -> Printed {

@@ -97,9 +97,10 @@ fn answer(args: &SimulateArgs) -> Result<ExitCode, Trouble> {
     let last = after.as_ref().unwrap_or(&outcome);
     let differences = after.as_ref().map(|after| diff(&outcome, after));
     let text = match args.output {
-        Output::Table => render::table(last, differences.as_deref(), exit::width()),
+        Output::Table | Output::Wide => render::table(last, differences.as_deref(), args.output.width()),
         Output::Json => json::json(last, differences.as_deref())?,
         Output::Yaml => json::yaml(last, differences.as_deref())?,
+        Output::Name => render::names(last),
     };
     exit::print(&text)?;
     let is_good = |entry: &ServiceOutcome| render::problems(entry).is_empty();

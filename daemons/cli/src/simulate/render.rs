@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use metallb_core::ipam::Report;
+use metallb_core::ipam::{Report, Usage};
 use metallb_core::keys::NodeName;
 use metallb_core::simulate::{Difference, Outcome, ServiceOutcome};
 
+use crate::output::service_name;
 use crate::table::{Table, joined};
 
 /// Why a service did not get what it asks for.
@@ -54,13 +55,13 @@ pub(super) fn table(outcome: &Outcome, differences: Option<&[Difference]>, width
         let by = if by.is_empty() { "-".to_owned() } else { by.join("; ") };
         services.push(vec![key.to_string(), joined(&entry.addresses), joined(&entry.pools), by]);
     }
-    let mut pools = Table::new(&["POOL", "IPV4 USED", "IPV6 USED"]);
+    let mut pools = Table::new(&["POOL", "IPV4 USED", "IPV6 USED", "SERVICES THAT STILL FIT"]);
     for (pool, usage) in &outcome.pools {
         let (v4, v6) = (
             capacity(usage.assigned_v4, usage.available_v4),
             capacity(usage.assigned_v6, usage.available_v6),
         );
-        pools.push(vec![pool.to_string(), v4, v6]);
+        pools.push(vec![pool.to_string(), v4, v6, fits(usage)]);
     }
     services.lines(width).iter().for_each(|text| line(&mut out, text));
     out.push('\n');
@@ -80,6 +81,24 @@ pub(super) fn table(outcome: &Outcome, differences: Option<&[Difference]>, width
         out.push_str(&changes(differences));
     }
     out
+}
+
+/// The services that do not get what they ask for or are not announced, as kubectl takes them.
+pub(super) fn names(outcome: &Outcome) -> String {
+    let bad = outcome.services.iter().filter(|(_, entry)| !problems(entry).is_empty());
+    bad.map(|(key, _)| service_name(key.namespace(), key.name()) + "\n").collect()
+}
+
+/// How many more services a pool has addresses for, each with addresses of its own.
+fn fits(usage: &Usage) -> String {
+    let has = |assigned: u128, available: u128| assigned.saturating_add(available) > 0;
+    let (v4, v6) = (usage.available_v4, usage.available_v6);
+    match (has(usage.assigned_v4, v4), has(usage.assigned_v6, v6)) {
+        (true, true) => format!("{v4} IPv4, {v6} IPv6, {} dual-stack", v4.min(v6)),
+        (true, false) => v4.to_string(),
+        (false, true) => v6.to_string(),
+        (false, false) => "0".to_owned(),
+    }
 }
 
 /// One line for each difference.

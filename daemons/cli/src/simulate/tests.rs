@@ -65,6 +65,45 @@ fn another_node_takes_over_from_one_that_fails_or_is_drained() {
     }
 }
 
+/// A pool whose `.0` and `.255` are avoided, with an excluded address and one that is a node's.
+const POOL: &str = "\
+{apiVersion: v1, kind: Node, metadata: {name: a}, status: {addresses: [{type: InternalIP, address: 192.0.2.249}]}}\n---\n\
+{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: web}, spec: {avoidBuggyIPs: true, \
+addresses: [192.0.2.248-192.0.2.255, '2001:db8::/126'], excludeAddresses: [192.0.2.250]}}\n---\n\
+{apiVersion: metallb.io/v1beta1, kind: L2Advertisement, metadata: {name: lan}}\n";
+
+#[test]
+fn as_many_services_as_are_forecast_fit_and_no_more() {
+    let play = |count: usize, families: &str| {
+        let service = |index: usize| {
+            format!(
+                "---\n{{apiVersion: v1, kind: Service, metadata: {{name: s{index}}}, \
+                 spec: {{type: LoadBalancer, ipFamilyPolicy: {families}}}}}\n"
+            )
+        };
+        let text: String = std::iter::once(POOL.to_owned()).chain((0..count).map(service)).collect();
+        let args = args(&[]);
+        simulate(std::time::Instant::now(), &situation(&objects(&text), &args.scope))
+    };
+    let text = table(&play(0, ""), None, 140);
+    let line = text.lines().find(|line| line.starts_with("web")).unwrap();
+    let forecast = line.split("  ").last().unwrap().trim();
+    let number = |word: &str| -> usize {
+        let part = forecast.split(", ").find(|part| part.ends_with(word)).unwrap();
+        part.split(' ').next().unwrap().parse().unwrap()
+    };
+    for (families, fits) in [
+        ("SingleStack, ipFamilies: [IPv4]", number("IPv4")),
+        ("SingleStack, ipFamilies: [IPv6]", number("IPv6")),
+        ("RequireDualStack, ipFamilies: [IPv4, IPv6]", number("dual-stack")),
+    ] {
+        assert_eq!(super::render::names(&play(fits, families)), "", "{families}: {forecast}");
+        let names = super::render::names(&play(fits + 1, families));
+        assert_eq!(names.lines().count(), 1, "{families}: {forecast}: {names}");
+        assert!(names.starts_with("service/s") && names.ends_with(" -n default\n"), "{names}");
+    }
+}
+
 #[test]
 fn an_added_pool_serves_who_waits() {
     let text = then(&["--add-pool", "198.51.100.0/28"]);

@@ -14,11 +14,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use kube::Client;
 
 use crate::connect::{ConnectArgs, connect, runtime};
 use crate::exit::{self, Trouble};
+use crate::output::{self, Output};
 use facts::Facts;
 use problems::Severity;
 use render::Detail;
@@ -52,20 +53,6 @@ pub struct StatusArgs {
 
     #[command(flatten)]
     connection: ConnectArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people, with the first services.
-    Table,
-    /// For people, with everything.
-    Wide,
-    /// For programs.
-    Json,
-    /// For programs.
-    Yaml,
-    /// The objects that have problems, one a line, as kubectl takes them.
-    Name,
 }
 
 const EXAMPLES: &str = "\
@@ -159,12 +146,12 @@ fn time() -> String {
 }
 
 fn shown(report: &Report, output: Output) -> Result<String, Trouble> {
-    let table = |detail| render::text(report, detail, exit::width(), exit::is_terminal());
+    let table = |detail| render::text(report, detail, output.width(), exit::is_terminal());
     Ok(match output {
         Output::Table => table(Detail::Usual),
         Output::Wide => table(Detail::Wide),
-        Output::Json => serde_json::to_string_pretty(report).map_err(Trouble::read)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(report).map_err(Trouble::read)?,
+        Output::Json => output::json(report)?,
+        Output::Yaml => output::yaml(report)?,
         Output::Name => names(report),
     })
 }

@@ -291,7 +291,7 @@ impl Found<'_> {
         for service in services.iter().take(SHOWN) {
             let Service { namespace, name, .. } = service;
             let text = format!("service {namespace}/{name} {}", what(service));
-            let object = format!("service/{name} -n {namespace}");
+            let object = crate::output::service_name(namespace, name);
             self.add(
                 Severity::Error,
                 reason,

@@ -16,6 +16,8 @@ async fn a_pending_service_is_explained_until_it_is_reachable() {
         "default/shop is not reachable: pools: there is no address pool\n  try: echo '{\"apiVersion\":";
     assert!(text.starts_with(first), "{text}");
     assert!(!text.contains("BGPPeer"), "the peer's Secret is there: {text}");
+    let name = cluster.explain("admin", &["shop", "-o", "name"]).await;
+    assert_eq!((name.status.code(), out(&name).as_str()), (Some(1), "service/shop -n default\n"));
     cluster.apply(POOL);
     let unwritten = cluster.explain("admin", &["shop", "-o", "json"]).await;
     let json: Value = serde_json::from_slice(&unwritten.stdout).unwrap();
@@ -26,6 +28,8 @@ async fn a_pending_service_is_explained_until_it_is_reachable() {
     assert!(out(&reachable).starts_with("default/shop is reachable as configured\n"), "{}", out(&reachable));
     assert_eq!(reachable.status.code(), Some(0), "{}{}", out(&reachable), err(&reachable));
     assert!(!out(&reachable).contains("swordfish"));
+    let name = cluster.explain("admin", &["shop", "-o", "name"]).await;
+    assert_eq!((name.status.code(), out(&name).as_str()), (Some(0), ""));
     cluster.server.shutdown().await;
 }
 
