@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::keys::{Created, Family, NodeName, PoolName, Port, ServiceKey, SharingKey};
-use crate::quote::quoted;
+use crate::quote::{quoted, remedy_for_address};
 use crate::select::Labels;
 
 pub use endpoints::{Endpoints, FamilyEndpoints, Places, Serving};
@@ -243,7 +243,7 @@ pub enum TrafficPolicy {
 #[non_exhaustive]
 pub enum RequestError {
     /// A wanted address cannot be read.
-    #[error("{} is not an IP address; write for example 192.0.2.10 or 2001:db8::10", quoted(.text))]
+    #[error("{} is not an IP address; {}", quoted(.text), remedy_for_address(.text))]
     InvalidAddress {
         /// As written; no more of it than is shown is needed.
         text: Box<str>,

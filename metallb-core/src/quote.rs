@@ -55,9 +55,91 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Whether a text looks like the place in a template that nobody filled in: `{{ .Values.ip }}`, `${IP}`, `$(IP)`,
+/// `<no value>`, `%!s(<nil>)`.
+///
+/// ```
+/// # use metallb_core::quote::is_unfilled;
+/// assert!(is_unfilled("${IP}"));
+/// assert!(!is_unfilled("192.0.2.1"));
+/// ```
+pub fn is_unfilled(text: &str) -> bool {
+    ["{{", "}}", "${", "$(", "<no value>", "<nil>", "%!"].iter().any(|mark| text.contains(mark))
+}
+
+/// What to do about a text that is no address.
+pub(crate) fn remedy_for_address(text: &str) -> &'static str {
+    match text {
+        text if is_unfilled(text) => "it is a template that was not filled in, put the address there",
+        text if text.contains(',') => "there is one place for each address, write the next one there",
+        text if text.trim() != text => "remove the blanks around it",
+        _ => "write for example 192.0.2.10 or 2001:db8::10",
+    }
+}
+
+/// What to do about a name that no object has.
+pub(crate) fn remedy_for_name(name: &str) -> &'static str {
+    match name {
+        name if is_unfilled(name) => "it is a template that was not filled in, put the name there",
+        name if name.contains(',') => "write each name as an element of its own",
+        name if !is_object_name(name) => {
+            "nothing can have that name, names have lower-case letters, digits, '-' and '.'"
+        }
+        _ => "create it or correct the name",
+    }
+}
+
+/// What to do about a name that no interface of Linux can have.
+pub(crate) fn remedy_for_interface(name: &str) -> &'static str {
+    match name {
+        name if is_unfilled(name) => "it is a template that was not filled in, put the name there",
+        name if name.contains(',') => "write each name as an element of its own",
+        _ => "names have at most 15 characters, without blanks and '/'",
+    }
+}
+
+/// Whether Linux lets an interface have that name. A comma would be allowed; nobody means one.
+pub(crate) fn is_interface_name(name: &str) -> bool {
+    let is_bad = |c: char| c.is_whitespace() || matches!(c, '/' | ':' | ',');
+    name.len() <= 15 && name != "." && name != ".." && !name.contains(is_bad) && !is_unfilled(name)
+}
+
+/// Whether Kubernetes lets an object have that name (RFC 1123 subdomain).
+fn is_object_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let inner =
+            part.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit() || byte.is_ascii_lowercase());
+        inner && !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_template_left_behind_is_told_from_addresses_keys_and_names() {
+        for left in ["{{ .Values.ip }}", "${IP}", "$(IP)", "<no value>", "%!s(<nil>)", "a-{{b}}"] {
+            assert!(is_unfilled(left), "{left}");
+        }
+        for filled in ["192.0.2.1", "2001:db8::1", "fe80::1%eth0", "team $1", "a<b", "web-1.example", "100%"]
+        {
+            assert!(!is_unfilled(filled), "{filled}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nothing_can_have_is_not_to_be_created() {
+        for name in ["web", "web-1.example", "1"] {
+            assert_eq!(remedy_for_name(name), "create it or correct the name", "{name}");
+        }
+        for name in ["Web", "web_1", "-web", "web-", "a..b", " web", "ä"] {
+            assert!(remedy_for_name(name).starts_with("nothing can have that name"), "{name}");
+        }
+        assert!(remedy_for_name("a,b").contains("element of its own"));
+        assert!(remedy_for_name("${POOL}").contains("template"));
+    }
 
     #[test]
     fn a_long_text_is_cut_by_characters() {

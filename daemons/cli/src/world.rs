@@ -127,6 +127,11 @@ impl World {
             let help = near.map_or_else(|| "remove it".to_owned(), |near| format!("did you mean {near:?}?"));
             findings.push(document.place(finding.help(help)));
         }
+        for name in annotations::unfilled(found) {
+            let message = "its value is a template that was not filled in".to_owned();
+            let finding = Finding::warning("unfilled_annotation", path(&name), message);
+            findings.push(document.place(finding.help("fill it in or remove the annotation".to_owned())));
+        }
         for name in annotations::deprecated(found) {
             let message = format!("{name:?} has the old prefix");
             let new = name.replacen(annotations::OLD_PREFIX, annotations::PREFIX, 1);

@@ -20,7 +20,7 @@ use metallb_k8s::write::{CONTESTED, Contest, ServiceWrite, Target, Write, Writer
 
 use crate::configured::Configured;
 use crate::inputs::{Inputs, Key};
-use crate::reports::{Notice, notice, unknown_annotation};
+use crate::reports::{Notice, notice, unfilled_annotation, unknown_annotation};
 use crate::waits::Waits;
 
 /// The state of a leading controller. Built anew from the watches each time it starts to lead.
@@ -186,6 +186,11 @@ impl Leader {
         if before.as_ref().is_none_or(|before| before.unknown != record.unknown) {
             for (annotation, meant) in &record.unknown {
                 self.tell(&service, unknown_annotation(annotation, *meant));
+            }
+        }
+        if before.as_ref().is_none_or(|before| before.unfilled != record.unfilled) {
+            for annotation in &record.unfilled {
+                self.tell(&service, unfilled_annotation(annotation));
             }
         }
         if before.is_none_or(|before| before.deprecated != record.deprecated) {

@@ -96,6 +96,15 @@ pub(crate) fn unknown_annotation(annotation: &str, meant: Option<&str>) -> Notic
     Notice { severity: Severity::Warning, reason: "unknownAnnotation", message }
 }
 
+/// The event for an annotation whose value is the place in a template that nobody filled in.
+#[must_use]
+pub(crate) fn unfilled_annotation(annotation: &str) -> Notice {
+    let message = format!(
+        "the value of annotation {annotation} is a template that was not filled in; fill it in or remove it"
+    );
+    Notice { severity: Severity::Warning, reason: "unfilledAnnotation", message }
+}
+
 fn assigned(addresses: &[IpAddr]) -> String {
     format!("Assigned IP {}", quoted(addresses))
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::quote::quoted;
+use crate::quote::{quoted, remedy_for_address};
 
 /// What is wrong with an entry of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,8 +11,14 @@ pub enum AddressError {
     /// It is empty.
     #[error("is empty; write a CIDR, a range first-last, or an address")]
     Empty,
+    /// A comma: several entries in one, or one too many.
+    #[error("{} has a comma; write each range as an entry of its own", quoted(.text))]
+    Comma {
+        /// As written.
+        text: Box<str>,
+    },
     /// An address cannot be read.
-    #[error("{} is not an IP address; write for example 192.0.2.10 or 2001:db8::10", quoted(.text))]
+    #[error("{} is not an IP address; {}", quoted(.text), remedy_for_address(.text))]
     InvalidAddress {
         /// As written.
         text: Box<str>,

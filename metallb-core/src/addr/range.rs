@@ -8,6 +8,7 @@ use ipnetwork::IpNetwork;
 use super::error::AddressError;
 use super::{from_value, to_value};
 use crate::keys::Family;
+use crate::quote::is_unfilled;
 
 /// One or more neighbouring addresses of one family: a CIDR, a range, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +28,9 @@ impl AddressRange {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.trim().is_empty() {
             return Err(AddressError::Empty);
+        }
+        if text.contains(',') && !is_unfilled(text) {
+            return Err(AddressError::Comma { text: text.into() });
         }
         if let Some((address, length)) = text.split_once('/') {
             let address = parse_address(address)?;

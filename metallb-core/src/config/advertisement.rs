@@ -10,6 +10,7 @@ use super::error::{Combination, Problem};
 use super::input::{BgpAdvertisementInput, L2AdvertisementInput};
 use super::model::{BgpAdvertisement, L2Advertisement, Pool, PoolMatch};
 use crate::keys::{AdvertisementName, Family, InterfaceName, PoolName};
+use crate::quote::{beginning, is_interface_name};
 use crate::select::{Selector, SelectorInput};
 
 /// The Layer 2 advertisement; the check says whether it is valid.
@@ -26,6 +27,12 @@ pub(super) fn read_l2(input: &L2AdvertisementInput, check: &mut Check) -> L2Adve
     }
     // MetalLB takes an interface twice, and it means nothing else than once.
     let interfaces: BTreeSet<InterfaceName> = check.names_even_twice("spec.interfaces", &input.interfaces);
+    for (index, name) in input.interfaces.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+        if !is_interface_name(name) {
+            let problem = Problem::NoInterface { name: beginning(name).into() };
+            check.warn(format!("spec.interfaces[{index}]"), problem);
+        }
+    }
     L2Advertisement {
         name: input.meta.name.as_str().into(),
         created: input.meta.created,
@@ -211,7 +218,7 @@ pub(super) fn meeting(a: &[Selector], b: &[Selector]) -> Meeting {
     if disjoint { Meeting::Never } else { Meeting::Possible }
 }
 
-/// Names of pools or peers in a list that do not exist, with their index in the input.
+/// Names of pools or peers in a list that do not exist, with their index in the input. Empty ones are told as such.
 pub(super) fn unknown<'a>(
     names: &'a [String],
     exists: impl Fn(&str) -> bool + 'a,
@@ -220,7 +227,7 @@ pub(super) fn unknown<'a>(
         .iter()
         .enumerate()
         .map(|(index, name)| (index, name.as_str()))
-        .filter(move |(_, name)| !exists(name))
+        .filter(move |(_, name)| !name.is_empty() && !exists(name))
 }
 
 /// An advertisement by name, to look up its input.

@@ -8,7 +8,7 @@ use super::input::SecretProblem;
 use crate::addr::{AddressError, AddressRange};
 use crate::facts::AddressOwner;
 use crate::keys::{AdvertisementName, Family, PeerName, PoolName, ProfileName};
-use crate::quote::{limited, quoted};
+use crate::quote::{limited, quoted, remedy_for_interface, remedy_for_name};
 use crate::select::SelectorError;
 
 /// Kinds of configuration objects.
@@ -310,6 +310,12 @@ pub enum Problem {
     /// An element of a list of names is empty.
     #[error("is an empty name and means nothing; remove the element")]
     EmptyName,
+    /// An interface that no machine can have.
+    #[error("{} can be no interface; {}", quoted(.name), remedy_for_interface(.name))]
+    NoInterface {
+        /// As written.
+        name: Box<str>,
+    },
     /// An older peer has the same session on every node this one selects.
     #[error(
         "BGPPeer \"{older}\" is older and has the same session on the same nodes; remove one or select other nodes"
@@ -333,13 +339,13 @@ pub enum Problem {
         profile: ProfileName,
     },
     /// A pool does not exist.
-    #[error("there is no IPAddressPool \"{pool}\"; create it or correct the name")]
+    #[error("there is no IPAddressPool {}; {}", quoted(.pool.as_str()), remedy_for_name(.pool.as_str()))]
     UnknownPool {
         /// The pool.
         pool: PoolName,
     },
     /// A peer does not exist.
-    #[error("there is no BGPPeer \"{peer}\"; create it or correct the name")]
+    #[error("there is no BGPPeer {}; {}", quoted(.peer.as_str()), remedy_for_name(.peer.as_str()))]
     UnknownPeer {
         /// The peer.
         peer: PeerName,
@@ -418,6 +424,7 @@ impl Problem {
             | Self::PasswordCut { .. }
             | Self::PasswordEmpty { .. } => "invalid_password",
             Self::EmptyName => "empty_name",
+            Self::NoInterface { .. } => "invalid_interface",
             Self::DuplicatePeer { .. } | Self::OverlappingPeer { .. } => "duplicate_peer",
             Self::UnknownProfile { .. } => "unknown_bfd_profile",
             Self::UnknownPool { .. } => "unknown_pool",

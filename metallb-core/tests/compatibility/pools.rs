@@ -48,7 +48,12 @@ const REFUSED: &[Case<PoolInput>] = &[
     ),
     ("no such length", |p| p.addresses = strings(&["192.0.2.0/33"]), "spec.addresses[0]", "use 0 to 32"),
     ("backwards", |p| p.addresses = strings(&["192.0.2.9-192.0.2.1"]), "spec.addresses[0]", "swap them"),
-    ("a blank", |p| p.addresses = strings(&[" 192.0.2.0/24"]), "spec.addresses[0]", "write for example"),
+    (
+        "a blank",
+        |p| p.addresses = strings(&[" 192.0.2.0/24"]),
+        "spec.addresses[0]",
+        "remove the blanks around it",
+    ),
     ("twice", |p| p.addresses.push("192.0.2.9-192.0.2.9".into()), "spec.addresses[1]", "remove one"),
     (
         "inside another",

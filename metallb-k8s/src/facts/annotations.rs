@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use metallb_core::quote::is_unfilled;
+
 /// Takes the addresses from the named pool.
 pub const ADDRESS_POOL: &str = "metallb.io/address-pool";
 /// Wanted addresses, comma-separated, at most one per family.
@@ -21,15 +23,13 @@ pub fn get<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Option<
     if let Some(value) = annotations.get(name) {
         return Some(value);
     }
-    let old = format!("{OLD_PREFIX}{}", name.strip_prefix(PREFIX)?);
-    annotations.get(&old).map(String::as_str)
+    annotations.get(&old_name(name)?).map(String::as_str)
 }
 
 /// The annotations that are written with the old prefix, in order.
 pub fn deprecated(annotations: &BTreeMap<String, String>) -> Vec<String> {
     let inputs = [ADDRESS_POOL, ALLOW_SHARED_IP, LOAD_BALANCER_IPS];
-    let old =
-        inputs.iter().filter_map(|name| name.strip_prefix(PREFIX)).map(|name| format!("{OLD_PREFIX}{name}"));
+    let old = inputs.iter().filter_map(|name| old_name(name));
     old.filter(|name| annotations.contains_key(name)).collect()
 }
 
@@ -54,6 +54,20 @@ pub fn unknown(annotations: &BTreeMap<String, String>) -> Vec<(String, Option<&'
         .take(MOST_UNKNOWN)
         .map(|(name, written)| (name.clone(), nearest(&written)))
         .collect()
+}
+
+/// The annotations whose value is the place in a template that nobody filled in, each by the name under which it is
+/// written; in order. As a sharing key it would join services that have nothing to do with each other.
+pub fn unfilled(annotations: &BTreeMap<String, String>) -> Vec<String> {
+    let inputs = [ADDRESS_POOL, ALLOW_SHARED_IP, LOAD_BALANCER_IPS];
+    let is_input =
+        |name: &str| inputs.iter().any(|input| *input == name || old_name(input).as_deref() == Some(name));
+    let found = annotations.iter().filter(|(name, value)| is_input(name) && is_unfilled(value));
+    found.map(|(name, _)| name.clone()).collect()
+}
+
+fn old_name(name: &str) -> Option<String> {
+    Some(format!("{OLD_PREFIX}{}", name.strip_prefix(PREFIX)?))
 }
 
 /// Kubernetes allows no longer name of an annotation behind its prefix.

@@ -42,6 +42,8 @@ pub struct ServiceRecord {
     pub deprecated: Vec<String>,
     /// Annotations under our prefixes that mean nothing, with the name that was perhaps meant.
     pub unknown: Vec<(String, Option<&'static str>)>,
+    /// Annotations whose value is the place in a template that nobody filled in.
+    pub unfilled: Vec<String>,
     /// Whether its status carries something that is not an address, which a write would replace.
     pub foreign_ingress: bool,
     /// Whether our annotation is present, under its present name.
@@ -64,6 +66,7 @@ impl ServiceRecord {
             resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
             deprecated: annotations::deprecated(found),
             unknown: annotations::unknown(found),
+            unfilled: annotations::unfilled(found),
             annotated: found.contains_key(annotations::ALLOCATED_FROM_POOL),
             rewritten_by: rewritten_by(&object.metadata),
         })
@@ -80,6 +83,7 @@ impl Tracked for ServiceRecord {
             resource_version: _,
             deprecated,
             unknown,
+            unfilled,
             foreign_ingress,
             annotated,
             rewritten_by: _,
@@ -88,6 +92,7 @@ impl Tracked for ServiceRecord {
             || *uid != previous.uid
             || *deprecated != previous.deprecated
             || *unknown != previous.unknown
+            || *unfilled != previous.unfilled
             || *foreign_ingress != previous.foreign_ingress
             || *annotated != previous.annotated
     }

@@ -182,6 +182,20 @@ fn an_annotation_that_means_nothing_is_named_with_what_was_perhaps_meant() {
 }
 
 #[test]
+fn an_annotation_that_a_template_left_behind_is_named() {
+    let object = mk_service(|object| {
+        object["metadata"]["annotations"] = json!({
+            "metallb.io/allow-shared-ip": "<no value>",
+            "metallb.universe.tf/address-pool": "{{ .Values.pool }}",
+            "metallb.io/loadBalancerIPs": "192.0.2.1",
+            "example.com/key": "${KEY}",
+        });
+    });
+    let found = ServiceRecord::cut(&object, &ClassFilter::default()).unwrap().unfilled;
+    assert_eq!(found, ["metallb.io/allow-shared-ip", "metallb.universe.tf/address-pool"]);
+}
+
+#[test]
 fn only_services_of_our_class_are_ours() {
     let classed = |class: Value| mk_service(|object| object["spec"]["loadBalancerClass"] = class);
     let (without, with) = (ClassFilter::default(), ClassFilter::new("metallb.io/metallb"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use metallb_core::facts::{Demand, Service};
+use metallb_core::quote::quoted;
 use metallb_k8s::facts::annotations;
 use serde_json::json;
 
@@ -124,6 +125,11 @@ pub(super) fn annotations(chain: &mut Chain, subject: Subject<'_>) {
                 .remedy(subject.annotate(&format!("{name}-"))),
         };
         chain.push(step);
+    }
+    for name in annotations::unfilled(&found) {
+        let value = found.get(&name).map(String::as_str).unwrap_or_default();
+        let text = format!("{name:?} is a template that was not filled in: {}", quoted(value));
+        chain.push(Step::note("annotations", text).remedy(subject.annotate(&format!("{name}-"))));
     }
     for old in annotations::deprecated(&found) {
         let value = found.get(&old).map(String::as_str).unwrap_or_default();

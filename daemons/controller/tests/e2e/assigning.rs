@@ -193,6 +193,27 @@ async fn a_bad_request_is_told_on_the_service() {
 }
 
 #[tokio::test]
+async fn annotations_that_nobody_filled_in_or_knows_are_told_once() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
+    let annotations = json!({ "metallb.io/allow-shared-ip": "${KEY}", "metallb.io/address-pools": "web" });
+    cluster.service("shop", json!({}), annotations).await;
+    cluster.until("shop", |service| !addresses(service).is_empty()).await;
+    let message = cluster.event("shop", "unfilledAnnotation").await;
+    assert!(message.contains("metallb.io/allow-shared-ip") && message.contains("fill it in"), "{message}");
+    let message = cluster.event("shop", "unknownAnnotation").await;
+    assert!(message.contains("did you mean metallb.io/address-pool?"), "{message}");
+    // A change of something else is no reason to say it again.
+    cluster.patch("shop", json!({ "metadata": { "labels": { "tier": "front" } } })).await;
+    cluster.service("later", json!({}), json!({})).await;
+    cluster.event("later", "IPAllocated").await;
+    for reason in ["unfilledAnnotation", "unknownAnnotation"] {
+        let events = cluster.events("shop", reason).await;
+        assert_eq!(events.len(), 1, "{events:#?}");
+        assert!(events[0].count.unwrap_or(1) == 1, "{events:#?}");
+    }
+}
+
+#[tokio::test]
 async fn the_old_prefix_works_and_is_called_deprecated() {
     let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
     cluster.service("old", json!({}), json!({ "metallb.universe.tf/loadBalancerIPs": "192.0.2.6" })).await;
