@@ -11,22 +11,23 @@ use serde_json::Value;
 use super::chain::{Chain, Step};
 use super::remedy::Subject;
 use crate::check::split_remedy;
+use crate::kinds::CONFIGURATION;
 use crate::snapshot::{Snapshot, text};
 use crate::world::World;
 
 /// Pools and advertisements that nobody reads, or that are not in force.
 pub(super) fn configuration(chain: &mut Chain, subject: Subject<'_>, built: &Built) {
     let ours = subject.snapshot.namespace.as_str();
-    for kind in ["IPAddressPool", "L2Advertisement", "BGPAdvertisement", "BGPPeer"] {
+    for kind in CONFIGURATION {
         let strayed = subject.snapshot.of(kind).filter(|object| text(object, "/metadata/namespace") != ours);
         for object in strayed {
             let (name, namespace) = (text(object, "/metadata/name"), text(object, "/metadata/namespace"));
             let message = format!(
                 "{kind} {name:?} is in namespace {namespace:?}, where nobody reads it; MetalLB is in {ours:?}"
             );
-            let plural = kind.to_lowercase();
+            let singular = kind.to_lowercase();
             chain.push(Step::note("configuration", message).remedy(format!(
-                "kubectl get {plural} {name} -n {namespace} -o yaml | sed 's/namespace: {namespace}/namespace: {ours}/; /uid:/d; /resourceVersion:/d' | kubectl apply -f -"
+                "kubectl get {singular} {name} -n {namespace} -o yaml | sed 's/namespace: {namespace}/namespace: {ours}/; /uid:/d; /resourceVersion:/d' | kubectl apply -f -"
             )));
         }
     }

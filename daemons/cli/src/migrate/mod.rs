@@ -76,8 +76,8 @@ const KINDS: [Wanted; 7] = [
     kinds::in_one(kinds::POOLS),
     kinds::in_one(kinds::BGP_ADVERTISEMENTS),
     kinds::in_one(kinds::PEERS),
-    kinds::COMMUNITIES,
-    kinds::BFD_PROFILES,
+    kinds::in_one(kinds::COMMUNITIES),
+    kinds::in_one(kinds::BFD_PROFILES),
     kinds::NODES,
     kinds::PODS,
 ];

@@ -13,6 +13,7 @@ use super::facts::Facts;
 use super::report::{Node, Pool, Report, Service, Usage};
 use crate::check::split_remedy;
 use crate::daemon::Daemon;
+use crate::kinds::CONFIGURATION;
 use crate::snapshot::text;
 use crate::voices::{ESTABLISHED, daemons};
 
@@ -140,18 +141,18 @@ impl Found<'_> {
 
     /// What the daemons' own reader says about the objects.
     fn configuration(&mut self, seen: &Facts, built: &Built) {
-        for kind in ["IPAddressPool", "L2Advertisement", "BGPAdvertisement", "BGPPeer"] {
+        for kind in CONFIGURATION {
             let strayed = seen.snapshot.of(kind);
             let ours = self.namespace;
             for object in strayed.filter(|object| text(object, "/metadata/namespace") != ours) {
                 let (name, namespace) = (text(object, "/metadata/name"), text(object, "/metadata/namespace"));
-                let plural = kind.to_lowercase();
+                let singular = kind.to_lowercase();
                 let text = format!(
                     "{kind} {name:?} is in namespace {namespace:?}, where nobody reads it; MetalLB is in {:?}",
                     self.namespace
                 );
-                let remedy = format!("kubectl get {plural} {name} -n {namespace} -o yaml");
-                let object = format!("{plural}/{name} -n {namespace}");
+                let remedy = format!("kubectl get {singular} {name} -n {namespace} -o yaml");
+                let object = format!("{singular}/{name} -n {namespace}");
                 self.add(Severity::Error, "other_namespace", &object, text, remedy);
             }
         }

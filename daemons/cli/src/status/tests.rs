@@ -140,6 +140,21 @@ fn both(name: &str, report: &Report) {
 }
 
 #[test]
+fn what_configures_metallb_and_lies_elsewhere_is_named_whatever_its_kind() {
+    for kind in crate::kinds::CONFIGURATION {
+        let mut facts = mk_good();
+        let mut stray = ours(kind, "stray", &json!({ "spec": {} }));
+        stray["metadata"]["namespace"] = json!("shop");
+        facts.snapshot.objects.push(stray);
+        let report = report(&facts);
+        let [problem] = report.problems.as_slice() else { panic!("{kind}: {:?}", report.problems) };
+        assert_eq!(problem.reason, "other_namespace", "{kind}");
+        assert_eq!(problem.object, format!("{}/stray -n shop", kind.to_lowercase()));
+        assert!(problem.text.contains("MetalLB is in \"metallb-system\""), "{}", problem.text);
+    }
+}
+
+#[test]
 fn a_good_cluster_has_no_problems() {
     let report = report(&mk_good());
     assert_eq!(report.problems, []);
