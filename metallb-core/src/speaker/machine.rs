@@ -185,19 +185,18 @@ impl Speaker {
         if after.members != before.members {
             self.report(Report::Members { members: after.members.clone() });
         }
-        let mut macs = false;
         for (node, metadata) in after.changed_metadata(&before) {
             let claims = |view: &View, address| {
                 view.metadata.get(node).is_some_and(|metadata| metadata.claims.contains(&address))
             };
             self.take_back(node, |address| claims(&before, address) && !claims(&after, address));
-            macs |= self.take_metadata(now, node, metadata);
+            self.take_metadata(now, node, metadata);
         }
         for gone in before.members.difference(&after.members) {
             self.take_back(gone, |_| true);
         }
-        if macs {
-            self.outputs.push_back(Output::Partners(self.partners.addresses(now)));
+        if let Some(addresses) = self.partners.take_changed(now) {
+            self.outputs.push_back(Output::Partners(addresses));
         }
         if after.settled && self.drain.is_none() {
             self.pending.gone.extend(before.members.difference(&after.members).cloned());
@@ -340,9 +339,9 @@ impl Speaker {
     }
 
     /// Takes what another speaker says about itself; `None` when nothing is known of it any more.
-    fn take_metadata(&mut self, now: Instant, node: &NodeName, metadata: Option<&Metadata>) -> bool {
+    fn take_metadata(&mut self, now: Instant, node: &NodeName, metadata: Option<&Metadata>) {
         if *node == self.this {
-            return false;
+            return;
         }
         let interfaces = metadata.into_iter().flat_map(|metadata| metadata.interfaces.values());
         self.partners.set(now, node, interfaces.filter_map(|interface| interface.mac).collect());

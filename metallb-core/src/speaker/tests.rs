@@ -483,3 +483,25 @@ fn a_speaker_that_joins_does_not_take_everything_before_it_knows_where_the_other
         assert!(!world.essential().contains(&announced()));
     }
 }
+
+#[test]
+fn partners_are_told_when_they_change_and_not_whenever_speakers_say_something() {
+    let mut world = World::settled("b", &["a", "b", "c"]);
+    let told = |mac_of: &str, claims: &[IpAddr]| {
+        let claims = claims.iter().copied().collect();
+        Arc::new(Metadata { interfaces: interfaces(mac_of), claims, ..Metadata::default() })
+    };
+    let mut partners = |told: Option<Arc<Metadata>>| {
+        match told {
+            Some(told) => world.view.metadata.insert(NodeName::new("a"), told),
+            None => world.view.metadata.remove(&NodeName::new("a")),
+        };
+        world.look();
+        let partners = |output| if let Output::Partners(macs) = output { Some(macs) } else { None };
+        world.outputs().into_iter().filter_map(partners).collect::<Vec<_>>()
+    };
+    assert_eq!(partners(Some(told("a", &["192.0.2.99".parse().unwrap()]))), []);
+    assert_eq!(partners(Some(told("d", &[]))), [[mac("a"), mac("c"), mac("d")].into()]);
+    assert_eq!(partners(Some(told("a", &[]))), [], "what was its address is remembered");
+    assert_eq!(partners(None), []);
+}
