@@ -145,6 +145,7 @@ impl Announcer {
         for (key, _) in inputs.services.all() {
             self.look(inputs, &Key::Service(key));
         }
+        self.ready_speakers(inputs);
         self.machine.complete_facts();
         self.evaluate(inputs);
     }
@@ -212,8 +213,8 @@ impl Announcer {
             }
             Key::State => self.settle_state(),
             Key::Contest(contest) => self.contested(contest),
-            // The list goes to the membership task, not to the engine.
-            Key::Speakers => {}
+            // Where they are goes to the membership task.
+            Key::Speakers => self.ready_speakers(inputs),
         }
     }
 
@@ -311,6 +312,13 @@ impl Announcer {
     /// Whether decisions are being made.
     pub(crate) const fn is_started(&self) -> bool {
         self.machine.is_started()
+    }
+
+    /// Takes where speakers are ready, by their Pods.
+    fn ready_speakers(&mut self, inputs: &Inputs) {
+        let Some(pods) = &inputs.speakers else { return };
+        let pods = pods.all().into_iter().map(|(_, pod)| pod);
+        self.machine.set_ready(pods.filter(|pod| pod.ready).map(|pod| pod.node.clone()).collect());
     }
 
     fn service(&mut self, inputs: &Inputs, key: &ObjectKey) {

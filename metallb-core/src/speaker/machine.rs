@@ -19,6 +19,7 @@ use super::ownership::Ownership;
 use super::partners::Partners;
 use super::problems::ProblemReports;
 use super::report::Report;
+use super::unheard::Unheard;
 
 /// Settings of a [`Speaker`] that do not change while it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct Speaker {
     pub(super) engine: Engine,
     pub(super) config: Arc<Config>,
     pub(super) view: View,
+    unheard: Unheard,
     /// This node's interfaces; `None` until they are known.
     interfaces: Option<BTreeMap<InterfaceName, InterfaceFacts>>,
     /// All facts have been read once.
@@ -101,6 +103,7 @@ impl Speaker {
             now: None,
             config: Arc::default(),
             view: View::default(),
+            unheard: Unheard::default(),
             interfaces: None,
             complete: false,
             started: false,
@@ -171,6 +174,13 @@ impl Speaker {
         self.interfaces = Some(interfaces);
     }
 
+    /// The nodes on which a speaker is ready by what the API server says. Those that were never heard count when it is decided
+    /// whether the exclude label is ignored: it is not known that they do not live.
+    pub fn set_ready(&mut self, ready: BTreeSet<NodeName>) {
+        self.unheard.set_ready(ready, &self.view.members);
+        self.engine.set_unheard(self.unheard.nodes());
+    }
+
     /// What is known of the other speakers. Until the view is settled nobody counts as alive, so that nothing is claimed.
     pub fn set_view(&mut self, now: Instant, view: View) {
         let now = self.advance(now);
@@ -183,6 +193,8 @@ impl Speaker {
             self.report(Report::Settled);
         }
         if after.members != before.members {
+            self.unheard.hear(&after.members);
+            self.engine.set_unheard(self.unheard.nodes());
             self.report(Report::Members { members: after.members.clone() });
         }
         for (node, metadata) in after.changed_metadata(&before) {
@@ -352,7 +364,6 @@ impl Speaker {
             self.engine.set_claims(node.clone(), BTreeSet::new());
             self.engine.remove_interfaces(node);
         }
-        true
     }
 
     /// Another speaker no longer answers for these addresses. What it claimed beside this node, caches may look for there.

@@ -30,7 +30,7 @@ fn mac(node: &str) -> [u8; 6] {
     [2, 0, 0, 0, 0, node.as_bytes()[0]]
 }
 
-fn names(nodes: &[&str]) -> BTreeSet<NodeName> {
+pub(super) fn names(nodes: &[&str]) -> BTreeSet<NodeName> {
     nodes.iter().map(|node| NodeName::new(*node)).collect()
 }
 
@@ -482,6 +482,37 @@ fn a_speaker_that_joins_does_not_take_everything_before_it_knows_where_the_other
         world.look();
         assert!(!world.essential().contains(&announced()));
     }
+}
+
+/// Small clusters exclude their control planes. Where heartbeats are not let through, each speaker hears itself only.
+#[test]
+fn excluded_control_planes_announce_nothing_while_a_worker_is_ready_and_was_never_heard() {
+    let mut world = World::new("a", false);
+    world.view.settled = true;
+    for node in ["a", "b"] {
+        let mut fact = Node::new(NodeName::new(node), Labels::new());
+        (fact.excluded, fact.control_plane) = (true, true);
+        world.speaker.apply_node(fact);
+    }
+    world.speaker.set_ready(names(&["a", "b", "c"]));
+    world.members(&["a"]);
+    let outputs = world.outputs();
+    assert!(!outputs.contains(&announced()) && !outputs.contains(&Output::Report(Report::ExclusionIgnored)));
+    // The worker is heard: nothing changes. It dies: nobody else is left.
+    world.members(&["a", "b", "c"]);
+    assert!(!world.outputs().contains(&announced()));
+    world.members(&["a"]);
+    assert!(world.outputs().contains(&announced()));
+    // It comes back behind a closed port.
+    for ready in [&["a", "b"][..], &["a", "b", "c"]] {
+        world.speaker.set_ready(names(ready));
+        world.speaker.evaluate(world.now);
+    }
+    assert!(world.outputs().contains(&withdrawn()));
+    // It is gone for good.
+    world.speaker.set_ready(names(&["a", "b"]));
+    world.speaker.evaluate(world.now);
+    assert!(world.outputs().contains(&announced()));
 }
 
 #[test]
