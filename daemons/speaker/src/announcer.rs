@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use crate::inputs::{Inputs, Key};
 use crate::membership;
 use crate::statuses::Statuses;
+use crate::sweep::Page;
 use crate::translate;
 
 /// Everything that the announcements need to be carried out.
@@ -169,6 +170,13 @@ impl Announcer {
             }
             self.began(&status.service, kind);
         }
+        self.drivers.statuses.begin_sweep();
+    }
+
+    /// What earlier owners said about services of this node was found.
+    pub(crate) fn swept(&mut self, page: Page) {
+        let Self { machine, drivers, .. } = self;
+        drivers.statuses.swept(page, |service| machine.engine().other_claimants(service));
     }
 
     /// Whether this node's statuses of a kind have been read.
@@ -403,6 +411,7 @@ impl Announcer {
         while let Some(output) = self.machine.poll_output() {
             self.perform(inputs, output);
         }
+        self.drivers.statuses.begin_sweep();
     }
 
     fn perform(&mut self, inputs: &Inputs, output: Output) {
@@ -433,12 +442,7 @@ impl Announcer {
             Output::Defend(address) => self.drivers.layer2.defend(address),
             Output::AnnounceAgain(address) => self.drivers.layer2.announce_again(address),
             Output::Reannounce => self.drivers.layer2.reannounce(),
-            Output::Gone(node) => {
-                for service in self.drivers.statuses.left_by(&node) {
-                    let others = self.engine().other_claimants(&service);
-                    self.drivers.statuses.sweep(&service, &others);
-                }
-            }
+            Output::Gone(node) => self.drivers.statuses.look_for_left_by(&node),
             Output::Report(report) => self.report(&report),
             Output::Leave => {
                 let membership = self.drivers.membership.clone();
@@ -709,8 +713,7 @@ impl Announcer {
     fn began(&mut self, service: &ServiceKey, kind: StatusKind) {
         let protocol = match kind {
             StatusKind::Layer2 => {
-                let others = self.engine().other_claimants(service);
-                self.drivers.statuses.sweep(service, &others);
+                self.drivers.statuses.look_for_earlier(service);
                 "layer2"
             }
             StatusKind::Bgp => "bgp",

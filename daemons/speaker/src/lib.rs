@@ -21,6 +21,7 @@ mod shared_secret;
 mod sources;
 mod speaker;
 mod statuses;
+mod sweep;
 mod translate;
 
 use std::ffi::OsString;
