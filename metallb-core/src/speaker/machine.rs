@@ -76,6 +76,7 @@ struct Pending {
     metadata: bool,
     reunited: bool,
     gone: BTreeSet<NodeName>,
+    removed: BTreeSet<ServiceKey>,
 }
 
 /// A frame by which another machine says that an address is its own.
@@ -131,9 +132,11 @@ impl Speaker {
         self.engine.apply_service(service);
     }
 
-    /// A service is gone.
+    /// A service is gone. When [`Speaker::apply_service`] follows before the next evaluation, it was made anew under the same
+    /// name: that is no change for what is announced, but what was reported is reported again.
     pub fn remove_service(&mut self, key: &ServiceKey) {
         self.engine.remove_service(key);
+        self.pending.removed.insert(key.clone());
     }
 
     /// The endpoints of a service as they are now.
@@ -228,6 +231,9 @@ impl Speaker {
         if !self.complete || self.interfaces.is_none() || self.drain.is_some() {
             return;
         }
+        for service in std::mem::take(&mut self.pending.removed) {
+            self.problems.forget(now, &service);
+        }
         for change in self.engine.evaluate() {
             self.take_change(now, change);
         }
@@ -237,7 +243,7 @@ impl Speaker {
         if (!self.has_membership() || self.view.settled) && !std::mem::replace(&mut self.decided, true) {
             self.outputs.push_back(Output::Decided);
         }
-        let Pending { metadata, reunited, gone } = std::mem::take(&mut self.pending);
+        let Pending { metadata, reunited, gone, removed: _ } = std::mem::take(&mut self.pending);
         self.outputs.extend(gone.into_iter().map(Output::Gone));
         if metadata && self.has_membership() {
             self.outputs.push_back(Output::Metadata(self.metadata()));

@@ -536,3 +536,36 @@ fn partners_are_told_when_they_change_and_not_whenever_speakers_say_something() 
     assert_eq!(partners(Some(told("a", &[]))), [], "what was its address is remembered");
     assert_eq!(partners(None), []);
 }
+
+#[test]
+fn a_service_that_is_made_anew_with_the_same_problem_is_reported_again() {
+    let mut world = World::settled("b", &["a", "b", "c"]);
+    let key = ServiceKey::new("default", "web");
+    let reports = |world: &mut World| {
+        let is_about_it = |output: &Output| {
+            matches!(output, Output::Report(Report::AnnounceFailed { .. } | Report::AnnouncedAgain { .. }))
+        };
+        world.outputs().into_iter().filter(is_about_it).count()
+    };
+    let mut service = Service::new(key.clone(), Created(0), Demand::Addresses(Request::single(Family::V4)));
+    service.assigned = vec![address()];
+    world.speaker.remove_endpoints(&key);
+    world.speaker.evaluate(world.now);
+    world.pass(PATIENCE);
+    assert_eq!(reports(&mut world), 1);
+    world.pass(Duration::from_secs(60));
+    // Nobody looked in between.
+    world.speaker.remove_service(&key);
+    world.speaker.apply_service(service.clone());
+    world.speaker.evaluate(world.now);
+    assert_eq!(reports(&mut world), 0);
+    world.pass(PATIENCE);
+    assert_eq!(reports(&mut world), 1);
+    world.speaker.remove_service(&key);
+    world.speaker.evaluate(world.now);
+    assert_eq!(reports(&mut world), 0, "what is gone is not announced as it should be");
+    world.speaker.apply_service(service);
+    world.speaker.evaluate(world.now);
+    world.pass(PATIENCE);
+    assert_eq!(reports(&mut world), 1);
+}
