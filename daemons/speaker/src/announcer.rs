@@ -30,6 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::inputs::{Inputs, Key};
 use crate::membership;
+use crate::shortfalls::Shortfalls;
 use crate::statuses::Statuses;
 use crate::sweep::Page;
 use crate::translate;
@@ -62,8 +63,8 @@ pub(crate) struct Announcer {
     problems: Vec<ConfigError>,
     /// Peers of this node that BFD is to watch, with the profiles that were in force when they were told.
     watched: BTreeMap<PeerName, (Arc<Peer>, Option<Arc<BfdProfile>>)>,
-    /// Peers of this node that do not get what is written about them, and why.
-    shortfalls: BTreeMap<PeerName, String>,
+    /// Peers of this node that have no session, and why.
+    shortfalls: Shortfalls,
     /// Peers whose sessions somebody else still holds, and why.
     held_back: BTreeMap<PeerName, String>,
     /// Peers that did not have every configured family when their sessions were established last.
@@ -120,7 +121,7 @@ impl Announcer {
             config: Arc::new(Config::default()),
             problems: Vec::new(),
             watched: BTreeMap::new(),
-            shortfalls: BTreeMap::new(),
+            shortfalls: Shortfalls::default(),
             held_back: BTreeMap::new(),
             disagreements: BTreeMap::new(),
             deliveries: Deliveries::default(),
@@ -386,7 +387,7 @@ impl Announcer {
     fn report_configuration(&mut self) {
         let mut judgement = self.judged.clone();
         let sentence = |(peer, reason): (&PeerName, &String)| format!("BGPPeer \"{peer}\": {reason}");
-        judgement.errors.extend(self.shortfalls.iter().map(sentence));
+        judgement.errors.extend(self.shortfalls.all().map(|(peer, reason)| sentence((peer, &reason))));
         judgement.warnings.extend(self.held_back.iter().map(sentence));
         let disagreements = self.disagreements.iter().map(|(peer, found)| (peer, &found.message));
         judgement.warnings.extend(disagreements.map(sentence));
@@ -418,7 +419,7 @@ impl Announcer {
         match output {
             Output::Change(change) => self.change(inputs, change),
             Output::Started => {
-                let peers = self.engine().peers().filter(|peer| !self.shortfalls.contains_key(*peer));
+                let peers = self.engine().peers().filter(|peer| !self.shortfalls.refuses(peer));
                 let peers: Vec<PeerName> = peers.cloned().collect();
                 self.deliveries.start(Instant::now(), peers);
                 self.drivers.bgp.table_complete();
@@ -511,12 +512,12 @@ impl Announcer {
                 self.drivers.bgp.set_prefix(prefix, translate::announcements(&routes));
             }
             Change::Peer { name, peer } => self.peer(name, peer),
-            Change::PeerConflict { name, with } => match with {
-                Some(older) => {
-                    self.refuse(name, format!("BGPPeer \"{older}\" is the same neighbour and older"));
+            Change::PeerConflict { name, with } => {
+                if let Some(reason) = self.shortfalls.set_conflict(&name, with) {
+                    self.deliveries.remove(&name);
+                    tracing::error!(protocol = "bgp", peer = %name, error = reason, "no session with the peer");
                 }
-                None => drop(self.shortfalls.remove(&name)),
-            },
+            }
             Change::Layer2Owner { service, interfaces } => {
                 self.layer2_owner(inputs, &service, interfaces.as_ref());
             }
@@ -559,7 +560,7 @@ impl Announcer {
         let key = translate::peer_key(&name);
         let Some(peer) = peer else {
             tracing::info!(protocol = "bgp", peer = %name, "session removed");
-            self.shortfalls.remove(&name);
+            self.shortfalls.clear(&name);
             self.disagreements.remove(&name);
             self.deliveries.remove(&name);
             self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
@@ -577,7 +578,7 @@ impl Announcer {
                     self.disagreements.remove(&name);
                 }
                 self.drivers.bgp.set_peer(key, session);
-                self.shortfalls.remove(&name);
+                self.shortfalls.clear(&name);
                 if peer.bfd.is_some() {
                     self.watched.insert(name, (peer, profile));
                 }
@@ -657,7 +658,7 @@ impl Announcer {
     fn refuse(&mut self, peer: PeerName, reason: String) {
         self.deliveries.remove(&peer);
         tracing::error!(protocol = "bgp", %peer, error = reason, "no session with the peer");
-        self.shortfalls.insert(peer, reason);
+        self.shortfalls.refuse(peer, reason);
     }
 
     /// The BFD profile of a peer; one that does not exist (yet) is none.

@@ -18,6 +18,7 @@ mod metrics;
 mod seal;
 mod setup;
 mod shared_secret;
+mod shortfalls;
 mod sources;
 mod speaker;
 mod statuses;
