@@ -20,7 +20,7 @@ use metallb_core::keys::{NodeName, PeerName, ServiceKey};
 use metallb_core::membership::View;
 use metallb_core::speaker::{Claim, Close, Departure, Output, Report, Speaker};
 use metallb_k8s::convert::{Judgement, configure, held_back};
-use metallb_k8s::facts::{ServiceRecord, SliceIndex};
+use metallb_k8s::facts::ServiceRecord;
 use metallb_k8s::watch::ObjectKey;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
 use metallb_k8s::write::state::StateKeeper;
@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use crate::inputs::{Inputs, Key};
 use crate::membership;
 use crate::shortfalls::Shortfalls;
+use crate::slices::Slices;
 use crate::statuses::Statuses;
 use crate::sweep::Page;
 use crate::translate;
@@ -57,7 +58,7 @@ pub(crate) struct Announcer {
     machine: Speaker,
     drivers: Drivers,
     events: Events,
-    slices: SliceIndex,
+    slices: Slices,
     records: HashMap<ServiceKey, Arc<ServiceRecord>>,
     config: Arc<Config>,
     problems: Vec<ConfigError>,
@@ -73,6 +74,8 @@ pub(crate) struct Announcer {
     deliveries: Deliveries,
     /// What is to stand in the statuses of services when it is known which peers have what.
     waiting: BTreeMap<ServiceKey, BTreeSet<PeerName>>,
+    /// Announced services that were made anew, of which that is to be told again.
+    renewed: BTreeSet<(StatusKind, ServiceKey)>,
     /// Services of which it was told that this node advertises them by BGP.
     advertised: BTreeSet<ServiceKey>,
     state: StateKeeper,
@@ -116,7 +119,7 @@ impl Announcer {
             node,
             machine,
             drivers,
-            slices: SliceIndex::default(),
+            slices: Slices::default(),
             records: HashMap::new(),
             config: Arc::new(Config::default()),
             problems: Vec::new(),
@@ -126,6 +129,7 @@ impl Announcer {
             disagreements: BTreeMap::new(),
             deliveries: Deliveries::default(),
             waiting: BTreeMap::new(),
+            renewed: BTreeSet::new(),
             advertised: BTreeSet::new(),
             state,
             judged: Judgement::default(),
@@ -190,12 +194,9 @@ impl Announcer {
         match key {
             Key::Service(key) => self.service(inputs, key),
             Key::Slice(key) => {
-                let slice = inputs.slices.get(key).map(|slice| (*slice).clone());
-                for service in self.slices.apply(key, slice) {
-                    match self.slices.endpoints(&service) {
-                        Some(endpoints) => self.machine.apply_endpoints(endpoints),
-                        None => self.machine.remove_endpoints(&service),
-                    }
+                let touched: Vec<ServiceKey> = self.slices.apply(key, inputs.slices.get(key)).collect();
+                for service in touched {
+                    self.endpoints(&service);
                 }
             }
             Key::Node(key) => match inputs.nodes.get(key) {
@@ -281,6 +282,7 @@ impl Announcer {
         let before = (self.shortfalls.clone(), self.disagreements.clone());
         self.machine.evaluate(Instant::now());
         self.carry_out(inputs);
+        self.tell_renewed();
         self.follow_profiles();
         self.conclude(inputs);
         if self.is_started() && (&self.shortfalls, &self.disagreements) != (&before.0, &before.1) {
@@ -332,13 +334,41 @@ impl Announcer {
 
     fn service(&mut self, inputs: &Inputs, key: &ObjectKey) {
         if let Some(record) = inputs.services.get(key) {
-            self.records.insert(record.fact.key.clone(), Arc::clone(&record));
+            let key = record.fact.key.clone();
+            let before = self.records.insert(key.clone(), Arc::clone(&record));
+            if before.is_some_and(|before| before.uid != record.uid) {
+                self.renew(&key);
+            }
+            let may_be_announced = !record.fact.assigned.is_empty();
             self.machine.apply_service((*record.fact).clone());
+            self.follow(&key, may_be_announced);
         } else {
             let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
             self.machine.remove_service(&key);
             self.records.remove(&key);
             self.advertised.remove(&key);
+            self.follow(&key, false);
+        }
+    }
+
+    /// A service was deleted and made anew: what was told about the old one is told about the new one, too.
+    fn renew(&mut self, service: &ServiceKey) {
+        self.machine.remove_service(service);
+        let told = [StatusKind::Layer2, StatusKind::Bgp].into_iter();
+        let told = told.filter(|kind| self.drivers.statuses.is_wanted(*kind, service));
+        self.renewed.extend(told.map(|kind| (kind, service.clone())));
+    }
+
+    fn follow(&mut self, service: &ServiceKey, follows: bool) {
+        if self.slices.follow(service, follows) {
+            self.endpoints(service);
+        }
+    }
+
+    fn endpoints(&mut self, service: &ServiceKey) {
+        match self.slices.endpoints(service) {
+            Some(endpoints) => self.machine.apply_endpoints(endpoints),
+            None => self.machine.remove_endpoints(service),
         }
     }
 
@@ -712,11 +742,24 @@ impl Announcer {
 
     /// This node announces a service that it did not announce before, nor in an earlier run.
     fn began(&mut self, service: &ServiceKey, kind: StatusKind) {
-        let protocol = match kind {
-            StatusKind::Layer2 => {
-                self.drivers.statuses.look_for_earlier(service);
-                "layer2"
+        if kind == StatusKind::Layer2 {
+            self.drivers.statuses.look_for_earlier(service);
+        }
+        self.tell_assigned(service, kind);
+    }
+
+    /// Services that were made anew and are announced as before.
+    fn tell_renewed(&mut self) {
+        for (kind, service) in std::mem::take(&mut self.renewed) {
+            if self.drivers.statuses.is_wanted(kind, &service) {
+                self.tell_assigned(&service, kind);
             }
+        }
+    }
+
+    fn tell_assigned(&mut self, service: &ServiceKey, kind: StatusKind) {
+        let protocol = match kind {
+            StatusKind::Layer2 => "layer2",
             StatusKind::Bgp => "bgp",
         };
         let message = format!("announcing from node \"{}\" with protocol \"{protocol}\"", self.node);

@@ -19,6 +19,7 @@ mod seal;
 mod setup;
 mod shared_secret;
 mod shortfalls;
+mod slices;
 mod sources;
 mod speaker;
 mod statuses;
