@@ -112,6 +112,28 @@ fn what_dead_owners_said_of_many_services_goes_with_one_look_that_is_repeated_un
 }
 
 #[test]
+fn a_service_that_is_made_anew_while_nobody_looks_has_its_events() {
+    in_namespace("life::a_service_that_is_made_anew_while_nobody_looks_has_its_events", async || {
+        let mut cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let _speaker = speaker(&cluster, &[]);
+        cluster.event("web", "nodeAssigned").await;
+        cluster.front.down().await;
+        cluster.delete(cluster.services(), "web").await;
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        cluster.front.up().await;
+        eventually("an event of each", async || {
+            let told = cluster.events("web", "nodeAssigned").await;
+            let about: std::collections::BTreeSet<_> =
+                told.iter().map(|event| event.involved_object.uid.clone()).collect();
+            (about.len() == 2).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_restart_writes_no_status_that_is_right_already() {
     in_namespace("life::a_restart_writes_no_status_that_is_right_already", async || {
         let cluster = cluster().await;
