@@ -173,6 +173,11 @@ impl NodeTable {
         self.exclusion_ignored
     }
 
+    /// Whether a speaker is ready somewhere that is not heard.
+    pub(super) fn misses_speakers(&self) -> bool {
+        self.unheard.iter().any(|name| self.facts.contains_key(name) && !self.is_live(name))
+    }
+
     /// Whether it is ignored though nobody asked for that.
     pub(super) const fn exclusion_excepted(&self) -> bool {
         self.exclusion_ignored && !self.ignore_exclude
