@@ -18,9 +18,12 @@ mod metrics;
 mod seal;
 mod setup;
 mod shared_secret;
+mod shortfalls;
+mod slices;
 mod sources;
 mod speaker;
 mod statuses;
+mod sweep;
 mod translate;
 
 use std::ffi::OsString;

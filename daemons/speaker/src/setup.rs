@@ -35,6 +35,7 @@ use crate::inputs::{Inputs, Key, Scope};
 use crate::sources::{DriverEvents, Sources};
 use crate::speaker::{Endpoints, Speaker};
 use crate::statuses::Statuses;
+use crate::sweep::Place;
 use crate::{membership, shared_secret, translate};
 
 /// A speaker that is ready to run; `None` when it was told to stop before.
@@ -76,7 +77,7 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let owner = owner(&client, &retries, &namespace, args.pod_name());
     let Some(owner) = endpoints.waiting_for(owner, &stats, stop).await else { return Ok(None) };
     let (queue, system, contests) = (inputs.queue.clone(), namespace.clone(), inputs.queue.clone());
-    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), retries)
+    let options = write::Options::new(&namespace, "metallb-speaker", Arc::clone(&stats), retries.clone())
         .owner(owner)
         .contested(move |contest| contests.push(Key::Contest(contest)))
         .outdated(move |outdated| match outdated {
@@ -90,13 +91,15 @@ pub(crate) async fn speaker(args: &Args, stop: &CancellationToken) -> anyhow::Re
     let writer = Writer::new(client.clone(), options);
     let name = NodeName::new(node.as_str());
     let state = StateKeeper::new(Component::Speaker(name.clone()), &namespace, inputs.state.clone());
-    let statuses = Statuses::new(namespace, name.clone(), client.clone(), writer.clone());
+    let (pages, swept) = mpsc::channel(1);
+    let place = Place { namespace, node: name.clone() };
+    let statuses = Statuses::new(place, client.clone(), writer.clone(), retries, pages);
     let sessions = translate::Common { ttl: args.bgp_ttl, uptime: uptime()?, seed: seed() };
     let drivers = Drivers { layer2, bgp, writer, statuses, sessions, membership: members.clone() };
     let options = speaker::Options::new(engine_options(args, members.is_some()), env!("CARGO_PKG_VERSION"));
     let announcer = Announcer::new(name.clone(), speaker::Speaker::new(name, options), drivers, state);
     let sources =
-        Sources { inputs, drivers: DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers } };
+        Sources { inputs, swept, drivers: DriverEvents { layer2: layer2_events, bgp: bgp_events, speakers } };
     let bind = membership.map(|membership| membership.bind);
     let speaker = Speaker::new(node, client, announcer, sources, endpoints, stats);
     Ok(Some(speaker.with_membership(members.zip(bind))))

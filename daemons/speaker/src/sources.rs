@@ -3,16 +3,19 @@
 use metallb_arp::io::linux;
 use metallb_bgp::io::tokio::EventReceiver as BgpEvents;
 use metallb_bgp::session;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::inputs::Inputs;
 use crate::membership::Heard;
+use crate::sweep::Page;
 
 /// Where facts come from.
 #[derive(Debug)]
 pub(crate) struct Sources {
     /// The API server.
     pub inputs: Inputs,
+    /// What is found of earlier owners of services.
+    pub swept: mpsc::Receiver<Page>,
     /// Everything else.
     pub drivers: DriverEvents,
 }

@@ -140,6 +140,8 @@ impl Speaker {
                     }
                     Err(ended) => break Err(ended),
                 },
+                // The other end is held by the announcer.
+                Some(page) = self.sources.swept.recv() => self.announcer.swept(page),
                 key = self.sources.inputs.queue.pop(), if self.announcer.is_started() => self.look(key),
                 // Without the endpoint there is nobody who asks.
                 Some(scrape) = self.endpoints.scrapes.recv() => self.answer(scrape),

@@ -2,19 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::api::ListParams;
-use kube::core::PartialObjectMeta;
-use kube::{Api, Client, ResourceExt};
+use kube::Client;
 use metallb_core::keys::{NodeName, ServiceKey};
-use metallb_k8s::crd::ServiceL2Status;
+use metallb_k8s::retry::Retries;
 use metallb_k8s::watch::ObjectKey;
-use metallb_k8s::write::status::{
-    NODE_LABEL, OwnKind, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceStatus, StatusKind, label_value,
-    plan_service_status,
-};
-use metallb_k8s::write::{Identity, Target, Write, Writer};
+use metallb_k8s::write::status::{OwnKind, ServiceStatus, StatusKind, plan_service_status};
+use metallb_k8s::write::{Target, Write, Writer};
+use tokio::sync::mpsc;
 
 use crate::inputs::Inputs;
+use crate::sweep::{self, Page, Place, Sweep};
 
 /// A status resource by kind and name.
 type Slot = (StatusKind, String);
@@ -23,10 +20,10 @@ type Slot = (StatusKind, String);
 ///
 /// Announcements do not wait for what stands in the cluster: it is read meanwhile, and then compared.
 pub(crate) struct Statuses {
-    namespace: String,
-    node: NodeName,
+    place: Place,
     client: Client,
     writer: Writer,
+    retries: Retries,
     wanted: BTreeMap<Slot, ServiceStatus>,
     /// Kinds of which is known what stands in the cluster; nothing is compared before.
     listed: BTreeSet<StatusKind>,
@@ -35,23 +32,31 @@ pub(crate) struct Statuses {
     /// Kinds of which what is not wanted is not wanted indeed: nothing is while nobody counts as alive yet, or while
     /// sessions come up.
     decided: BTreeSet<StatusKind>,
-    /// Services of which other nodes that lived were left what they said.
-    left: BTreeMap<NodeName, BTreeSet<ServiceKey>>,
+    sweep: Sweep,
+    /// Where goes what it finds.
+    pages: mpsc::Sender<Page>,
 }
 
 impl Statuses {
-    /// Nothing is wanted yet.
-    pub(crate) const fn new(namespace: String, node: NodeName, client: Client, writer: Writer) -> Self {
+    /// Nothing is wanted yet. What is found of earlier owners goes to `pages`, and comes back by [`Statuses::swept`].
+    pub(crate) const fn new(
+        place: Place,
+        client: Client,
+        writer: Writer,
+        retries: Retries,
+        pages: mpsc::Sender<Page>,
+    ) -> Self {
         Self {
-            namespace,
-            node,
+            place,
             client,
             writer,
+            retries,
             wanted: BTreeMap::new(),
             listed: BTreeSet::new(),
             inherited: BTreeSet::new(),
             decided: BTreeSet::new(),
-            left: BTreeMap::new(),
+            sweep: Sweep::new(),
+            pages,
         }
     }
 
@@ -80,7 +85,7 @@ impl Statuses {
         self.inherited.remove(&slot);
         let was_wanted = self.wanted.remove(&slot).is_some();
         let (kind, name) = slot;
-        let found = inputs.status(kind, &ObjectKey::namespaced(self.namespace.as_str(), name.as_str()));
+        let found = inputs.status(kind, &ObjectKey::namespaced(self.place.namespace.as_str(), name.as_str()));
         if was_wanted || found.is_some() {
             // The watch may not show yet what was written; what it shows later is removed then.
             let based_on = found.map(|found| found.identity().clone());
@@ -137,7 +142,7 @@ impl Statuses {
         if !self.listed.contains(&kind) || !(self.decided.contains(&kind) || is_wanted) {
             return;
         }
-        let key = ObjectKey::namespaced(self.namespace.as_str(), name);
+        let key = ObjectKey::namespaced(self.place.namespace.as_str(), name);
         let is_bare = inputs.status(kind, &key).is_some_and(|found| found.is_bare());
         // One that is wanted and bare is being written.
         if !(is_bare && is_wanted) {
@@ -160,7 +165,7 @@ impl Statuses {
     /// Compares one status resource with what it should say, and writes the difference.
     fn settle(&self, inputs: &Inputs, kind: StatusKind, name: &str) {
         let wanted = self.wanted.get(&(kind, name.to_owned()));
-        let key = ObjectKey::namespaced(self.namespace.as_str(), name);
+        let key = ObjectKey::namespaced(self.place.namespace.as_str(), name);
         let found = inputs.status(kind, &key);
         match plan_service_status(name, kind, wanted, found.as_deref()) {
             Some(write) => self.writer.submit(write),
@@ -168,49 +173,54 @@ impl Statuses {
         }
     }
 
-    /// Removes what other nodes said about a service that this node now owns: one that died cannot do it itself. What
-    /// `others` said stays, who live and say that they announce it: they take it away themselves, or are looked at again
-    /// when they die ([`Statuses::left_by`]).
-    pub(crate) fn sweep(&mut self, service: &ServiceKey, others: &BTreeSet<NodeName>) {
-        for node in others {
-            self.left.entry(node.clone()).or_default().insert(service.clone());
-        }
-        let spared: BTreeSet<String> = others.iter().map(|node| label_value(node.as_str())).collect();
-        let api: Api<ServiceL2Status> = Api::namespaced(self.client.clone(), &self.namespace);
-        let labels = format!(
-            "{SERVICE_NAME_LABEL}={},{SERVICE_NAMESPACE_LABEL}={},{NODE_LABEL}!={}",
-            label_value(service.name()),
-            label_value(service.namespace()),
-            label_value(self.node.as_str())
-        );
-        let (writer, service) = (self.writer.clone(), service.clone());
-        tokio::spawn(async move {
-            match api.list_metadata(&ListParams::default().labels(&labels)).await {
-                Ok(found) => {
-                    let stale = |object: &PartialObjectMeta<_>| {
-                        !object.labels().get(NODE_LABEL).is_some_and(|node| spared.contains(node))
-                    };
-                    for object in found.items.into_iter().filter(stale) {
-                        let (kind, name) = (OwnKind::Service(StatusKind::Layer2), object.name_any());
-                        let based_on = Some(Identity::of(&object.metadata));
-                        writer.submit(Write::Remove { kind, name, based_on });
-                    }
-                }
-                Err(error) => {
-                    let error = metallb_k8s::retry::describe(&error);
-                    tracing::warn!(%service, error, "cannot look for layer2 statuses of earlier owners");
-                }
-            }
-        });
+    /// This node owns a service now: what other nodes said about it is looked for, as one that died cannot take it away
+    /// itself.
+    pub(crate) fn look_for_earlier(&mut self, service: &ServiceKey) {
+        self.sweep.look_for(service);
     }
 
-    /// The services of this node about which a node that is gone now may have left something.
-    pub(crate) fn left_by(&mut self, gone: &NodeName) -> Vec<ServiceKey> {
-        let services = self.left.remove(gone).unwrap_or_default();
-        let owned = |service: &ServiceKey| {
-            let status = ServiceStatus::layer2(service.clone(), self.node.clone(), BTreeSet::new());
-            self.wanted.contains_key(&(StatusKind::Layer2, status.object_name()))
-        };
-        services.into_iter().filter(owned).collect()
+    /// The same for the services about which a node that is gone now may have left something.
+    pub(crate) fn look_for_left_by(&mut self, gone: &NodeName) {
+        for service in self.sweep.left_by(gone) {
+            if self.is_wanted(StatusKind::Layer2, &service) {
+                self.sweep.look_for(&service);
+            }
+        }
     }
+
+    /// Begins with what waits to be looked for, unless something is looked for already.
+    pub(crate) fn begin_sweep(&mut self) {
+        if let Some(services) = self.sweep.begin() {
+            let (client, retries, pages) = (self.client.clone(), self.retries.clone(), self.pages.clone());
+            tokio::spawn(sweep::list(client, self.place.clone(), services, retries, pages));
+        }
+    }
+
+    /// Removes what was found, by what is known now: what `others` said stays, who live and say that they announce the
+    /// service.
+    pub(crate) fn swept(&mut self, page: Page, others: impl Fn(&ServiceKey) -> BTreeSet<NodeName>) {
+        let wanted = &self.wanted;
+        let owns =
+            |service: &ServiceKey| wanted.contains_key(&slot(StatusKind::Layer2, service, &self.place.node));
+        for found in self.sweep.take(page, owns, others) {
+            let (kind, based_on) = (OwnKind::Service(StatusKind::Layer2), Some(found.identity));
+            self.writer.submit(Write::Remove { kind, name: found.name, based_on });
+        }
+        self.begin_sweep();
+    }
+
+    /// Whether this node's status of a service is wanted.
+    pub(crate) fn is_wanted(&self, kind: StatusKind, service: &ServiceKey) -> bool {
+        self.wanted.contains_key(&slot(kind, service, &self.place.node))
+    }
+}
+
+/// Where this node's status of a service is.
+fn slot(kind: StatusKind, service: &ServiceKey, node: &NodeName) -> Slot {
+    let (service, node) = (service.clone(), node.clone());
+    let status = match kind {
+        StatusKind::Layer2 => ServiceStatus::layer2(service, node, BTreeSet::new()),
+        StatusKind::Bgp => ServiceStatus::bgp(service, node, BTreeSet::new()),
+    };
+    (kind, status.object_name())
 }

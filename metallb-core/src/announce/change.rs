@@ -60,8 +60,8 @@ pub enum Change {
         /// The peers.
         peers: BTreeSet<PeerName>,
     },
-    /// The exclude label of nodes is ignored because every node with a live speaker carries it and is a control plane, or
-    /// it counts again. Only the first live speaker in hash order says so.
+    /// The exclude label of nodes is ignored because every node with a speaker carries it and is a control plane, or it
+    /// counts again. Only the first live speaker in hash order says so.
     ExclusionIgnored {
         /// It is ignored.
         ignored: bool,

@@ -20,6 +20,8 @@ pub(super) struct Emitted {
     peers: BTreeMap<PeerName, Arc<Peer>>,
     conflicts: BTreeMap<PeerName, PeerName>,
     services: HashMap<ServiceKey, OfService>,
+    /// Services of which something is told that counts nodes.
+    counting: BTreeSet<ServiceKey>,
     exclusion_ignored: bool,
 }
 
@@ -87,11 +89,21 @@ impl Emitted {
         if told.problem != wanted.problem {
             out.push(Change::Problem { service: key(), problem: wanted.problem.clone() });
         }
+        if matches!(wanted.problem, Some(AnnounceProblem::NoCandidate { .. })) {
+            self.counting.insert(key());
+        } else {
+            self.counting.remove(service);
+        }
         if wanted == nothing {
             self.services.remove(service);
         } else {
             self.services.insert(key(), wanted);
         }
+    }
+
+    /// The services of which something is told that is another sentence with other nodes.
+    pub(super) fn counting_nodes(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.counting.iter()
     }
 
     /// Whether this node announces a service by Layer 2.

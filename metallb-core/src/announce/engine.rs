@@ -194,6 +194,12 @@ impl Engine {
         self.world.nodes.set_members(members);
     }
 
+    /// The nodes on which a speaker is ready, by what the API server says, though it is not heard. They own nothing, but count
+    /// when it is decided whether the exclude label is ignored ([`Engine::ignores_exclusion`]).
+    pub fn set_unheard(&mut self, nodes: BTreeSet<NodeName>) {
+        self.world.nodes.set_unheard(nodes);
+    }
+
     /// The interfaces on which a node can answer for Layer 2 addresses, as it told the others; this node too.
     pub fn set_interfaces(&mut self, node: NodeName, interfaces: BTreeMap<InterfaceName, Interface>) {
         self.world.nodes.set_interfaces(node, Some(interfaces));
@@ -313,8 +319,8 @@ impl Engine {
         self.bgp.peers.keys()
     }
 
-    /// Whether the exclude label of nodes is ignored, by the option or because every node with a live speaker carries it
-    /// together with the control-plane label (as kubeadm labels small clusters).
+    /// Whether the exclude label of nodes is ignored, by the option or because every node with a speaker that lives, or is ready
+    /// and not heard, carries it together with the control-plane label (as kubeadm labels small clusters).
     #[must_use]
     pub const fn ignores_exclusion(&self) -> bool {
         self.world.nodes.exclusion_ignored()

@@ -31,6 +31,8 @@ pub(super) struct NodeTable {
     ignore_exclude: bool,
     facts: BTreeMap<NodeName, Node>,
     members: BTreeSet<NodeName>,
+    /// Where a speaker is ready that is not heard.
+    unheard: BTreeSet<NodeName>,
     interfaces: BTreeMap<NodeName, BTreeMap<InterfaceName, Interface>>,
     exclusion_ignored: bool,
     states: BTreeMap<NodeName, NodeState>,
@@ -82,6 +84,7 @@ impl NodeTable {
             ignore_exclude,
             facts: BTreeMap::new(),
             members: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             interfaces: BTreeMap::new(),
             exclusion_ignored: ignore_exclude,
             states: BTreeMap::new(),
@@ -106,6 +109,11 @@ impl NodeTable {
     pub(super) fn set_members(&mut self, members: BTreeSet<NodeName>) {
         self.dirty.extend(self.members.symmetric_difference(&members).cloned());
         self.members = members;
+    }
+
+    pub(super) fn set_unheard(&mut self, unheard: BTreeSet<NodeName>) {
+        self.dirty.extend(self.unheard.symmetric_difference(&unheard).cloned());
+        self.unheard = unheard;
     }
 
     pub(super) fn set_interfaces(
@@ -163,6 +171,11 @@ impl NodeTable {
 
     pub(super) const fn exclusion_ignored(&self) -> bool {
         self.exclusion_ignored
+    }
+
+    /// Whether a speaker is ready somewhere that is not heard.
+    pub(super) fn misses_speakers(&self) -> bool {
+        self.unheard.iter().any(|name| self.facts.contains_key(name) && !self.is_live(name))
     }
 
     /// Whether it is ignored though nobody asked for that.
@@ -241,11 +254,14 @@ impl NodeTable {
         }
     }
 
-    /// When every node with a live speaker is an excluded control plane (a small cluster made by kubeadm), the label is
-    /// ignored: nothing could be announced otherwise. Nodes without a live speaker do not count.
+    /// When every node with a speaker is an excluded control plane (a small cluster made by kubeadm), the label is ignored:
+    /// nothing could be announced otherwise. Nodes without a speaker do not count. One that is ready and not heard does:
+    /// where heartbeats are not let through, excluded nodes would announce beside those that are to.
     fn renew_exclusion(&mut self) {
-        let mut live = self.facts.values().filter(|node| self.is_live(&node.name)).peekable();
-        let everyone = live.peek().is_some() && live.all(is_excluded_control_plane);
+        let is_live = |node: &Node| self.is_live(&node.name);
+        let has_speaker = |node: &&Node| is_live(node) || self.unheard.contains(&node.name);
+        let everyone = self.facts.values().any(is_live)
+            && self.facts.values().filter(has_speaker).all(is_excluded_control_plane);
         let ignored = self.ignore_exclude || everyone;
         if ignored != self.exclusion_ignored {
             self.exclusion_ignored = ignored;

@@ -368,13 +368,10 @@ impl Membership {
         self.pending.reunited |= self.settling.settled && gap >= self.detection();
         let back = gap.saturating_sub(self.interval);
         for state in self.peers.values_mut() {
-            let run = state.run.as_mut().map(|run| {
-                run.recalled = true;
-                (&mut run.last_heard, &mut run.deaf_since)
-            });
-            let (heard, deaf) = run.unzip();
-            let others = [&mut state.vouched_until, &mut state.left_until].into_iter().chain(deaf).flatten();
-            for at in heard.into_iter().chain(others) {
+            if let Some(run) = &mut state.run {
+                run.recall(back);
+            }
+            for at in [&mut state.vouched_until, &mut state.left_until].into_iter().flatten() {
                 *at = later(*at, back);
             }
         }

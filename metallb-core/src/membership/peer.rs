@@ -149,8 +149,19 @@ pub(super) struct Run {
     pub(super) metadata_version: u64,
     pub(super) incoming: Option<Incoming>,
     pub(super) bits: Option<Bits>,
-    /// Since when it says that it does not hear us.
-    pub(super) deaf_since: Option<Instant>,
+    /// What it says about not hearing us, until it hears us.
+    pub(super) deafness: Option<Deafness>,
+}
+
+/// What a run says about not hearing us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deafness {
+    /// Its first word of it.
+    first: Instant,
+    /// Since when it goes on saying so: what it said before a longer silence it may have taken back meanwhile.
+    since: Instant,
+    /// Its last word of it.
+    last: Instant,
 }
 
 /// Whether what a run says counts.
@@ -292,19 +303,50 @@ impl Run {
         epoch > self.epoch || self.silence(now) >= own_interval.saturating_mul(misses)
     }
 
-    /// When it has dropped us, going by what it says: it says that it does not hear us some intervals before.
-    pub(super) fn drops_us_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
-        let rest = timing.misses().saturating_sub(timing.recent());
-        self.deaf_since?.checked_add(self.patience(own_interval).saturating_mul(rest))
+    /// It says that it does not hear us.
+    pub(super) fn note_deafness(&mut self, now: Instant, timing: Timing, own_interval: Duration) {
+        let pause = self.patience(own_interval).saturating_mul(PAUSE);
+        let lasts = self.drops_us_at(timing, own_interval).is_some();
+        let deafness = self.deafness.get_or_insert(Deafness { first: now, since: now, last: now });
+        if !lasts && now.saturating_duration_since(deafness.last) > pause {
+            deafness.since = now;
+        }
+        deafness.last = now;
     }
 
-    /// The same, when it has gone on saying so. Who said it once and fell silent may be gone itself: it did not hear us yet
-    /// when we met.
-    pub(super) fn goes_on_dropping_us_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
-        let at = self.drops_us_at(timing, own_interval)?;
+    /// It says that it hears us; whether it may have dropped us before.
+    pub(super) fn end_deafness(&mut self, now: Instant, timing: Timing, own_interval: Duration) -> bool {
+        // Where words were lost it is taken to have said the same all the time.
+        let Some(Deafness { first, .. }) = self.deafness.take() else { return false };
+        self.drops_at(first, timing, own_interval).is_some_and(|at| at <= now)
+    }
+
+    /// When it has dropped us, going by what it goes on saying. Who said it once and fell silent may be gone itself: it did
+    /// not hear us yet when we met.
+    pub(super) fn drops_us_at(&self, timing: Timing, own_interval: Duration) -> Option<Instant> {
+        let Deafness { since, last, .. } = self.deafness?;
+        let at = self.drops_at(since, timing, own_interval)?;
         let patience = self.patience(own_interval).saturating_mul(2);
-        let again = self.deaf_since.is_some_and(|since| since < self.last_heard);
-        (again && at.saturating_duration_since(self.last_heard) <= patience).then_some(at)
+        (since < last && at.saturating_duration_since(last) <= patience).then_some(at)
+    }
+
+    /// When who says since then that it does not hear us drops us: it says so some intervals before.
+    fn drops_at(&self, since: Instant, timing: Timing, own_interval: Duration) -> Option<Instant> {
+        let rest = timing.misses().saturating_sub(timing.recent());
+        since.checked_add(self.patience(own_interval).saturating_mul(rest))
+    }
+
+    /// Takes back a silence that proves nothing: this node stood still.
+    pub(super) fn recall(&mut self, by: Duration) {
+        self.recalled = true;
+        let Self { last_heard, deafness, .. } = self;
+        let deaf = deafness.iter_mut().flat_map(|deafness| {
+            let Deafness { first, since, last } = deafness;
+            [first, since, last]
+        });
+        for at in std::iter::once(last_heard).chain(deaf) {
+            *at = at.checked_add(by).unwrap_or(*at);
+        }
     }
 
     /// The longer of both members' intervals: a slower sender is given the time it needs, but no more than twice ours;
@@ -313,3 +355,6 @@ impl Run {
         self.interval.min(own_interval.saturating_mul(2)).max(own_interval)
     }
 }
+
+/// After more silent intervals than this, what somebody says of hearing us counts from now on.
+const PAUSE: u32 = 3;

@@ -19,6 +19,7 @@ use super::ownership::Ownership;
 use super::partners::Partners;
 use super::problems::ProblemReports;
 use super::report::Report;
+use super::unheard::Unheard;
 
 /// Settings of a [`Speaker`] that do not change while it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct Speaker {
     pub(super) engine: Engine,
     pub(super) config: Arc<Config>,
     pub(super) view: View,
+    unheard: Unheard,
     /// This node's interfaces; `None` until they are known.
     interfaces: Option<BTreeMap<InterfaceName, InterfaceFacts>>,
     /// All facts have been read once.
@@ -74,6 +76,7 @@ struct Pending {
     metadata: bool,
     reunited: bool,
     gone: BTreeSet<NodeName>,
+    removed: BTreeSet<ServiceKey>,
 }
 
 /// A frame by which another machine says that an address is its own.
@@ -101,6 +104,7 @@ impl Speaker {
             now: None,
             config: Arc::default(),
             view: View::default(),
+            unheard: Unheard::default(),
             interfaces: None,
             complete: false,
             started: false,
@@ -128,9 +132,11 @@ impl Speaker {
         self.engine.apply_service(service);
     }
 
-    /// A service is gone.
+    /// A service is gone. When [`Speaker::apply_service`] follows before the next evaluation, it was made anew under the same
+    /// name: that is no change for what is announced, but what was reported is reported again.
     pub fn remove_service(&mut self, key: &ServiceKey) {
         self.engine.remove_service(key);
+        self.pending.removed.insert(key.clone());
     }
 
     /// The endpoints of a service as they are now.
@@ -171,6 +177,13 @@ impl Speaker {
         self.interfaces = Some(interfaces);
     }
 
+    /// The nodes on which a speaker is ready by what the API server says. Those that were never heard count when it is decided
+    /// whether the exclude label is ignored: it is not known that they do not live.
+    pub fn set_ready(&mut self, ready: BTreeSet<NodeName>) {
+        self.unheard.set_ready(ready, &self.view.members);
+        self.engine.set_unheard(self.unheard.nodes());
+    }
+
     /// What is known of the other speakers. Until the view is settled nobody counts as alive, so that nothing is claimed.
     pub fn set_view(&mut self, now: Instant, view: View) {
         let now = self.advance(now);
@@ -183,21 +196,22 @@ impl Speaker {
             self.report(Report::Settled);
         }
         if after.members != before.members {
+            self.unheard.hear(&after.members);
+            self.engine.set_unheard(self.unheard.nodes());
             self.report(Report::Members { members: after.members.clone() });
         }
-        let mut macs = false;
         for (node, metadata) in after.changed_metadata(&before) {
             let claims = |view: &View, address| {
                 view.metadata.get(node).is_some_and(|metadata| metadata.claims.contains(&address))
             };
             self.take_back(node, |address| claims(&before, address) && !claims(&after, address));
-            macs |= self.take_metadata(now, node, metadata);
+            self.take_metadata(now, node, metadata);
         }
         for gone in before.members.difference(&after.members) {
             self.take_back(gone, |_| true);
         }
-        if macs {
-            self.outputs.push_back(Output::Partners(self.partners.addresses(now)));
+        if let Some(addresses) = self.partners.take_changed(now) {
+            self.outputs.push_back(Output::Partners(addresses));
         }
         if after.settled && self.drain.is_none() {
             self.pending.gone.extend(before.members.difference(&after.members).cloned());
@@ -217,6 +231,9 @@ impl Speaker {
         if !self.complete || self.interfaces.is_none() || self.drain.is_some() {
             return;
         }
+        for service in std::mem::take(&mut self.pending.removed) {
+            self.problems.forget(now, &service);
+        }
         for change in self.engine.evaluate() {
             self.take_change(now, change);
         }
@@ -226,7 +243,7 @@ impl Speaker {
         if (!self.has_membership() || self.view.settled) && !std::mem::replace(&mut self.decided, true) {
             self.outputs.push_back(Output::Decided);
         }
-        let Pending { metadata, reunited, gone } = std::mem::take(&mut self.pending);
+        let Pending { metadata, reunited, gone, removed: _ } = std::mem::take(&mut self.pending);
         self.outputs.extend(gone.into_iter().map(Output::Gone));
         if metadata && self.has_membership() {
             self.outputs.push_back(Output::Metadata(self.metadata()));
@@ -340,9 +357,9 @@ impl Speaker {
     }
 
     /// Takes what another speaker says about itself; `None` when nothing is known of it any more.
-    fn take_metadata(&mut self, now: Instant, node: &NodeName, metadata: Option<&Metadata>) -> bool {
+    fn take_metadata(&mut self, now: Instant, node: &NodeName, metadata: Option<&Metadata>) {
         if *node == self.this {
-            return false;
+            return;
         }
         let interfaces = metadata.into_iter().flat_map(|metadata| metadata.interfaces.values());
         self.partners.set(now, node, interfaces.filter_map(|interface| interface.mac).collect());
@@ -353,7 +370,6 @@ impl Speaker {
             self.engine.set_claims(node.clone(), BTreeSet::new());
             self.engine.remove_interfaces(node);
         }
-        true
     }
 
     /// Another speaker no longer answers for these addresses. What it claimed beside this node, caches may look for there.

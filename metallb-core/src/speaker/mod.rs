@@ -38,6 +38,7 @@ mod ownership;
 mod partners;
 mod problems;
 mod report;
+mod unheard;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,9 @@ pub(super) struct Partners {
     present: BTreeMap<NodeName, BTreeSet<[u8; 6]>>,
     /// Addresses that no speaker has claimed for a while: whose they were, and until when they are remembered.
     past: BTreeMap<[u8; 6], (NodeName, Instant)>,
+    /// What was told may have changed.
+    touched: bool,
+    told: BTreeSet<[u8; 6]>,
 }
 
 /// How long hardware addresses of speakers are remembered.
@@ -20,18 +23,32 @@ pub const MEMORY: Duration = Duration::from_secs(3600);
 impl Partners {
     /// What a speaker says are its addresses; none when it is gone.
     pub(super) fn set(&mut self, now: Instant, node: &NodeName, addresses: BTreeSet<[u8; 6]>) {
+        let remembered = self.past.len();
+        self.past.retain(|_, (_, until)| *until > now);
+        self.touched |= self.past.len() != remembered;
+        if self.present.get(node).unwrap_or(&BTreeSet::new()) == &addresses {
+            return;
+        }
+        self.touched = true;
         let before = if addresses.is_empty() {
             self.present.remove(node)
         } else {
             self.present.insert(node.clone(), addresses)
         };
-        self.past.retain(|_, (_, until)| *until > now);
         let until = now.checked_add(MEMORY).unwrap_or(now);
         self.past.extend(before.into_iter().flatten().map(|address| (address, (node.clone(), until))));
     }
 
+    /// All addresses, when they are others than the last time.
+    pub(super) fn take_changed(&mut self, now: Instant) -> Option<BTreeSet<[u8; 6]>> {
+        let addresses = std::mem::take(&mut self.touched).then(|| self.addresses(now));
+        let changed = addresses.filter(|addresses| *addresses != self.told)?;
+        self.told.clone_from(&changed);
+        Some(changed)
+    }
+
     /// All addresses of speakers, and of those that were here within [`MEMORY`].
-    pub(super) fn addresses(&self, now: Instant) -> BTreeSet<[u8; 6]> {
+    fn addresses(&self, now: Instant) -> BTreeSet<[u8; 6]> {
         let past = self.past.iter().filter(|(_, (_, until))| *until > now).map(|(address, _)| *address);
         self.present.values().flatten().copied().chain(past).collect()
     }

@@ -39,11 +39,24 @@ impl ProblemReports {
         if self.told.get(service) == Some(&problem) {
             return false;
         }
-        // Something has been wrong since then, if not always the same.
+        self.hold(now, since, service, problem);
+        false
+    }
+
+    /// A service is gone, and may be there again under the same name: of that one nothing was told.
+    pub(super) fn forget(&mut self, now: Instant, service: &ServiceKey) {
+        if let Some(problem) = self.told.remove(service)
+            && !self.held.contains_key(service)
+        {
+            self.hold(now, None, service, problem);
+        }
+    }
+
+    /// Something has been wrong since `since`, if not always the same.
+    fn hold(&mut self, now: Instant, since: Option<Instant>, service: &ServiceKey, problem: AnnounceProblem) {
         let at = since.or_else(|| now.checked_add(PATIENCE)).unwrap_or(now);
         self.held.insert(service.clone(), (at, problem));
         self.due.entry(at).or_default().insert(service.clone());
-        false
     }
 
     /// When [`ProblemReports::handle_timeout`] has something to tell.
@@ -88,6 +101,20 @@ mod tests {
         assert!(!reports.handle_problem(now, &key(), None), "nothing was told that could end");
         assert_eq!(reports.next_timeout(), None);
         assert_eq!(reports.handle_timeout(now + PATIENCE), []);
+    }
+
+    #[test]
+    fn what_was_told_of_a_service_is_told_of_the_next_one_of_that_name_and_its_end_is_no_word() {
+        let (mut reports, now) = (ProblemReports::default(), begin());
+        reports.handle_problem(now, &key(), Some(problem(1)));
+        reports.handle_timeout(now + PATIENCE);
+        let later = now + PATIENCE * 10;
+        reports.forget(later, &key());
+        assert_eq!(reports.handle_timeout(later), []);
+        assert_eq!(reports.handle_timeout(later + PATIENCE), [(key(), problem(1))]);
+        reports.forget(later + PATIENCE, &key());
+        assert!(!reports.handle_problem(later + PATIENCE, &key(), None), "the service has gone");
+        assert_eq!(reports.next_timeout(), None);
     }
 
     #[test]

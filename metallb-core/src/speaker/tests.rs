@@ -30,7 +30,7 @@ fn mac(node: &str) -> [u8; 6] {
     [2, 0, 0, 0, 0, node.as_bytes()[0]]
 }
 
-fn names(nodes: &[&str]) -> BTreeSet<NodeName> {
+pub(super) fn names(nodes: &[&str]) -> BTreeSet<NodeName> {
     nodes.iter().map(|node| NodeName::new(*node)).collect()
 }
 
@@ -482,4 +482,90 @@ fn a_speaker_that_joins_does_not_take_everything_before_it_knows_where_the_other
         world.look();
         assert!(!world.essential().contains(&announced()));
     }
+}
+
+/// Small clusters exclude their control planes. Where heartbeats are not let through, each speaker hears itself only.
+#[test]
+fn excluded_control_planes_announce_nothing_while_a_worker_is_ready_and_was_never_heard() {
+    let mut world = World::new("a", false);
+    world.view.settled = true;
+    for node in ["a", "b"] {
+        let mut fact = Node::new(NodeName::new(node), Labels::new());
+        (fact.excluded, fact.control_plane) = (true, true);
+        world.speaker.apply_node(fact);
+    }
+    world.speaker.set_ready(names(&["a", "b", "c"]));
+    world.members(&["a"]);
+    let outputs = world.outputs();
+    assert!(!outputs.contains(&announced()) && !outputs.contains(&Output::Report(Report::ExclusionIgnored)));
+    // The worker is heard: nothing changes. It dies: nobody else is left.
+    world.members(&["a", "b", "c"]);
+    assert!(!world.outputs().contains(&announced()));
+    world.members(&["a"]);
+    assert!(world.outputs().contains(&announced()));
+    // It comes back behind a closed port.
+    for ready in [&["a", "b"][..], &["a", "b", "c"]] {
+        world.speaker.set_ready(names(ready));
+        world.speaker.evaluate(world.now);
+    }
+    assert!(world.outputs().contains(&withdrawn()));
+    // It is gone for good.
+    world.speaker.set_ready(names(&["a", "b"]));
+    world.speaker.evaluate(world.now);
+    assert!(world.outputs().contains(&announced()));
+}
+
+#[test]
+fn partners_are_told_when_they_change_and_not_whenever_speakers_say_something() {
+    let mut world = World::settled("b", &["a", "b", "c"]);
+    let told = |mac_of: &str, claims: &[IpAddr]| {
+        let claims = claims.iter().copied().collect();
+        Arc::new(Metadata { interfaces: interfaces(mac_of), claims, ..Metadata::default() })
+    };
+    let mut partners = |told: Option<Arc<Metadata>>| {
+        match told {
+            Some(told) => world.view.metadata.insert(NodeName::new("a"), told),
+            None => world.view.metadata.remove(&NodeName::new("a")),
+        };
+        world.look();
+        let partners = |output| if let Output::Partners(macs) = output { Some(macs) } else { None };
+        world.outputs().into_iter().filter_map(partners).collect::<Vec<_>>()
+    };
+    assert_eq!(partners(Some(told("a", &["192.0.2.99".parse().unwrap()]))), []);
+    assert_eq!(partners(Some(told("d", &[]))), [[mac("a"), mac("c"), mac("d")].into()]);
+    assert_eq!(partners(Some(told("a", &[]))), [], "what was its address is remembered");
+    assert_eq!(partners(None), []);
+}
+
+#[test]
+fn a_service_that_is_made_anew_with_the_same_problem_is_reported_again() {
+    let mut world = World::settled("b", &["a", "b", "c"]);
+    let key = ServiceKey::new("default", "web");
+    let reports = |world: &mut World| {
+        let is_about_it = |output: &Output| {
+            matches!(output, Output::Report(Report::AnnounceFailed { .. } | Report::AnnouncedAgain { .. }))
+        };
+        world.outputs().into_iter().filter(is_about_it).count()
+    };
+    let mut service = Service::new(key.clone(), Created(0), Demand::Addresses(Request::single(Family::V4)));
+    service.assigned = vec![address()];
+    world.speaker.remove_endpoints(&key);
+    world.speaker.evaluate(world.now);
+    world.pass(PATIENCE);
+    assert_eq!(reports(&mut world), 1);
+    world.pass(Duration::from_secs(60));
+    // Nobody looked in between.
+    world.speaker.remove_service(&key);
+    world.speaker.apply_service(service.clone());
+    world.speaker.evaluate(world.now);
+    assert_eq!(reports(&mut world), 0);
+    world.pass(PATIENCE);
+    assert_eq!(reports(&mut world), 1);
+    world.speaker.remove_service(&key);
+    world.speaker.evaluate(world.now);
+    assert_eq!(reports(&mut world), 0, "what is gone is not announced as it should be");
+    world.speaker.apply_service(service);
+    world.speaker.evaluate(world.now);
+    world.pass(PATIENCE);
+    assert_eq!(reports(&mut world), 1);
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use metallb_core::config::{BgpAdvertisement, Community, L2Advertisement};
 use metallb_core::election::{ElectionKey, Place, Standing};
-use metallb_core::facts::{Demand, Interface, Places, Service, TrafficPolicy};
+use metallb_core::facts::{Demand, Interface, Node, Places, Service, TrafficPolicy};
 use metallb_core::keys::{AdvertisementName, Family, NodeName, PeerName, ServiceKey};
 
 use crate::world::World;
@@ -100,8 +100,10 @@ impl World {
     }
 
     fn all_excluded(&self) -> bool {
-        let mut live = self.nodes.values().filter(|node| self.members.contains(&node.name)).peekable();
-        live.peek().is_some() && live.all(|node| node.excluded && node.control_plane)
+        let is_live = |node: &Node| self.members.contains(&node.name);
+        let counts = |node: &&Node| is_live(node) || self.unheard.contains(&node.name);
+        self.nodes.values().any(is_live)
+            && self.nodes.values().filter(counts).all(|node| node.excluded && node.control_plane)
     }
 
     /// Every address that a service has.

@@ -191,6 +191,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         4 => node().prop_map(|node| Fact::Node(node.name.clone(), Some(node))),
         1 => node_name().prop_map(|name| Fact::Node(name, None)),
         2 => btree_set(node_name(), 1..=4).prop_map(Fact::Members),
+        1 => btree_set(node_name(), 0..=2).prop_map(Fact::Unheard),
         2 => (node_name(), prop::option::of(interfaces())).prop_map(|(name, names)| Fact::Interfaces(name, names)),
     ]
 }

@@ -75,6 +75,9 @@ impl<'a> Scenario<'a> {
             ("members", names) => {
                 self.engine.set_members(names.iter().map(|name| NodeName::new(*name)).collect());
             }
+            ("unheard", names) => {
+                self.engine.set_unheard(names.iter().map(|name| NodeName::new(*name)).collect());
+            }
             ("node", [name, words @ ..]) => self.engine.apply_node(node(name, words)),
             ("no-node", [name]) => self.engine.remove_node(&NodeName::new(*name)),
             ("interfaces", [name, interfaces @ ..]) => {

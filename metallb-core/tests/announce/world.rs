@@ -20,6 +20,7 @@ pub(crate) struct World {
     pub(crate) endpoints: BTreeMap<ServiceKey, Endpoints>,
     pub(crate) nodes: BTreeMap<NodeName, Node>,
     pub(crate) members: BTreeSet<NodeName>,
+    pub(crate) unheard: BTreeSet<NodeName>,
     pub(crate) interfaces: BTreeMap<NodeName, BTreeMap<InterfaceName, Interface>>,
 }
 
@@ -31,6 +32,7 @@ pub(crate) enum Fact {
     Endpoints(ServiceKey, Option<Endpoints>),
     Node(NodeName, Option<Node>),
     Members(BTreeSet<NodeName>),
+    Unheard(BTreeSet<NodeName>),
     Interfaces(NodeName, Option<BTreeMap<InterfaceName, Interface>>),
 }
 
@@ -42,6 +44,7 @@ impl World {
             Fact::Endpoints(key, endpoints) => put(&mut self.endpoints, key, endpoints),
             Fact::Node(name, node) => put(&mut self.nodes, name, node),
             Fact::Members(members) => self.members = members,
+            Fact::Unheard(nodes) => self.unheard = nodes,
             Fact::Interfaces(name, interfaces) => put(&mut self.interfaces, name, interfaces),
         }
     }
@@ -49,6 +52,7 @@ impl World {
     /// All facts, in the order of their kinds.
     pub(crate) fn facts(&self) -> Vec<Fact> {
         let mut facts = vec![Fact::Config(Arc::clone(&self.config)), Fact::Members(self.members.clone())];
+        facts.push(Fact::Unheard(self.unheard.clone()));
         facts.extend(self.services.values().map(|s| Fact::Service(s.key.clone(), Some(s.clone()))));
         facts.extend(self.endpoints.values().map(|e| Fact::Endpoints(e.service.clone(), Some(e.clone()))));
         facts.extend(self.nodes.values().map(|n| Fact::Node(n.name.clone(), Some(n.clone()))));
@@ -74,6 +78,7 @@ pub(crate) fn tell(engine: &mut Engine, fact: &Fact) {
         Fact::Node(_, Some(node)) => engine.apply_node(node),
         Fact::Node(name, None) => engine.remove_node(&name),
         Fact::Members(members) => engine.set_members(members),
+        Fact::Unheard(nodes) => engine.set_unheard(nodes),
         Fact::Interfaces(name, Some(interfaces)) => engine.set_interfaces(name, interfaces),
         Fact::Interfaces(name, None) => engine.remove_interfaces(&name),
     }

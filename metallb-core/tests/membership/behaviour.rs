@@ -269,6 +269,30 @@ fn a_member_that_meets_another_for_a_moment_does_not_drop_itself() {
     }
 }
 
+/// The other one is deaf for a moment twice, and what it says between is lost.
+#[test]
+fn two_words_of_deafness_with_a_silence_between_are_no_lasting_deafness() {
+    for seed in 0..50 {
+        let mut sim = Simulation::new(2, LAN, seed);
+        sim.start_all();
+        sim.cut_one_way(0, 1);
+        sim.run_for(ms(225));
+        // 1 hears 0 again, and 0 does not hear that.
+        sim.heal();
+        sim.cut_one_way(1, 0);
+        sim.run_for(ms(60));
+        sim.cut(0, 1);
+        sim.run_for(ms(200));
+        // 0 hears 1 again, which is deaf again.
+        sim.heal();
+        sim.cut_one_way(0, 1);
+        sim.run_for(ms(60));
+        sim.heal();
+        sim.run_for(Duration::from_secs(1));
+        assert_eq!(sim.changes(), [], "seed {seed}");
+    }
+}
+
 #[test]
 fn a_member_that_one_of_two_may_hear_stays() {
     let mut sim = Simulation::new(3, LAN, 19);

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use metallb_core::{
@@ -184,13 +185,13 @@ pub fn endpoints<'a>(
 /// by theirs.
 #[derive(Clone, Debug, Default)]
 pub struct SliceIndex {
-    slices: BTreeMap<ObjectKey, SliceRecord>,
+    slices: BTreeMap<ObjectKey, Arc<SliceRecord>>,
     by_service: BTreeMap<ServiceKey, BTreeSet<ObjectKey>>,
 }
 
 impl SliceIndex {
     /// Takes note of a slice, or with `None` that it went. Returns the Services to look at again.
-    pub fn apply(&mut self, key: &ObjectKey, slice: Option<SliceRecord>) -> BTreeSet<ServiceKey> {
+    pub fn apply(&mut self, key: &ObjectKey, slice: Option<Arc<SliceRecord>>) -> BTreeSet<ServiceKey> {
         let mut touched = BTreeSet::new();
         if let Some(previous) = self.slices.remove(key) {
             if let Some(keys) = self.by_service.get_mut(&previous.service) {
@@ -199,7 +200,7 @@ impl SliceIndex {
                     self.by_service.remove(&previous.service);
                 }
             }
-            touched.insert(previous.service);
+            touched.insert(previous.service.clone());
         }
         if let Some(slice) = slice {
             touched.insert(slice.service.clone());
@@ -212,7 +213,7 @@ impl SliceIndex {
     /// The endpoints of a Service; `None` when none can serve.
     pub fn endpoints(&self, service: &ServiceKey) -> Option<Endpoints> {
         let keys = self.by_service.get(service)?;
-        endpoints(service, keys.iter().filter_map(|key| self.slices.get(key)))
+        endpoints(service, keys.iter().filter_map(|key| self.slices.get(key)).map(|slice| &**slice))
     }
 }
 

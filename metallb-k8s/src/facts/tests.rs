@@ -1,6 +1,6 @@
 //! What becomes of Kubernetes objects.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use metallb_core::{
     facts::{Demand, FamilyPolicy, Places, RequestError, Service, Serving, TrafficPolicy},
@@ -363,14 +363,15 @@ fn slices_of_a_service_add_up_and_go_one_by_one() {
     let mut index = SliceIndex::default();
     let service = ServiceKey::new("web", "a");
     let keys = ["a-1", "a-2"].map(|name| ObjectKey::namespaced("web", name));
-    let on = |node: &str| slice(&json!([{ "nodeName": node }]));
+    let on = |node: &str| Arc::new(slice(&json!([{ "nodeName": node }])));
     let nodes = |index: &SliceIndex| index.endpoints(&service).map(|endpoints| endpoints.nodes().len());
     assert_eq!(index.apply(&keys[0], Some(on("n1"))), BTreeSet::from([service.clone()]));
     index.apply(&keys[1], Some(on("n2")));
     assert_eq!(nodes(&index), Some(2));
     index.apply(&keys[0], None);
     assert_eq!(nodes(&index), Some(1));
-    index.apply(&keys[1], Some(slice(&json!([{ "nodeName": "n2", "conditions": { "ready": false } }]))));
+    let unready = slice(&json!([{ "nodeName": "n2", "conditions": { "ready": false } }]));
+    index.apply(&keys[1], Some(Arc::new(unready)));
     assert_eq!(nodes(&index), None, "none can serve");
 }
 

@@ -119,6 +119,24 @@ fn what_the_speaker_cannot_do_for_a_peer_is_told() {
 }
 
 #[test]
+fn the_end_of_a_conflict_shows_what_is_wrong_with_the_peer_itself() {
+    in_namespace("bgp::the_end_of_a_conflict_shows_what_is_wrong_with_the_peer_itself", async || {
+        let cluster = cluster().await;
+        let link = |label: &str| {
+            let selectors = json!([{ "matchLabels": { label: "a" } }]);
+            json!({ "peerAddress": "fe80::1", "sourceAddress": null, "nodeSelectors": selectors })
+        };
+        peer(&cluster, "old", &link("rack"));
+        peer(&cluster, "young", &link("room"));
+        cluster.apply("apiVersion: v1\nkind: Node\nmetadata:\n  name: node1\n  labels: {rack: a, room: a}\n");
+        let _speaker = speaker(&cluster, &[]);
+        verdict(&cluster, &["BGPPeer \"young\": BGPPeer \"old\" is the same neighbour and older"]).await;
+        cluster.delete(cluster.system::<BGPPeer>(), "old").await;
+        verdict(&cluster, &["BGPPeer \"young\": spec.peerAddress"]).await;
+    });
+}
+
+#[test]
 fn a_peer_that_the_node_gets_by_a_label_is_judged_then() {
     in_namespace("bgp::a_peer_that_the_node_gets_by_a_label_is_judged_then", async || {
         let cluster = cluster().await;

@@ -13,7 +13,7 @@ use metallb_k8s::crd::ServiceL2Status;
 use serde_json::json;
 
 use crate::harness::{Cluster, PATIENCE, eventually};
-use crate::site::{NODE, cluster, endpoint, in_namespace, service, speaker};
+use crate::site::{NODE, cluster, endpoint, in_namespace, service, service_alone, speaker};
 
 async fn statuses(cluster: &Cluster) -> Vec<ServiceL2Status> {
     cluster.system::<ServiceL2Status>().list(&ListParams::default()).await.unwrap().items
@@ -149,5 +149,23 @@ fn a_service_that_nobody_advertises_says_so_until_somebody_does() {
         assert!(message.contains("L2Advertisement") && message.contains("192.0.2.200"), "{message}");
         cluster.configure("L2Advertisement", "all", &json!({}));
         cluster.event("web", "nodeAssigned").await;
+    });
+}
+
+#[test]
+fn endpoints_of_a_service_that_is_ours_only_later_are_found_at_once() {
+    in_namespace("layer2::endpoints_of_a_service_that_is_ours_only_later_are_found_at_once", async || {
+        let cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        endpoint(&cluster, "early", true);
+        let speaker = speaker(&cluster, &[]);
+        speaker.ready().await;
+        endpoint(&cluster, "late", true);
+        for (name, address) in [("early", "192.0.2.200"), ("late", "192.0.2.201")] {
+            service_alone(&cluster, name, &[address]).await;
+            speaker.says(&["announcing", address]).await;
+        }
+        endpoint(&cluster, "late", false);
+        speaker.says(&["withdrawing", "192.0.2.201"]).await;
     });
 }

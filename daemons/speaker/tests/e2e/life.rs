@@ -71,6 +71,69 @@ fn what_a_dead_owner_said_goes_with_one_look() {
 }
 
 #[test]
+fn what_dead_owners_said_of_many_services_goes_with_one_look_that_is_repeated_until_it_is_answered() {
+    let name = "life::what_dead_owners_said_of_many_services_goes_with_one_look_that_is_repeated_until_it_is_answered";
+    in_namespace(name, async || {
+        let cluster = cluster().await;
+        for number in 0..30 {
+            let web = format!("web{number}");
+            let stale =
+                STALE.replace("KIND", "ServiceL2Status").replace("NODE", "node2").replace("gone", &web);
+            cluster.apply(&stale);
+            service(&cluster, &web, &[&format!("192.0.2.{}", 200 + number)]).await;
+        }
+        let speaker = speaker(&cluster, &[]);
+        speaker.ready().await;
+        let path = "/servicel2statuses";
+        let looks = || {
+            let requests = cluster.front.requests().into_iter();
+            requests.filter(|request| request.method == "GET" && request.path.ends_with(path)).count()
+        };
+        let before = looks();
+        let refusals = std::sync::atomic::AtomicUsize::new(2);
+        cluster.front.refuse(move |request| {
+            use std::sync::atomic::Ordering::SeqCst;
+            let is_look = request.method == "GET" && request.path.ends_with(path);
+            let refused =
+                is_look && refusals.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+            refused.then_some(503)
+        });
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        let api = cluster.system::<ServiceL2Status>();
+        eventually("only our own are left", async || {
+            let found = api.list(&ListParams::default()).await.unwrap();
+            let nodes: Vec<_> =
+                found.iter().map(|found| found.status.as_ref().map(|status| status.node.as_str())).collect();
+            (nodes == [Some("node1"); 30]).then_some(())
+        })
+        .await;
+        assert_eq!(looks() - before, 3, "two of them were refused");
+    });
+}
+
+#[test]
+fn a_service_that_is_made_anew_while_nobody_looks_has_its_events() {
+    in_namespace("life::a_service_that_is_made_anew_while_nobody_looks_has_its_events", async || {
+        let mut cluster = cluster().await;
+        cluster.configure("L2Advertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let _speaker = speaker(&cluster, &[]);
+        cluster.event("web", "nodeAssigned").await;
+        cluster.front.down().await;
+        cluster.delete(cluster.services(), "web").await;
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        cluster.front.up().await;
+        eventually("an event of each", async || {
+            let told = cluster.events("web", "nodeAssigned").await;
+            let about: std::collections::BTreeSet<_> =
+                told.iter().map(|event| event.involved_object.uid.clone()).collect();
+            (about.len() == 2).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_restart_writes_no_status_that_is_right_already() {
     in_namespace("life::a_restart_writes_no_status_that_is_right_already", async || {
         let cluster = cluster().await;

@@ -53,6 +53,12 @@ pub(crate) fn speaker_by(program: &str, cluster: &Cluster, args: &[&str]) -> Dae
 
 /// A service with these addresses and an endpoint on the node, as the controller leaves it.
 pub(crate) async fn service(cluster: &Cluster, name: &str, addresses: &[&str]) {
+    service_alone(cluster, name, addresses).await;
+    endpoint(cluster, name, true);
+}
+
+/// The same without an endpoint of its own.
+pub(crate) async fn service_alone(cluster: &Cluster, name: &str, addresses: &[&str]) {
     cluster.service(name, json!({}), json!({})).await;
     let ingress: Vec<Value> = addresses.iter().map(|address| json!({ "ip": address })).collect();
     let assigned = json!({
@@ -61,7 +67,6 @@ pub(crate) async fn service(cluster: &Cluster, name: &str, addresses: &[&str]) {
         "status": { "loadBalancer": { "ingress": ingress } },
     });
     cluster.server.apply_object(&assigned);
-    endpoint(cluster, name, true);
 }
 
 /// The endpoint of a service on the node, by both families.

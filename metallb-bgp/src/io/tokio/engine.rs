@@ -161,20 +161,25 @@ impl Engine {
     /// Takes everything the handles said, once the machine's addresses are known: a session that begins before would have
     /// no identifier of its own.
     fn poll_commands(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
+        let (mut progress, mut spread) = (false, false);
         while !self.stopping && self.is_node_known && !self.bfd.is_stopping() {
             match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => self.handle_command(command),
+                Poll::Ready(Some(command)) => spread |= self.handle_command(command),
                 // The last handle is gone: as if this program ended, so that peers may keep the routes.
                 Poll::Ready(None) => self.begin_stop(StopReason::Restart(String::new())),
                 Poll::Pending => break,
             }
             progress = true;
         }
+        // Once for all of them: where kube-proxy works with IPVS the machine holds the address of every service.
+        if spread {
+            self.spread_addresses(&self.node.addresses.clone());
+        }
         progress
     }
 
-    fn handle_command(&mut self, command: Command) {
+    /// Whether others of the machine's addresses can be next hops now.
+    fn handle_command(&mut self, command: Command) -> bool {
         match command {
             Command::SetPeer(key, config) => self.set_peer(&key, *config),
             Command::RemovePeer(key, reason) => self.remove_peer(&key, &reason),
@@ -189,13 +194,11 @@ impl Engine {
                 let changed = self.table.set(prefix, &routes);
                 self.table_changed |= changed;
                 // Addresses that are announced are no next hops.
-                if changed && self.node.holds(prefix.ip()) {
-                    self.spread_addresses(&self.node.addresses.clone());
-                }
+                return changed && self.node.holds(prefix.ip());
             }
             Command::SetInternalAddresses(addresses) => {
                 self.node.internal = addresses;
-                self.spread_addresses(&self.node.addresses.clone());
+                return true;
             }
             Command::TableComplete => {
                 self.table.complete();
@@ -220,6 +223,7 @@ impl Engine {
                 }
             }
         }
+        false
     }
 
     fn set_peer(&mut self, key: &PeerKey, config: PeerConfig) {

@@ -31,7 +31,8 @@ impl Engine {
             }
         }
         if !refreshed.changed.is_empty() {
-            touched.services.extend(self.unadvertised.iter().cloned());
+            let counting = self.emitted.counting_nodes();
+            touched.services.extend(self.unadvertised.iter().chain(counting).cloned());
         }
         refreshed.changed
     }

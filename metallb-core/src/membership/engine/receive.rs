@@ -109,7 +109,7 @@ impl Run {
             metadata_version: 0,
             incoming: None,
             bits: None,
-            deaf_since: None,
+            deafness: None,
         }
     }
 }

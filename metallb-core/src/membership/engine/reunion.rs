@@ -18,13 +18,11 @@ impl Membership {
         let Some(run) = self.peers.get_mut(sender.as_str()).and_then(|state| state.run.as_mut()) else {
             return;
         };
-        let was_deaf = run.deaf_since.is_some();
+        let was_deaf = run.deafness.is_some();
         if hears {
-            let dropped = run.drops_us_at(self.timing, self.interval).is_some_and(|at| at <= self.now);
-            self.pending.reunited |= dropped;
-            run.deaf_since = None;
+            self.pending.reunited |= run.end_deafness(self.now, self.timing, self.interval);
         } else {
-            run.deaf_since.get_or_insert(self.now);
+            run.note_deafness(self.now, self.timing, self.interval);
         }
         // Nothing is due yet, and this may be the word that was missing.
         let awaited = !hears && self.dropped_at.is_none();
@@ -66,7 +64,7 @@ impl Membership {
         let mut at = None;
         for state in self.peers.values().filter(|state| state.status.is_member()) {
             let run = state.run.as_ref().filter(|_| state.status == Status::Heard)?;
-            at = at.max(Some(run.goes_on_dropping_us_at(self.timing, self.interval)?));
+            at = at.max(Some(run.drops_us_at(self.timing, self.interval)?));
         }
         at
     }
