@@ -148,8 +148,8 @@ fn bfd(profile: &BfdProfile) -> Result<PeerBfd, Unsupported> {
     Ok(PeerBfd::new(watched.with_passive(profile.passive_mode).with_minimum_ttl(profile.minimum_ttl)))
 }
 
-/// Forwarding survives a restart of the speaker, for the kernel does it, but not one of the node. A node that has been up
-/// for longer than peers wait cannot be in the middle of its own restart.
+/// Forwarding survives a restart of the speaker, for the kernel does it, but not one of the node. A node that had been up
+/// for longer than peers wait when the speaker started was not in the middle of its own restart.
 fn graceful_restart(peer: &Peer, uptime: Duration) -> GracefulRestart {
     let mut restart = GracefulRestart::default();
     restart.forwarding_preserved = uptime >= restart.restart_time.saturating_add(peer.hold_time);
