@@ -198,10 +198,10 @@ impl Engine {
         if change.to == PathState::Up {
             tracing::info!(protocol = "bgp", peer = %key, "BFD is up");
             self.bfd.up.insert(key.clone());
-            let waits = peer.session.is_running() && peer.session.state() == State::Idle;
-            if self.bfd.held.remove(key) || waits {
+            if self.bfd.held.remove(key) {
                 peer.session.start(now());
             }
+            peer.session.retry_now(now());
             return;
         }
         let was_up = self.bfd.up.remove(key);
