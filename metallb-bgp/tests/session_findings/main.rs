@@ -8,6 +8,7 @@
 )]
 
 mod attempts;
+mod end_of_rib;
 mod ends;
 mod families;
 mod import;
