@@ -174,6 +174,11 @@ impl AddressTable {
         self.links.keys().filter(|index| counts(index)).any(|index| self.came_up(before, *index))
     }
 
+    /// Whether this interface holds an address.
+    pub(crate) fn is_on(&self, index: InterfaceIndex, address: IpAddr) -> bool {
+        self.addresses.get(&index).is_some_and(|all| all.contains_key(&address.to_canonical()))
+    }
+
     /// Whether an interface holds an address that can be used.
     pub(crate) fn has_usable(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -200,8 +200,9 @@ impl Engine {
             self.bfd.up.insert(key.clone());
             if self.bfd.held.remove(key) {
                 peer.session.start(now());
+            } else {
+                peer.session.retry_now(now());
             }
-            peer.session.retry_now(now());
             return;
         }
         let was_up = self.bfd.up.remove(key);
