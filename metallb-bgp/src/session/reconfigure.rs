@@ -92,8 +92,11 @@ impl Session {
             self.recount();
         }
         if may_mend(old, &self.config) {
-            self.damping = FIRST_BACKOFF;
-            self.retry_now(now);
+            (self.damping, self.backoff) = (FIRST_BACKOFF, FIRST_BACKOFF);
+            // An attempt that is under way is as good as another one, unless its packets are to be others.
+            if self.outgoing.state != State::Connect || packets_of(old) != packets_of(&self.config) {
+                self.retry_now(now);
+            }
         }
     }
 
@@ -152,6 +155,11 @@ impl Session {
 /// Where a session is between.
 fn ends_of(config: &PeerConfig) -> impl PartialEq {
     (config.remote, config.interface.clone(), config.local_address, config.bind_device.clone())
+}
+
+/// What an attempt has taken with it that can change without a reset.
+fn packets_of(config: &PeerConfig) -> impl PartialEq {
+    (config.ttl, config.tcp_mss, config.authentication.clone())
 }
 
 /// Whether a change can be what a session needs to come up: not if it is about routes or about what is done with them.
