@@ -15,6 +15,7 @@ mod import;
 mod next_hops;
 mod pace;
 mod refused;
+mod retries;
 mod routes;
 mod settings;
 mod support;
