@@ -148,13 +148,18 @@ fn bfd(profile: &BfdProfile) -> Result<PeerBfd, Unsupported> {
     Ok(PeerBfd::new(watched.with_passive(profile.passive_mode).with_minimum_ttl(profile.minimum_ttl)))
 }
 
-/// Forwarding survives a restart of the speaker, for the kernel does it, but not one of the node. A node that has been up
-/// for longer than peers wait cannot be in the middle of its own restart.
+/// Forwarding survives a restart of the speaker, for the kernel does it, but not one of the node. A node that had been up
+/// for longer than peers wait when the speaker started was not in the middle of its own restart.
 fn graceful_restart(peer: &Peer, uptime: Duration) -> GracefulRestart {
     let mut restart = GracefulRestart::default();
     restart.forwarding_preserved = uptime >= restart.restart_time.saturating_add(peer.hold_time);
+    restart.selection_deferral = restart.restart_time.saturating_sub(DEFERRAL_MARGIN);
     restart
 }
+
+/// A router waits the restart time for this speaker, and is not to keep the routes of an earlier run for longer than that
+/// because the speaker cannot decide: so much earlier it is told that there are no others.
+const DEFERRAL_MARGIN: Duration = Duration::from_secs(10);
 
 fn remote_as(remote: RemoteAs) -> metallb_bgp::types::RemoteAs {
     match remote {
@@ -372,6 +377,14 @@ mod tests {
         assert!(!preserved(0));
         assert!(!preserved(209));
         assert!(preserved(210));
+    }
+
+    // req: G6
+    #[test]
+    fn routers_do_not_keep_old_routes_for_longer_than_a_restart_may_take() {
+        let restart = mk_session(|peer| peer.graceful_restart = true, COMMON).graceful_restart.unwrap();
+        assert_eq!(restart.restart_time, Duration::from_secs(120));
+        assert_eq!(restart.selection_deferral, Duration::from_secs(110));
     }
 
     // req: B12

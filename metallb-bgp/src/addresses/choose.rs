@@ -13,7 +13,8 @@ pub struct Query<'a> {
     pub local: SocketAddr,
     /// The peer's end.
     pub remote: SocketAddr,
-    /// The interface that held our address when the connection was opened; `None` when none did.
+    /// The interface of our address ([`AddressTable::follow`]); `None` when none has held it since the connection was
+    /// opened.
     pub interface: Option<InterfaceIndex>,
     /// For sessions that are bound to a loopback address.
     pub internal: InternalAddresses,
@@ -181,7 +182,7 @@ impl AddressTable {
     ) -> impl Iterator<Item = (IpAddr, Basis, AddressState)> + 'a {
         let own = query.local.ip().to_canonical();
         let on_loopback = own.is_loopback() || query.interface.is_some_and(|index| self.is_loopback(index));
-        // What no interface held from the beginning is routed to us in another way.
+        // What no interface ever held is routed to us in another way.
         let foreign = query.interface.is_none().then_some((own, Basis::Session, AddressState::default()));
         let near = query.interface.and_then(|index| self.addresses.get(&index)).into_iter().flatten();
         let near =

@@ -112,14 +112,29 @@ impl AddressTable {
         self.links.is_empty() && self.addresses.is_empty()
     }
 
-    /// The interface that holds an address; of several the one whose prefix the peer is in, then the first.
+    /// The interface that holds an address; of several one where it can be used, then the one whose prefix the peer is in,
+    /// then the first.
     pub fn holder(&self, address: IpAddr, peer: IpAddr) -> Option<InterfaceIndex> {
+        self.follow(address, peer, None)
+    }
+
+    /// The interface of a session that has this address here, and that was on the interface `before` until now: the one
+    /// that holds the address. It is the same one as long as the address is there as well as elsewhere, and while no
+    /// interface holds it.
+    #[must_use]
+    pub fn follow(
+        &self,
+        address: IpAddr,
+        peer: IpAddr,
+        before: Option<InterfaceIndex>,
+    ) -> Option<InterfaceIndex> {
         let (address, peer) = (address.to_canonical(), peer.to_canonical());
         let holders = self.addresses.iter().filter_map(|(index, addresses)| {
             let state = addresses.get(&address)?;
-            Some((!shares_prefix(address, peer, state.prefix), *index))
+            let is_far = !shares_prefix(address, peer, state.prefix);
+            Some((state.unusable, Some(*index) != before, is_far, *index))
         });
-        holders.min().map(|(_, index)| index)
+        holders.min().map(|(.., index)| index).or(before)
     }
 
     /// Whether a machine is on a subnet of this one.
@@ -159,7 +174,14 @@ impl AddressTable {
         self.links.keys().filter(|index| counts(index)).any(|index| self.came_up(before, *index))
     }
 
-    fn has_usable(&self, address: IpAddr) -> bool {
+    /// Whether this interface holds an address.
+    pub(crate) fn is_on(&self, index: InterfaceIndex, address: IpAddr) -> bool {
+        self.addresses.get(&index).is_some_and(|all| all.contains_key(&address.to_canonical()))
+    }
+
+    /// Whether an interface holds an address that can be used.
+    pub(crate) fn has_usable(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.addresses.values().any(|all| all.get(&address).is_some_and(|state| !state.unusable))
     }
 

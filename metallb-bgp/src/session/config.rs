@@ -83,11 +83,12 @@ pub enum TtlPolicy {
 pub struct GracefulRestart {
     /// How long the peer keeps our routes while we are away; whole seconds, at most 4095. Default 120 s.
     pub restart_time: Duration,
-    /// The F bit of every family: forwarding survived. For a speaker whose data plane is the
-    /// kernel this is true unless the node itself has just booted. Default true.
+    /// The F bit of every family: forwarding survived what ended the last process (RFC 4724 §3). For a speaker whose data
+    /// plane is the kernel this is true unless the node itself has just booted. It is about the start alone: a peer that
+    /// has had a session with this process is told in later ones that forwarding is there. Default true.
     pub forwarding_preserved: bool,
-    /// The longest wait for [`AdvTable::complete`](crate::table::AdvTable::complete) before
-    /// End-of-RIB is sent regardless (RFC 4724 §4.1, Selection_Deferral_Timer). Default 360 s.
+    /// The longest wait for [`AdvTable::complete`](crate::table::AdvTable::complete), from the first session with the peer
+    /// on, before End-of-RIB is sent regardless (RFC 4724 §4.1, Selection_Deferral_Timer). Default 360 s.
     pub selection_deferral: Duration,
     /// Long-lived graceful restart (RFC 9494): for how long after the restart time a peer that does it, too, keeps
     /// our routes as a last resort, marked [`LLGR_STALE`](crate::types::Community::LLGR_STALE), whole seconds up to

@@ -41,7 +41,7 @@ pub struct Endpoints {
     pub local: SocketAddr,
     /// The peer's address and port.
     pub remote: SocketAddr,
-    /// The interface that held our address when the connection was opened, if that is known.
+    /// The interface that holds our address, or held it last, if that is known.
     pub interface: Option<InterfaceIndex>,
     /// What routes point to.
     pub next_hops: Choice,

@@ -255,7 +255,7 @@ impl Session {
         self.received.clear();
         self.reported.clear();
         let deferral = self.config.graceful_restart.unwrap_or_default().selection_deferral;
-        let deferral = now.checked_add(deferral);
+        let deferral = self.deferral_from.get_or_insert(now).checked_add(deferral);
         let counted = self.config.max_prefixes.is_some();
         self.timers(direction, |t| t.deferral = deferral);
         if let Some(connection) = self.connection_mut(direction) {

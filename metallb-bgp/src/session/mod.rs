@@ -109,6 +109,9 @@ pub struct Session {
     crossed: Option<Notification>,
     /// No End-of-RIB has been sent since this program started: the R bit (RFC 4724 §4.2).
     restarting: bool,
+    /// When the peer was established for the first time: from then on End-of-RIB waits for the table to be complete, through
+    /// all sessions together.
+    deferral_from: Option<Instant>,
     /// Places in the table of connections that are gone.
     left: Vec<PeerSlot>,
     events: VecDeque<Event>,
@@ -173,6 +176,7 @@ impl Session {
             given_up: GivenUp::default(),
             crossed: None,
             restarting: true,
+            deferral_from: None,
             left: Vec::new(),
             events: VecDeque::new(),
             effects: VecDeque::new(),

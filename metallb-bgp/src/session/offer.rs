@@ -42,9 +42,18 @@ impl Session {
         // Roles are between ASes (RFC 9234 §4.1).
         let external = self.config.remote_asn.may_be_external(self.config.local_asn);
         list.extend(self.config.role.filter(|_| external).map(|policy| Capability::Role(policy.role.code())));
-        list.push(graceful_restart(self.config.graceful_restart.as_ref(), self.restarting, families));
-        list.extend(self.config.graceful_restart.and_then(|graceful| long_lived(&graceful, families)));
+        let graceful = self.effective_graceful_restart();
+        list.push(graceful_restart(graceful.as_ref(), self.restarting, families));
+        list.extend(graceful.and_then(|graceful| long_lived(&graceful, families)));
         list
+    }
+
+    /// Graceful restart as configured; but a peer that has had a session with this process holds routes whose forwarding
+    /// this process has set up. That it was not there when the process started does not matter any more.
+    fn effective_graceful_restart(&self) -> Option<Graceful> {
+        let mut graceful = self.config.graceful_restart?;
+        graceful.forwarding_preserved |= !self.restarting || self.counters.established > 0;
+        Some(graceful)
     }
 
     /// Capabilities in which our next OPEN differs from the one that was sent, in words.
@@ -68,11 +77,20 @@ impl Session {
     }
 }
 
-/// Whether two capabilities say the same, whether or not we have just restarted.
+/// Whether two capabilities say the same, whatever they say of the past: the R and the F bits.
 fn same_promise(sent: &Capability, wanted: &Capability) -> bool {
     match (sent, wanted) {
         (Capability::GracefulRestart(sent), Capability::GracefulRestart(wanted)) => {
-            GracefulRestart { restarting: wanted.restarting, ..sent.clone() } == *wanted
+            let same = |(a, b): (&GracefulFamily, &GracefulFamily)| a.family == b.family;
+            sent.families.len() == wanted.families.len()
+                && sent.families.iter().zip(&wanted.families).all(same)
+                && sent.notification == wanted.notification
+                && sent.restart_time == wanted.restart_time
+        }
+        (Capability::LongLivedGracefulRestart(sent), Capability::LongLivedGracefulRestart(wanted)) => {
+            let same =
+                |(a, b): (&LongLived, &LongLived)| (a.family, a.stale_time) == (b.family, b.stale_time);
+            sent.len() == wanted.len() && sent.iter().zip(wanted).all(same)
         }
         _ => sent == wanted,
     }

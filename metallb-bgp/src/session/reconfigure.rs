@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::connection::Direction;
 use super::refused::GivenUp;
-use super::{PeerConfig, Session, StopReason};
+use super::{FIRST_BACKOFF, PeerConfig, Session, StopReason};
 use crate::fsm::State;
 use crate::table::AdvTable;
 use crate::types::Families;
@@ -25,7 +25,7 @@ impl Session {
     /// Takes a new configuration. Only what is fixed by the TCP connection or by the OPENs resets the session:
     /// addresses, AS numbers, keys that cannot roll over, bound device, families and other capabilities. Hold time, BGP
     /// identifier and the times of graceful restart wait for the next establishment; the snapshot lists them as
-    /// pending.
+    /// pending. A session that waits for its next attempt tries at once, unless the change cannot be what it needs.
     pub fn reconfigure(&mut self, now: Instant, config: PeerConfig, table: &mut AdvTable) -> Reconfigured {
         let config = config.with_neighbor_of(&self.config);
         if config == self.config {
@@ -35,8 +35,8 @@ impl Session {
         self.given_up = GivenUp::default();
         if self.needs_reset(&config) {
             let running = self.running;
-            // Whoever is at the old address will not see this session again: it must not wait for it.
-            let moved = self.config.remote != config.remote;
+            // Whoever had a session with the old address, or from it, will not see that again: it must not wait for it.
+            let moved = ends_of(&self.config) != ends_of(&config);
             // Without graceful restart it must not keep the routes either.
             let plain = self.config.graceful_restart.is_some() && config.graceful_restart.is_none();
             self.stop_for(now, &StopReason::ConfigChanged, moved || plain, table);
@@ -91,12 +91,11 @@ impl Session {
         if old.max_prefixes.is_some() != self.config.max_prefixes.is_some() {
             self.recount();
         }
-        if old.connect_time != self.config.connect_time {
-            if self.idle_hold.is_some() {
-                self.idle_hold = now.checked_add(self.retry_time());
-            }
-            if self.outgoing.timers.connect_retry.is_some() {
-                self.outgoing.timers.connect_retry = now.checked_add(self.retry_time());
+        if may_mend(old, &self.config) {
+            (self.damping, self.backoff) = (FIRST_BACKOFF, FIRST_BACKOFF);
+            // An attempt that is under way is as good as another one, unless its packets are to be others.
+            if self.outgoing.state != State::Connect || packets_of(old) != packets_of(&self.config) {
+                self.retry_now(now);
             }
         }
     }
@@ -151,6 +150,26 @@ impl Session {
         pending.extend(self.pending_capabilities(open));
         pending
     }
+}
+
+/// Where a session is between.
+fn ends_of(config: &PeerConfig) -> impl PartialEq {
+    (config.remote, config.interface.clone(), config.local_address, config.bind_device.clone())
+}
+
+/// What an attempt has taken with it that can change without a reset.
+fn packets_of(config: &PeerConfig) -> impl PartialEq {
+    (config.ttl, config.tcp_mss, config.authentication.clone())
+}
+
+/// Whether a change can be what a session needs to come up: not if it is about routes or about what is done with them.
+fn may_mend(old: &PeerConfig, new: &PeerConfig) -> bool {
+    let mut rest = new.clone();
+    (rest.next_hops, rest.graceful_shutdown, rest.import) =
+        (old.next_hops, old.graceful_shutdown, old.import);
+    (rest.enforce_first_as, rest.refuse_as_sets) = (old.enforce_first_as, old.refuse_as_sets);
+    (rest.keepalive_time, rest.seed) = (old.keepalive_time, old.seed);
+    rest != *old
 }
 
 /// Whether graceful restart is offered, and whether its long-lived form is.

@@ -32,9 +32,16 @@ impl Session {
     /// A path to the peer may have come up, such as a cable: where that is what failed, the wait for the next attempt is
     /// over, and an attempt whose packets may have been lost is made anew.
     pub fn handle_path(&mut self, now: Instant) {
+        if self.last_error.as_ref().is_none_or(|(_, reason)| reason.is_of_path()) {
+            self.retry_now(now);
+        }
+    }
+
+    /// What kept the session down may be over, whatever it was: the wait for the next attempt ends, and an attempt that is
+    /// under way is made anew. A session that is further goes on.
+    pub fn retry_now(&mut self, now: Instant) {
         let now = self.tick(now);
-        let failed = self.last_error.as_ref().is_none_or(|(_, reason)| reason.is_of_path());
-        if !failed || self.state() > State::Active {
+        if self.state() > State::Active {
             return;
         }
         self.backoff = FIRST_BACKOFF;

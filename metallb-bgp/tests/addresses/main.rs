@@ -181,6 +181,23 @@ fn an_address_that_goes_is_replaced_and_one_that_comes_displaces_none_that_is_as
     assert_eq!(v4(&ask(&table, moved.addresses())), Ok(("192.0.2.3".into(), Basis::Interface)), "renumbered");
 }
 
+// req: X2, !X2
+#[test]
+fn a_session_follows_its_address_to_another_interface() {
+    let of = |addresses: &[(InterfaceIndex, &str, AddressState)]| {
+        mk_table(addresses).follow(ip("2001:db8::2"), ip("2001:db8::9"), Some(ETH0))
+    };
+    let tentative = AddressState { unusable: true, ..good(64) };
+    assert_eq!(of(&[(ETH1, "2001:db8::2", good(64))]), Some(ETH1));
+    assert_eq!(of(&[(ETH1, "2001:db8::2", tentative)]), Some(ETH1), "it is not usable yet");
+    assert_eq!(of(&[(ETH0, "2001:db8::2", good(128)), (ETH1, "2001:db8::2", good(64))]), Some(ETH0));
+    assert_eq!(of(&[(ETH0, "2001:db8::2", tentative), (ETH1, "2001:db8::2", good(64))]), Some(ETH1));
+    assert_eq!(of(&[(ETH0, "2001:db8::2", tentative), (ETH1, "2001:db8::2", tentative)]), Some(ETH0));
+    assert_eq!(of(&[(ETH1, "2001:db8::3", good(64))]), Some(ETH0), "nobody has it");
+    let both = [(LO, "2001:db8::2", good(128)), (ETH1, "2001:db8::2", good(64))];
+    assert_eq!(mk_table(&both).follow(ip("2001:db8::2"), ip("2001:db8::9"), None), Some(ETH1));
+}
+
 // req: X1
 #[test]
 fn the_link_local_address_is_that_of_the_session_s_interface_and_link() {

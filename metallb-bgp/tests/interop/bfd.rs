@@ -7,6 +7,7 @@ use metallb_bgp::bfd::{Hops, PathSnapshot, Profile, SessionSnapshot};
 use metallb_bgp::fsm::State;
 use metallb_bgp::io::tokio::{EventReceiver, Shutdown, Speaker};
 use metallb_bgp::session::{Event, PeerBfd, PeerConfig, TtlPolicy};
+use metallb_bgp::types::Asn;
 
 use crate::basics::{bird_config, frr_config, mk_router};
 use crate::lab::{Lab, ROUTER, SPEAKER, eventually, router};
@@ -192,6 +193,27 @@ fn bird_watches_and_is_watched_over_one_hop() {
 fn bird_watches_and_is_watched_over_several_hops() {
     bird(false, Hops::Several);
     bird(true, Hops::Several);
+}
+
+// req: B11
+#[test]
+fn a_link_that_takes_its_addresses_along_ends_an_internal_session_at_once() {
+    let Some(mut lab) = Lab::new(&BIRD_TOOLS) else { return };
+    lab.run(async |lab| {
+        let bfd = format!("protocol bfd {{ interface \"*\" {{ {BIRD_INTERVALS} }}; }}\n");
+        let node = bird_config(SPEAKER[1], ROUTER[1], 64512, "bfd on;");
+        let _bird = Bird::start(lab, &format!("{bfd}{node}")).await;
+        let (speaker, mut events) = mk_speaker(2, &[]);
+        let mut peer = mk_watched(true, Hops::One);
+        peer.local_asn = Asn::new(64512);
+        speaker.set_peer("router".into(), peer);
+        until_lasting(&speaker).await;
+        while events.try_recv().unwrap().is_some() {}
+        let start = Instant::now();
+        lab.speaker_ip(&["link", "set", "vspeaker", "down"]).unwrap();
+        let took = until_cease(&mut events, start).await;
+        assert!(took < DETECTION * 4, "{took:?}");
+    });
 }
 
 // req: B4, B11, !B11

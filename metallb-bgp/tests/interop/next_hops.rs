@@ -167,6 +167,68 @@ fn a_session_of_the_loopback_uses_its_address_and_the_node_s_and_no_service_s() 
     });
 }
 
+/// Makes the speaker's device a port of a bridge, which takes its hardware address, and waits for the bridge's link-local one.
+async fn add_bridge(lab: &Lab) {
+    lab.speaker_ip(&["link", "add", "br0", "type", "bridge"]).unwrap();
+    lab.speaker_ip(&["link", "set", "vspeaker", "master", "br0"]).unwrap();
+    lab.speaker_ip(&["link", "set", "br0", "up"]).unwrap();
+    let show = ["-6", "addr", "show", "dev", "br0", "scope", "link", "-tentative"];
+    let ready = async || lab.speaker_says("ip", &show).ok().filter(|text| text.contains("fe80"));
+    eventually("a link-local address of the bridge", ready).await;
+}
+
+// req: X2, !X2
+#[test]
+fn an_address_that_moves_to_a_bridge_takes_the_next_hops_along() {
+    let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        let (bird, speaker) = mk_session(lab).await;
+        until_withheld(&speaker, NoNextHop::NoAddress).await;
+        add_bridge(lab).await;
+        let before = assert_one_session(&speaker).await;
+        lab.speaker_ip(&["addr", "del", "192.0.2.2/24", "dev", "vspeaker"]).unwrap();
+        add(lab, "br0", "192.0.2.2/24", &[]);
+        // What comes there is on the session's interface.
+        add(lab, "br0", NODE, &["nodad"]);
+        until_via(&bird, "2001:db8:ff::2").await;
+        let after = assert_one_session(&speaker).await;
+        assert_eq!(after.counters.updates_sent, before.counters.updates_sent + 1, "IPv6 alone");
+        assert!(bird.has_route(V4, &["BGP.next_hop: 192.0.2.2"]).is_some());
+        let hops = after.next_hops.unwrap();
+        assert_eq!((hops.v4.unwrap().basis, hops.v6.unwrap().basis), (Basis::Session, Basis::Interface));
+        // One that is gone for good takes the routes along.
+        lab.speaker_ip(&["addr", "del", NODE, "dev", "br0"]).unwrap();
+        until_withheld(&speaker, NoNextHop::NoAddress).await;
+    });
+}
+
+// req: X2, !X2
+#[test]
+fn an_ipv6_address_that_moves_withdraws_nothing_while_it_is_tentative() {
+    let Some(mut lab) = Lab::new(&["bird", "ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        let bird = Bird::start(lab, &bird_config("2001:db8:ff::2", "2001:db8:ff::1", 64513, "")).await;
+        let speaker = mk_announcing();
+        speaker.set_peer("router".into(), mk_router(router(true), 64513));
+        let has_route = async || bird.has_route(V6, &["BGP.next_hop: 2001:db8:ff::2"]);
+        eventually("IPv6 route", has_route).await;
+        add_bridge(lab).await;
+        let before = assert_one_session(&speaker).await;
+        lab.speaker_ip(&["addr", "del", NODE, "dev", "vspeaker"]).unwrap();
+        // With the time of duplicate address detection.
+        add(lab, "br0", NODE, &[]);
+        let show = ["-6", "addr", "show", "dev", "br0", "scope", "global", "-tentative"];
+        let ready = async || lab.speaker_says("ip", &show).ok().filter(|text| text.contains("2001:db8"));
+        eventually("the address", ready).await;
+        let moved = |s: &PeerSnapshot| s.next_hops.is_some_and(|hops| hops.v4.is_err() && hops.v6.is_ok());
+        // The IPv4 address that was beside it stays where it was.
+        let after = snapshot_until(&speaker, "router", "moved", moved).await;
+        assert!(after.counters.updates_sent <= before.counters.updates_sent + 2, "one of each family");
+        eventually("IPv6 route", has_route).await;
+        assert_one_session(&speaker).await;
+    });
+}
+
 // req: X2
 #[test]
 fn frr_gets_ipv6_routes_when_the_address_comes_and_keeps_the_session() {

@@ -376,6 +376,30 @@ fn no_router_becomes_our_default_route_nor_we_a_router_s() {
     });
 }
 
+// req: J4, J7
+#[test]
+fn a_router_may_have_the_link_local_address_that_another_interface_of_ours_has() {
+    let Some(mut lab) = Lab::new(&["ip", "nsenter", "setpriv"]) else { return };
+    lab.run(async |lab| {
+        bare(lab);
+        // As bridges of containers often do.
+        lab.speaker_ip(&["link", "add", "bridge", "type", "bridge"]).unwrap();
+        lab.speaker_ip(&["addr", "add", "fe80::1/64", "dev", "bridge", "nodad"]).unwrap();
+        lab.speaker_ip(&["link", "set", "bridge", "up"]).unwrap();
+        let (router, index) = lab.at_router(|| (raw("vrouter"), if_nametoindex("vrouter").unwrap()));
+        let speaker = mk_announcing();
+        speaker.set_peer("router".into(), mk_peer());
+        hear(&router, 133).await;
+        let says = Message::Advertisement(RouterAdvertisement::default());
+        // The kernel solicits routers, too: who asked may not listen yet.
+        let found = async || {
+            say(&router, index, &says);
+            speaker.snapshot().await.pop().filter(|s| s.remote.ip().to_string() == "fe80::1")
+        };
+        within(Duration::from_secs(10), "the router", found).await;
+    });
+}
+
 // req: J4, !J4, J5
 #[test]
 fn among_invented_routers_the_one_that_answers_is_found() {

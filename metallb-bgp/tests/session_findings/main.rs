@@ -8,12 +8,14 @@
 )]
 
 mod attempts;
+mod end_of_rib;
 mod ends;
 mod families;
 mod import;
 mod next_hops;
 mod pace;
 mod refused;
+mod retries;
 mod routes;
 mod settings;
 mod support;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use metallb_bgp::fsm::State;
-use metallb_bgp::session::{CloseReason, GracefulRestart};
+use metallb_bgp::session::{CloseReason, GracefulRestart, Session};
 use metallb_bgp::types::{Family, HoldTime, RouterId};
+use metallb_bgp::wire::Message;
 use metallb_bgp::wire::capability::Capability;
+use metallb_bgp::wire::header::Framer;
 
 use crate::support::{
     Bench, kinds, mk_config, mk_id, mk_keepalive, mk_open, mk_route, with_graceful_restart,
@@ -51,6 +53,82 @@ fn a_changed_restart_time_is_pending() {
     config.graceful_restart = Some(GracefulRestart { restart_time, ..GracefulRestart::default() });
     bench.reconfigure(config);
     assert_eq!(bench.snapshot().pending, ["graceful restart"]);
+}
+
+/// What our OPEN says of restarts: R, and the F bits of both forms.
+fn said_of_restarts(octets: &[u8]) -> (bool, Vec<bool>, Vec<bool>) {
+    let (mut framer, mut rest) = (Framer::new(), octets);
+    let Ok(Message::Open(open)) = Message::parse(framer.next_frame(&mut rest).unwrap().unwrap()) else {
+        panic!("no OPEN")
+    };
+    let mut said = (false, Vec::new(), Vec::new());
+    for capability in &open.capabilities {
+        match capability {
+            Capability::GracefulRestart(graceful) => {
+                said.0 = graceful.restarting;
+                said.1 = graceful.families.iter().map(|entry| entry.forwarding).collect();
+            }
+            Capability::LongLivedGracefulRestart(all) => {
+                said.2 = all.iter().map(|entry| entry.forwarding).collect();
+            }
+            _ => {}
+        }
+    }
+    said
+}
+
+/// A session of a node that has just booted.
+fn after_boot() -> Bench {
+    let mut config = mk_config();
+    config.graceful_restart = Some(GracefulRestart {
+        forwarding_preserved: false,
+        long_lived_stale_time: Some(Duration::from_secs(3600)),
+        ..GracefulRestart::default()
+    });
+    Bench::new(config)
+}
+
+// req: G3, !G3
+#[test]
+fn forwarding_did_not_survive_a_boot_and_survives_every_end_of_a_session_after_it() {
+    // With and without an End-of-RIB in the first session.
+    for is_complete in [true, false] {
+        let mut bench = after_boot();
+        if is_complete {
+            bench.table.complete();
+        }
+        bench.start();
+        // An attempt that comes to nothing leaves everything as it was.
+        for _ in 0..2 {
+            let id = bench.connect();
+            assert_eq!(said_of_restarts(&bench.transmit(id)), (true, vec![false], vec![false]));
+            bench.session.handle_closed(bench.now, id, None);
+            bench.effects();
+            bench.wait();
+        }
+        let id = bench.connect();
+        bench.establish(id, 90, crate::support::graceful());
+        assert_eq!(bench.snapshot().pending, Vec::<&str>::new(), "no setting waits for the next session");
+        for _ in 0..3 {
+            let id = bench.session.connections().next().unwrap().0;
+            bench.session.handle_closed(bench.now, id, None);
+            bench.effects();
+            bench.wait();
+            let id = bench.connect();
+            assert_eq!(said_of_restarts(&bench.transmit(id)), (!is_complete, vec![true], vec![true]));
+            bench.establish(id, 90, crate::support::graceful());
+        }
+    }
+}
+
+// req: G3
+#[test]
+fn a_session_that_is_made_anew_says_that_forwarding_is_there() {
+    let mut bench = after_boot();
+    bench.session = Session::new("peer".into(), bench.session.config().clone(), mk_id(1)).without_restart();
+    bench.start();
+    let id = bench.connect();
+    assert_eq!(said_of_restarts(&bench.transmit(id)), (false, vec![true], vec![true]));
 }
 
 /// Routes one to ten, then a limit of five.

@@ -16,9 +16,10 @@ use super::report::Report;
 pub enum Output {
     /// A difference to what this node did. Never a [`Change::Problem`] or [`Change::ExclusionIgnored`]: they are reported.
     Change(Change),
-    /// The first decisions are made, and everything that follows from them was yielded: the table is complete. Comes once.
+    /// The first decisions are made, and everything that follows from them was yielded. Comes once.
     Started,
-    /// It is known who lives: what this node does not announce from now on is not its. Comes once.
+    /// It is known who lives, and what follows from that was yielded: the table is complete, and what this node does not
+    /// announce from now on is not its. Comes once.
     Decided,
     /// The hardware addresses by which other speakers answer, instead of those that were known before.
     Partners(BTreeSet<[u8; 6]>),

@@ -31,11 +31,13 @@ impl Announcer {
                 let peers = self.engine().peers().filter(|peer| !self.shortfalls.refuses(peer));
                 let peers: Vec<PeerName> = peers.cloned().collect();
                 self.deliveries.start(Instant::now(), peers);
-                self.drivers.bgp.table_complete();
                 self.report_configuration();
             }
             Output::Decided => {
                 self.decided = true;
+                // Not before: which routes there are may depend on who lives, and routers that kept those of an earlier run
+                // drop what is missing then.
+                self.drivers.bgp.table_complete();
                 self.drivers.statuses.decided(inputs, StatusKind::Layer2);
                 if let Some(membership) = &self.drivers.membership {
                     membership.take_part();

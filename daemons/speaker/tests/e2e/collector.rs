@@ -28,6 +28,8 @@ struct Told {
     endings: Vec<String>,
     /// What was withdrawn while the session was up.
     withdrawn: Vec<IpNetwork>,
+    /// The prefixes that were there at the first End-of-RIB of the session.
+    complete: Option<Vec<String>>,
 }
 
 impl Collector {
@@ -91,6 +93,11 @@ impl Collector {
         self.told.lock().unwrap().routes.keys().map(ToString::to_string).collect()
     }
 
+    /// Waits for the first End-of-RIB of the session; returns the prefixes that there were routes to.
+    pub(crate) async fn complete(&self) -> Vec<String> {
+        eventually("End-of-RIB", async || self.told.lock().unwrap().complete.clone()).await
+    }
+
     /// Why sessions ended.
     pub(crate) fn endings(&self) -> Vec<String> {
         self.told.lock().unwrap().endings.clone()
@@ -113,6 +120,10 @@ async fn listen(mut events: EventReceiver, told: Arc<Mutex<Told>>) {
                 }
                 told.up = false;
                 told.routes.clear();
+                told.complete = None;
+            }
+            Event::EndOfRib { .. } if told.complete.is_none() => {
+                told.complete = Some(told.routes.keys().map(ToString::to_string).collect());
             }
             Event::Received { update, .. } => {
                 for prefix in update.withdrawn {

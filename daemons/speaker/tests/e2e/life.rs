@@ -339,6 +339,39 @@ fn a_restart_with_graceful_restart_withdraws_nothing() {
 }
 
 #[test]
+fn a_restart_says_that_there_are_no_more_routes_only_when_it_knows_who_lives() {
+    let test = "life::a_restart_says_that_there_are_no_more_routes_only_when_it_knows_who_lives";
+    in_namespace(test, async || {
+        let cluster = cluster().await;
+        // The label is ignored where every speaker is on such a node, and so not before it is known which there are.
+        for node in ["node1", "node2"] {
+            cluster.apply(&format!(
+                "apiVersion: v1\nkind: Node\nmetadata:\n  name: {node}\n  labels:\n    \
+                 node-role.kubernetes.io/control-plane: \"\"\n    \
+                 node.kubernetes.io/exclude-from-external-load-balancers: \"\"\n"
+            ));
+        }
+        // One that is ready and is not heard is waited for.
+        cluster.server.apply_object(&json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": "speaker-2", "namespace": NAMESPACE, "labels": { "app": "metallb" } },
+            "spec": { "nodeName": "node2", "containers": [{ "name": "speaker", "image": "example.com/speaker" }] },
+            "status": {
+                "podIPs": [{ "ip": "10.0.0.9" }], "conditions": [{ "type": "Ready", "status": "True" }],
+            },
+        }));
+        let collector = Collector::start(None, false);
+        peer(&cluster, "router", &json!({ "enableGracefulRestart": true }));
+        cluster.configure("BGPAdvertisement", "all", &json!({}));
+        service(&cluster, "web", &["192.0.2.200"]).await;
+        let speaker = speaker(&cluster, &["--ml-bindaddr=10.0.0.1", "--ml-labels=app=metallb"]);
+        collector.session(true).await;
+        assert_eq!(collector.complete().await, ["192.0.2.200/32"]);
+        drop(speaker);
+    });
+}
+
+#[test]
 fn a_cordoned_node_withdraws_in_spite_of_graceful_restart() {
     in_namespace("life::a_cordoned_node_withdraws_in_spite_of_graceful_restart", async || {
         let cluster = cluster().await;

@@ -55,6 +55,7 @@ impl Demands {
             return Ok(());
         }
         let before = self.take(owner);
+        let old_hosts = before.as_ref().map(|old| old.hosts);
         // Listeners are never without a key between one and the next.
         let replaced = |old: &Demand| {
             let md5 = |one: &Authentication| matches!(one, Authentication::Md5(_));
@@ -65,10 +66,14 @@ impl Demands {
         }
         let (owner, authentication) = (owner.clone(), authentication.clone());
         let demand = Demand { owner, hosts, authentication, result: Ok(()) };
-        self.settle(demand, &mut apply)
+        let result = self.settle(demand, &mut apply);
+        for hosts in old_hosts.into_iter().filter(|old| *old != hosts).chain([hosts]) {
+            self.settle_waiting(hosts, &mut apply);
+        }
+        result
     }
 
-    /// The owner demands nothing any more. Those who could not have their keys because of its keys get them.
+    /// The owner demands nothing any more.
     pub(super) fn release(
         &mut self,
         owner: &Owner,
@@ -76,13 +81,7 @@ impl Demands {
     ) {
         let Some(old) = self.take(owner) else { return };
         self.withdraw(&old, &mut apply);
-        let waits = |demand: &Demand| demand.result == Err(AuthenticationError::Conflict);
-        while let Some(index) = self.0.iter().position(|demand| demand.hosts == old.hosts && waits(demand)) {
-            let next = self.0.remove(index);
-            if self.settle(next, &mut apply) == Err(AuthenticationError::Conflict) {
-                return;
-            }
-        }
+        self.settle_waiting(old.hosts, &mut apply);
     }
 
     /// Why an owner's demand is not met.
@@ -105,6 +104,22 @@ impl Demands {
         let change = Change { hosts: old.hosts, authentication: &old.authentication, install: false };
         if let Err(error) = apply(&change) {
             tracing::warn!(hosts = %old.hosts, %error, "a TCP key could not be removed from a listener");
+        }
+    }
+
+    /// Those who could not have their keys because of others' get them, as far as these are not in the way any more.
+    fn settle_waiting(
+        &mut self,
+        hosts: IpNetwork,
+        apply: &mut impl FnMut(&Change<'_>) -> Result<(), AuthenticationError>,
+    ) {
+        let waits =
+            |demand: &Demand| demand.hosts == hosts && demand.result == Err(AuthenticationError::Conflict);
+        let waiting: Vec<Demand>;
+        (waiting, self.0) = std::mem::take(&mut self.0).into_iter().partition(waits);
+        for demand in waiting {
+            // Whoever still cannot have them goes on waiting.
+            let _ = self.settle(demand, apply);
         }
     }
 
@@ -205,6 +220,34 @@ mod tests {
         world.release("a");
         assert_eq!(world.shown(), ["192.0.2.1/32 second"]);
         assert_eq!(world.demands.refusal(&Owner::Peer("b".into())), None);
+    }
+
+    // req: T1, !T1
+    #[test]
+    fn a_key_that_two_peers_of_a_host_change_one_after_the_other_is_that_of_both() {
+        let mut world = World::default();
+        for name in ["a", "b", "c"] {
+            world.demand(name, "192.0.2.1/32", "old").unwrap();
+        }
+        for name in ["a", "b"] {
+            assert_eq!(world.demand(name, "192.0.2.1/32", "new"), Err(AuthenticationError::Conflict));
+        }
+        world.demand("c", "192.0.2.1/32", "new").unwrap();
+        assert_eq!(["a", "b"].map(|name| world.demands.refusal(&Owner::Peer(name.into()))), [None, None]);
+        assert_eq!(world.shown(), ["192.0.2.1/32 new"]);
+    }
+
+    // req: T1
+    #[test]
+    fn who_waited_for_a_host_has_its_key_when_the_other_one_moves_away() {
+        let mut world = World::default();
+        world.demand("a", "192.0.2.1/32", "first").unwrap();
+        assert!(world.demand("b", "192.0.2.1/32", "second").is_err());
+        world.demand("a", "192.0.2.2/32", "first").unwrap();
+        assert_eq!(world.demands.refusal(&Owner::Peer("b".into())), None);
+        let mut shown = world.shown();
+        shown.sort_unstable();
+        assert_eq!(shown, ["192.0.2.1/32 second", "192.0.2.2/32 first"]);
     }
 
     // req: T1

@@ -86,6 +86,11 @@ impl Links {
         self.ports.get(interface).map_or(Err(NoNeighbor::NoInterface), Port::neighbors)
     }
 
+    /// The interfaces on which we make ourselves known.
+    pub(super) fn spoken(&self) -> Vec<InterfaceIndex> {
+        self.ports.values().filter_map(|port| port.link.listens_on()).collect()
+    }
+
     /// The index of an interface, if there is one.
     pub(super) fn index(&self, interface: &str) -> Option<InterfaceIndex> {
         self.ports.get(interface)?.link.index()
@@ -145,15 +150,15 @@ impl Port {
 
     /// Opens the socket, or another one, or closes it, as the link wants it.
     fn adjust_socket(&mut self, name: &str, time: Instant) {
-        let wanted = self.link.listens_on();
-        if self.socket.as_ref().map(LinkSocket::index) == wanted {
+        let Some(index) = self.link.listens_on() else {
+            // What could not be opened is not tried again either.
+            (self.socket, self.trouble) = (None, Trouble::default());
+            return;
+        };
+        if self.socket.as_ref().map(LinkSocket::index) == Some(index) {
             return;
         }
         self.socket = None;
-        let Some(index) = wanted else {
-            self.trouble = Trouble::default();
-            return;
-        };
         if self.trouble.deaf.is_some_and(|(_, again)| again.is_some_and(|again| again > time)) {
             return;
         }
@@ -240,3 +245,33 @@ const BUDGET: u32 = 32;
 const REFILL: Duration = Duration::from_millis(100);
 /// The pause before a socket that could not be opened is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addresses::{AddressFact, AddressState, Link as Facts};
+
+    fn mk_table(running: bool) -> AddressTable {
+        let mut table = AddressTable::default();
+        // Nobody has this interface: its socket cannot be opened, whatever the rights of the test.
+        let index = InterfaceIndex(0x7fff_0000);
+        let facts = Facts { name: "eth7".to_owned(), running, ..Facts::default() };
+        table.apply(AddressFact::Link(index, facts));
+        let state = AddressState { prefix: 64, ..AddressState::default() };
+        table.apply(AddressFact::Address(index, "fe80::1".parse().unwrap(), state));
+        table
+    }
+
+    // req: !J7
+    #[tokio::test]
+    async fn an_interface_that_goes_down_while_its_socket_cannot_be_opened_leaves_nothing_due() {
+        let mut port = Port::new(Link::new(7));
+        port.follow("eth7", &mk_table(true));
+        assert!(matches!(port.neighbors(), Err(NoNeighbor::Deaf(_))));
+        assert!(port.next_timeout().is_some(), "it is tried again");
+        port.follow("eth7", &mk_table(false));
+        assert_eq!((port.neighbors(), port.next_timeout()), (Err(NoNeighbor::Down), None));
+        port.follow("eth7", &mk_table(true));
+        assert!(matches!(port.neighbors(), Err(NoNeighbor::Deaf(_))), "at once");
+    }
+}

@@ -18,22 +18,24 @@ pub(super) struct Node {
 impl Node {
     /// The ends of a new connection with its next hops.
     pub(super) fn endpoints(&self, local: SocketAddr, remote: SocketAddr, table: &AdvTable) -> Endpoints {
-        let interface = scope(local).or_else(|| self.addresses.holder(local.ip(), remote.ip()));
-        self.with_next_hops(Endpoints { interface, ..Endpoints::new(local, remote) }, table)
+        self.with_next_hops(Endpoints::new(local, remote), table)
     }
 
-    /// The same ends with the next hops of now.
+    /// The same ends with the next hops of now. An address may have moved to another interface, such as a bridge that the
+    /// first one is a port of.
     pub(super) fn with_next_hops(&self, ends: Endpoints, table: &AdvTable) -> Endpoints {
+        let (local, remote) = (ends.local.ip(), ends.remote.ip());
+        let interface = scope(ends.local).or_else(|| self.addresses.follow(local, remote, ends.interface));
         let next_hops = self.addresses.choose(&Query {
             local: ends.local,
             remote: ends.remote,
-            interface: ends.interface,
+            interface,
             internal: self.internal,
             current: ends.next_hops.addresses(),
             announced: &|address| table.announces(address),
         });
         let identifier = next_hops.addresses().v4.or(self.internal.v4);
-        Endpoints { next_hops, identifier, ..ends }
+        Endpoints { interface, next_hops, identifier, ..ends }
     }
 
     /// Whether an attempt that failed may succeed now, where `before` are the addresses of before.
@@ -43,6 +45,11 @@ impl Node {
         let interface = scope(config.remote).or(device);
         let own = config.local_address;
         self.addresses.has_new_path(before, config.remote.ip(), interface, own)
+    }
+
+    /// Whether an interface held our address of a connection, and none has one that can be used now.
+    pub(super) fn lacks(&self, ends: &Endpoints) -> bool {
+        ends.interface.is_some() && !self.addresses.has_usable(ends.local.ip())
     }
 
     /// Whether the machine holds an address.

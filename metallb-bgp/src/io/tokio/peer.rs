@@ -1,6 +1,7 @@
 //! A session with its sockets.
 
 mod keys;
+mod moving;
 mod neighbor;
 
 use std::future::Future;
@@ -28,6 +29,7 @@ use crate::fsm::State;
 use crate::session::{ConnectionId, Effect, Event, PeerConfig, PeerKey, Session, SocketError, SocketStep};
 use crate::table::AdvTable;
 
+use self::moving::OwnAddress;
 pub(super) use self::neighbor::candidates;
 use self::neighbor::{Neighbors, Wait};
 
@@ -42,6 +44,8 @@ pub(super) struct Peer {
     neighbors: Neighbors,
     /// While nothing is read because the user is behind: when to see whether the peer has ended the connection.
     look: Option<Instant>,
+    /// Where our address of the session is.
+    own_address: OwnAddress,
     /// Warnings about connections that are not taken.
     refusals: Scarce,
 }
@@ -83,8 +87,15 @@ struct Open {
 
 impl Peer {
     pub(super) fn new(session: Session, range: Option<PeerKey>) -> Self {
-        let neighbors = Neighbors::default();
-        Self { session, range, links: Vec::new(), neighbors, look: None, refusals: Scarce::default() }
+        Self {
+            session,
+            range,
+            links: Vec::new(),
+            neighbors: Neighbors::default(),
+            look: None,
+            own_address: OwnAddress::default(),
+            refusals: Scarce::default(),
+        }
     }
 
     /// Whether a peer of a range has gone.
@@ -161,12 +172,23 @@ impl Peer {
     /// Takes the addresses of the machine as they are now, where `before` are those of before.
     pub(super) fn take_addresses(&mut self, node: &Node, before: &AddressTable, table: &AdvTable) {
         let now = now();
+        let mut ends = self.links.iter().filter_map(|link| self.session.endpoints(link.id));
+        let is_missing = ends.any(|ends| node.lacks(&ends));
+        self.own_address.note(now, is_missing);
+        self.follow_addresses(now, node, table);
+        if node.has_new_path(before, self.session.config()) {
+            self.session.handle_path(now);
+        }
+    }
+
+    /// Has routes point to where the addresses are now.
+    fn follow_addresses(&mut self, now: Instant, node: &Node, table: &AdvTable) {
+        if self.own_address.is_moving() {
+            return;
+        }
         for link in &self.links {
             let Some(ends) = self.session.endpoints(link.id) else { continue };
             self.session.handle_addresses(now, link.id, node.with_next_hops(ends, table));
-        }
-        if node.has_new_path(before, self.session.config()) {
-            self.session.handle_path(now);
         }
     }
 
@@ -184,6 +206,9 @@ impl Peer {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
         let mut progress = self.run_effects(work.links, work.table, work.closing);
         self.look.take_if(|at| *at <= now());
+        if self.own_address.give_up(now()) {
+            self.follow_addresses(now(), work.node, work.table);
+        }
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             progress |= match &mut link.kind {
@@ -233,7 +258,8 @@ impl Peer {
 
     /// When something is to be done though no socket is ready.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.session.next_timeout().into_iter().chain(self.look).min()
+        let own = [self.look, self.own_address.next_timeout()].into_iter().flatten();
+        self.session.next_timeout().into_iter().chain(own).min()
     }
 
     /// Does what is due. A peer whose octets wait in the socket is not silent.

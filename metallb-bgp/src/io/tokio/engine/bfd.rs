@@ -76,6 +76,12 @@ impl Watchdog {
         }
     }
 
+    /// The path to watch of a peer.
+    fn path_to(&self, key: &PeerKey, config: &PeerConfig, own: &AddressTable) -> Path {
+        let proven = self.watched.get(key).map(|(path, _)| path).filter(|_| self.up.contains(key));
+        path_to(config, own, proven)
+    }
+
     /// Has the path of a peer watched.
     fn watch(&mut self, key: &PeerKey, path: Path, profile: Profile) {
         if self.watched.get(key).is_some_and(|watched| *watched == (path.clone(), profile)) {
@@ -122,7 +128,8 @@ impl Engine {
         let config = peer.session.config();
         match config.bfd {
             Some(bfd) if !config.is_remote_unknown() => {
-                self.bfd.watch(key, path_to(config, &self.node.addresses), bfd.profile);
+                let path = self.bfd.path_to(key, config, &self.node.addresses);
+                self.bfd.watch(key, path, bfd.profile);
             }
             _ => self.bfd.release_but_held(key),
         }
@@ -191,19 +198,27 @@ impl Engine {
         if change.to == PathState::Up {
             tracing::info!(protocol = "bgp", peer = %key, "BFD is up");
             self.bfd.up.insert(key.clone());
-            let waits = peer.session.is_running() && peer.session.state() == State::Idle;
-            if self.bfd.held.remove(key) || waits {
+            if self.bfd.held.remove(key) {
                 peer.session.start(now());
+            } else {
+                peer.session.retry_now(now());
             }
             return;
         }
-        self.bfd.up.remove(key);
-        if !change.is_failure() {
-            if change.from == PathState::Up {
-                tracing::info!(protocol = "bgp", peer = %key, cause = %change.cause, "BFD is off");
-            }
-            return;
+        let was_up = self.bfd.up.remove(key);
+        if change.is_failure() {
+            self.path_failed(key, change);
+        } else if change.from == PathState::Up {
+            tracing::info!(protocol = "bgp", peer = %key, cause = %change.cause, "BFD is off");
         }
+        if was_up {
+            // The addresses may say by now that the peer is somewhere else.
+            self.watch(key);
+        }
+    }
+
+    fn path_failed(&mut self, key: &PeerKey, change: Change) {
+        let Some(peer) = self.peers.get_mut(key, &mut self.schedule) else { return };
         tracing::warn!(protocol = "bgp", peer = %key, error = %change.cause, "BFD is down");
         let strict = peer.session.config().bfd.is_some_and(|bfd| bfd.strict);
         if strict {
@@ -242,26 +257,133 @@ impl Watchdog {
 }
 
 /// The path of a session: over several hops where the configuration says so, and for an internal peer that is on no
-/// subnet of this node.
-fn path_to(config: &PeerConfig, own: &AddressTable) -> Path {
+/// subnet of this node. A path that is up has proven how far away the peer is: a link that fails takes its addresses along,
+/// and BFD is to say so, not to be switched off.
+fn path_to(config: &PeerConfig, own: &AddressTable, proven: Option<&Path>) -> Path {
     let remote = config.remote.ip().to_canonical();
     let internal = match config.remote_asn {
         RemoteAs::Asn(asn) => asn == config.local_asn,
         RemoteAs::Internal => true,
         RemoteAs::External | RemoteAs::Any => false,
     };
-    let far = match config.ttl {
-        _ if config.interface.is_some() => false,
-        TtlPolicy::Multihop(_) => true,
-        TtlPolicy::Gtsm { hops } => hops > 1,
-        TtlPolicy::System | TtlPolicy::Exact(_) => internal && !own.is_neighbour(remote),
+    let hops = |far| if far { Hops::Several } else { Hops::One };
+    let (hops, is_guess) = match config.ttl {
+        _ if config.interface.is_some() => (Hops::One, false),
+        TtlPolicy::Multihop(_) => (Hops::Several, false),
+        TtlPolicy::Gtsm { hops: distance } => (hops(distance > 1), false),
+        TtlPolicy::System | TtlPolicy::Exact(_) if !internal => (Hops::One, false),
+        TtlPolicy::System | TtlPolicy::Exact(_) => (hops(!own.is_neighbour(remote)), true),
     };
-    let mut path = Path::new(remote, if far { Hops::Several } else { Hops::One });
+    let mut path = Path::new(remote, hops);
     path.local = config.local_address.map(|local| local.to_canonical());
     path.device = config.bind_device.as_deref().map(Arc::from);
     path.interface = match config.remote {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
         _ => None,
     };
-    path
+    match proven {
+        Some(proven) if is_guess && (Path { hops: proven.hops, ..path.clone() }) == *proven => proven.clone(),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::addresses::{AddressFact, AddressState, InterfaceIndex};
+    use crate::bfd::wire::{ControlPacket, Diagnostic, Discriminator};
+    use crate::bfd::{Arrival, Cause, Sessions};
+    use crate::types::Asn;
+
+    const OWN: &str = "2001:db8::2";
+    const PEER: &str = "2001:db8::1";
+
+    fn mk_config(remote_asn: u32) -> PeerConfig {
+        let remote = SocketAddr::new(PEER.parse().unwrap(), 179);
+        PeerConfig::new(remote, Asn::new(64512), RemoteAs::Asn(Asn::new(remote_asn)), 0)
+    }
+
+    fn mk_addresses() -> AddressTable {
+        let mut own = AddressTable::default();
+        let state = AddressState { prefix: 64, ..AddressState::default() };
+        own.apply(AddressFact::Address(InterfaceIndex(2), OWN.parse().unwrap(), state));
+        own
+    }
+
+    /// A packet of the neighbour.
+    fn mk_packet(state: PathState, ours: Option<Discriminator>) -> ControlPacket {
+        let interval = Duration::from_millis(100);
+        ControlPacket {
+            diagnostic: Diagnostic::None,
+            state,
+            poll: false,
+            is_final: false,
+            control_plane_independent: false,
+            authenticated: false,
+            demand: false,
+            detect_multiplier: 3.try_into().unwrap(),
+            my_discriminator: Discriminator::new(9).unwrap(),
+            your_discriminator: ours,
+            desired_min_tx: interval,
+            required_min_rx: interval,
+            required_min_echo_rx: Duration::ZERO,
+        }
+    }
+
+    // req: B11
+    #[test]
+    fn an_address_that_goes_with_its_link_does_not_switch_bfd_off_but_down() {
+        let (start, config) = (now(), mk_config(64512));
+        let path = path_to(&config, &mk_addresses(), None);
+        assert_eq!(path.hops, Hops::One);
+        let (mut sessions, user) = (Sessions::new(7), User::new("router"));
+        sessions.watch(start, user.clone(), path.clone(), Profile::default());
+        let arrival = Arrival {
+            remote: path.remote,
+            local: OWN.parse().unwrap(),
+            interface: 2,
+            device: None,
+            hops: Hops::One,
+            ttl: 255,
+        };
+        let hear = |sessions: &mut Sessions, state, ours| {
+            let packet = mk_packet(state, ours).encode();
+            sessions.handle_datagram(start, &arrival, &packet).unwrap()
+        };
+        let ours = hear(&mut sessions, PathState::Down, None);
+        hear(&mut sessions, PathState::Init, Some(ours));
+        while sessions.poll_event().is_some() {}
+        // The link is down, and has taken the address along.
+        let kept = path_to(&config, &AddressTable::default(), Some(&path));
+        assert_eq!(kept, path);
+        sessions.watch(start, user, kept, Profile::default());
+        assert_eq!(sessions.poll_event(), None);
+        let end = start + Duration::from_secs(1);
+        while let Some(at) = sessions.next_timeout().filter(|at| *at <= end) {
+            sessions.handle_timeout(at);
+            while sessions.poll_transmit(at).is_some() {}
+        }
+        let change = sessions.poll_event().unwrap().change;
+        assert!(change.is_failure() && change.cause == Cause::Silence, "{change:?}");
+        // Then they count again.
+        assert_eq!(path_to(&config, &AddressTable::default(), None).hops, Hops::Several);
+    }
+
+    // req: !B11
+    #[test]
+    fn what_is_configured_counts_whatever_is_up() {
+        let path = path_to(&mk_config(64512), &mk_addresses(), None);
+        let other = |change: &dyn Fn(&mut PeerConfig)| {
+            let mut config = mk_config(64512);
+            change(&mut config);
+            path_to(&config, &AddressTable::default(), Some(&path))
+        };
+        assert_eq!(other(&|config| config.ttl = TtlPolicy::Multihop(255)).hops, Hops::Several);
+        assert_eq!(other(&|config| config.ttl = TtlPolicy::Gtsm { hops: 2 }).hops, Hops::Several);
+        assert_eq!(other(&|config| config.bind_device = Some("red".to_owned())).hops, Hops::Several);
+        assert_eq!(other(&|config| config.remote_asn = RemoteAs::External), path);
+        assert_eq!(path_to(&mk_config(64513), &AddressTable::default(), None), path, "external: next to us");
+    }
 }

@@ -24,8 +24,9 @@ impl Engine {
         if self.links.is_empty() {
             return false;
         }
-        let addresses = &self.node.addresses;
-        let is_own = |source: Ipv6Addr| addresses.holder(source.into(), source.into()).is_some();
+        // A link-local address belongs to its link: on other interfaces a router may have one that is ours elsewhere.
+        let (addresses, spoken) = (&self.node.addresses, self.links.spoken());
+        let is_own = |source: Ipv6Addr| spoken.iter().any(|index| addresses.is_on(*index, source.into()));
         let (progress, changes) = self.links.poll(cx, is_own);
         for change in changes {
             self.take_neighbors(Some(&change.interface), change.calls);
