@@ -47,8 +47,7 @@ pub struct Options {
     pub fields: Option<String>,
     /// Label selector the server applies. Default: none.
     pub labels: Option<String>,
-    /// After how long the server ends a watch, which is then taken up again where it stood; a dead
-    /// connection is noticed shortly after. Default 120 s, at most 295 s.
+    /// After how long the server ends a watch, which is then taken up again where it stood. Default 120 s, at most 295 s.
     pub timeout: Duration,
     /// Objects per page of a list. Default 500.
     pub page_size: u32,
