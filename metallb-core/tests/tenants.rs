@@ -7,9 +7,7 @@ use std::time::Instant;
 
 use metallb_core::config::{Config, Input, Meta, PoolInput, ServiceAllocationInput, SharingScope};
 use metallb_core::facts::{Demand, FamilyPolicy, Request, RequestedFamilies, Service, TrafficPolicy};
-use metallb_core::ipam::{
-    Action, AllocationError, Allocator, Assigner, Claim, ClearReason, Options, Report,
-};
+use metallb_core::ipam::{Action, AllocationError, Allocator, Assigner, Claim, ClearReason, Options, Report};
 use metallb_core::keys::{Created, Family, PoolName, Port, Protocol, ServiceKey, SharingKey};
 use metallb_core::select::Labels;
 
