@@ -32,8 +32,9 @@ mod store;
 pub use config::{ConfigObject, spawn_config};
 pub use key::ObjectKey;
 pub use sources::{
-    Configuration, StatusTarget, Touched, api_server, bgp_statuses, configuration_state, endpoint_slices,
-    frr_configuration, layer2_statuses, namespaces, nodes, services, speaker_nodes, speaker_pods,
+    Configuration, Source, StatusTarget, Touched, Unlisted, api_server, bgp_statuses,
+    configuration_state, endpoint_slices, frr_configuration, layer2_statuses, namespaces, nodes, services,
+    speaker_nodes, speaker_pods,
 };
 pub use store::{Change, Store, Tracked};
 
