@@ -32,7 +32,7 @@ mod store;
 pub use config::{ConfigObject, spawn_config};
 pub use key::ObjectKey;
 pub use sources::{
-    Configuration, Source, StatusTarget, Touched, Unlisted, api_server, bgp_statuses,
+    Configuration, Source, StatusTarget, Touched, Unlisted, all_services, api_server, bgp_statuses,
     configuration_state, endpoint_slices, frr_configuration, layer2_statuses, namespaces, nodes, services,
     speaker_nodes, speaker_pods,
 };

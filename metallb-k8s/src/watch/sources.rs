@@ -20,7 +20,7 @@ use crate::{
         L2Advertisement, ServiceBGPStatus, ServiceL2Status,
     },
     facts::{
-        self, ApiServerRecord, ClassFilter, ServiceRecord, SliceRecord, SpeakerNode, SpeakerPod,
+        self, ApiServerRecord, ClassFilter, SeenService, ServiceRecord, SliceRecord, SpeakerNode, SpeakerPod,
         objects,
     },
     write::{
@@ -49,6 +49,20 @@ pub fn services(
         changed: Listener,
     ) -> Store<ServiceRecord> {
         let cut = move |object: objects::Service, _: Option<&_>| ServiceRecord::cut(&object, &class);
+        spawn(Api::all(client), options, cut, changed)
+    }
+    start(client, class, options, Box::new(changed))
+}
+
+/// Watches the Services that are ours, and those of others with addresses.
+pub fn all_services(
+    client: Client,
+    class: ClassFilter,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<SeenService> {
+    fn start(client: Client, class: ClassFilter, options: Options, changed: Listener) -> Store<SeenService> {
+        let cut = move |object: objects::Service, _: Option<&_>| SeenService::cut(&object, &class);
         spawn(Api::all(client), options, cut, changed)
     }
     start(client, class, options, Box::new(changed))
