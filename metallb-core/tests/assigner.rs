@@ -417,3 +417,87 @@ fn a_released_address_rests_before_another_service_gets_it() {
     bench.engine.handle_timeout(bench.now + Duration::from_secs(60));
     assert_eq!(bench.engine.next_timeout(), None);
 }
+
+#[test]
+fn whoever_takes_over_says_only_what_has_changed() {
+    let pools = || vec![mk_pool("p", &["192.0.2.0/32"])];
+    let mut bench = Bench::started(pools());
+    let services = ["has", "waits", "gone"].map(|name| mk_service(name, 1));
+    for service in &services {
+        bench.apply(service);
+    }
+    let failed = |actions: &[Action]| -> Vec<String> {
+        let failed = actions.iter().filter_map(|action| match action {
+            Action::Report { service, report: Report::Failed(_) } => Some(service.name().to_owned()),
+            _ => None,
+        });
+        failed.collect()
+    };
+    let [has, waits, ..] = services;
+    assert_eq!(failed(&bench.drain()), ["has", "waits"], "the first by name has got it");
+    let told: Vec<_> = bench.engine.told().map(|(service, told)| (service.clone(), told.to_vec())).collect();
+    let mut next = Bench::new(Options::default(), pools());
+    let mut new = mk_service("gone", 1);
+    new.assigned = vec![ip("192.0.2.0")];
+    for service in [&has, &waits, &new, &mk_service("late", 2)] {
+        next.apply(service);
+    }
+    for (service, told) in told {
+        next.engine.remember_told(&service, told);
+    }
+    next.engine.remember_told(&ServiceKey::new("ns", "unknown"), Vec::new());
+    next.engine.start(next.now);
+    assert_eq!(failed(&next.drain()), ["late"]);
+    next.config(vec![]);
+    assert!(failed(&next.drain()).contains(&"waits".to_owned()), "for another reason");
+}
+
+#[test]
+fn an_address_that_another_controller_published_first_stays() {
+    let pools = || vec![mk_pool("p", &["192.0.2.0/28"])];
+    let mut bench = Bench::started(pools());
+    let mut web = mk_service("web", 1);
+    bench.apply(&web);
+    assert_eq!(bench.writes(), ["web=192.0.2.0"]);
+    web.assigned = vec![ip("192.0.2.7")];
+    web.recorded_pools = vec![PoolName::new("p")];
+    bench.apply(&web);
+    assert_eq!(bench.writes(), [""; 0], "there is nothing to write");
+    let mut next = mk_service("next", 2);
+    bench.apply(&next);
+    assert_eq!(bench.writes(), ["next=192.0.2.0"], "what was never published is free");
+    // Once it was published, whoever changes it is put right, however often.
+    next.assigned = vec![ip("192.0.2.0")];
+    next.recorded_pools = vec![PoolName::new("p")];
+    bench.apply(&next);
+    for other in ["192.0.2.8", "192.0.2.9", "203.0.113.1"] {
+        next.assigned = vec![ip(other)];
+        bench.apply(&next);
+        assert_eq!(bench.writes(), ["next=192.0.2.0"]);
+    }
+    // Addresses in no pool are nobody's promise.
+    let mut odd = mk_service("odd", 3);
+    bench.apply(&odd);
+    bench.drain();
+    odd.assigned = vec![ip("203.0.113.1")];
+    bench.apply(&odd);
+    assert_eq!(bench.writes(), ["odd=192.0.2.1"]);
+}
+
+#[test]
+fn our_own_write_that_shows_late_is_nobody_elses() {
+    let mut bench = Bench::started(vec![mk_pool("p", &["192.0.2.0/28"])]);
+    let mut web = mk_service("web", 1);
+    bench.apply(&web);
+    bench.drain();
+    let other =
+        Request::new(RequestedFamilies::one(Family::V4), FamilyPolicy::Single, vec![ip("192.0.2.5")], None);
+    web.demand = Demand::Addresses(other.unwrap());
+    bench.apply(&web);
+    assert_eq!(bench.writes(), ["web=192.0.2.5"]);
+    web.assigned = vec![ip("192.0.2.0")];
+    bench.apply(&web);
+    let actions = bench.drain();
+    assert!(!actions.iter().any(|action| matches!(action, Action::Report { .. })), "{actions:?}");
+    assert_eq!(bench.engine.allocation(&web.key).unwrap().addresses, [ip("192.0.2.5")]);
+}

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use metallb_core::config::{Config, Input, Meta, PoolInput, ServiceAllocationInput, SharingScope};
 use metallb_core::facts::{Demand, FamilyPolicy, Request, RequestedFamilies, Service, TrafficPolicy};
-use metallb_core::ipam::{Action, AllocationError, Assigner, ClearReason, Options, Report};
+use metallb_core::ipam::{Action, AllocationError, Allocator, Assigner, Claim, ClearReason, Options, Report};
 use metallb_core::keys::{Created, Family, PoolName, Port, Protocol, ServiceKey, SharingKey};
+use metallb_core::select::Labels;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -114,6 +115,36 @@ fn who_guesses_a_sharing_key_cannot_take_an_address_over() {
         let reason = ClearReason::GaveWay { address: ip("192.0.2.0"), to: ServiceKey::new("a", "victim") };
         let lost = Report::Released { addresses: vec![ip("192.0.2.0")], reason };
         assert!(told.contains(&("b/hostile".to_owned(), lost)), "{told:?}");
+    }
+}
+
+#[test]
+fn whoever_had_to_give_way_for_nothing_has_its_addresses_back_in_their_order() {
+    for (first, second) in [(Family::V4, Family::V6), (Family::V6, Family::V4)] {
+        let (now, labels) = (Instant::now(), Labels::new());
+        let mut allocator = Allocator::new(Options::default());
+        allocator.set_pools(&mk_config(&["192.0.2.0/32", "2001:db8::/128"], None, None));
+        let request = |policy| {
+            let families = RequestedFamilies::from_order([first, second]).unwrap();
+            Request::new(families, policy, Vec::new(), None).unwrap()
+        };
+        let mut victim = shared("a/victim", 1, 80);
+        let one = Request::single(first);
+        let held = allocator.allocate(now, &Claim::new(&victim, &one, &labels)).unwrap().addresses;
+        let neighbour = shared("b/neighbour", 2, 443);
+        let both = request(FamilyPolicy::PreferDual);
+        let claim = Claim::new(&neighbour, &both, &labels);
+        // Whatever its order is, however it came about.
+        allocator.restore(&claim, &[held[0]], &[]);
+        let before = allocator.allocate(now, &claim).unwrap().addresses;
+        assert_eq!((before.len(), before[0]), (2, held[0]), "the shared one comes first");
+        victim.ports.insert(Port::new(Protocol::Tcp, 443));
+        let both = request(FamilyPolicy::RequireDual);
+        let refused = allocator.allocate(now, &Claim::new(&victim, &both, &labels));
+        assert!(refused.is_err(), "{refused:?}");
+        assert_eq!(allocator.allocation(&neighbour.key).unwrap().addresses, before);
+        assert_eq!(allocator.allocation(&victim.key).unwrap().addresses, held);
+        assert_eq!(allocator.take_displaced(), []);
     }
 }
 

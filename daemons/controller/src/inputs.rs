@@ -8,7 +8,7 @@ use kube::Client;
 use metallb_core::config::Kind;
 use metallb_core::facts::{AddressOwner, Namespace, Node};
 use metallb_core::keys::NodeName;
-use metallb_k8s::facts::{ApiServerRecord, ClassFilter, ServiceRecord, SpeakerNode};
+use metallb_k8s::facts::{ApiServerRecord, ClassFilter, SeenService, SpeakerNode};
 use metallb_k8s::queue::Queue;
 use metallb_k8s::retry::Retries;
 use metallb_k8s::watch::{self, Configuration, ObjectKey, Options, Store, Touched};
@@ -44,8 +44,8 @@ pub(crate) enum Key {
 pub(crate) struct Inputs {
     /// MetalLB's namespace.
     pub namespace: String,
-    /// Services that are ours.
-    pub services: Store<ServiceRecord>,
+    /// Services that are ours, and those of others with addresses.
+    pub services: Store<SeenService>,
     /// Namespaces.
     pub namespaces: Store<Namespace>,
     /// Nodes, for their addresses, and for what those that are gone leave behind.
@@ -80,7 +80,7 @@ impl Inputs {
         let (nodes, api_server) = (queue.clone(), queue.clone());
         Self {
             namespace: namespace.to_owned(),
-            services: watch::services(client.clone(), class, options.clone(), move |key| {
+            services: watch::all_services(client.clone(), class, options.clone(), move |key| {
                 services.push(Key::Service(key));
             }),
             namespaces: watch::namespaces(client.clone(), options.clone(), move |key| {

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use metallb_core::config::{Config, ConfigError, Kind, ObjectId};
 use metallb_core::facts::{AddressOwner, Demand};
-use metallb_core::ipam::{Action, AllocationError, Assigner, Options, Report};
+use metallb_core::ipam::{Action, Assigner, Options, Report};
 use metallb_core::keys::{NamespaceName, PoolName, ServiceKey};
-use metallb_k8s::facts::ServiceRecord;
+use metallb_k8s::facts::{SeenService, ServiceRecord};
 use metallb_k8s::watch::{ObjectKey, StatusTarget};
 use metallb_k8s::write::conditions::Verdict;
 use metallb_k8s::write::events::{Event, Events, Regarding, Severity};
@@ -20,6 +20,7 @@ use metallb_k8s::write::{CONTESTED, Contest, ServiceWrite, Target, Write, Writer
 
 use crate::configured::Configured;
 use crate::inputs::{Inputs, Key};
+use crate::memory::Memory;
 use crate::reports::{Notice, notice, unfilled_annotation, unknown_annotation};
 use crate::waits::Waits;
 
@@ -33,6 +34,8 @@ pub(crate) struct Leader {
     /// Each Service as the assigner knows it, so that a write names the version it was decided on.
     records: HashMap<ServiceKey, Arc<ServiceRecord>>,
     touched_pools: BTreeSet<PoolName>,
+    /// When the status of these was looked at last.
+    flushed: Instant,
     state: StateKeeper,
     /// What was last said about pools that contain addresses of others.
     owned: BTreeMap<PoolName, ConfigError>,
@@ -44,21 +47,29 @@ pub(crate) struct Leader {
 
 impl Leader {
     /// Starts to lead: everything the watches know goes into a new assigner, addresses found in status are restored,
-    /// then services without addresses get theirs.
-    pub(crate) fn start(inputs: &Inputs, configured: Configured, writer: Writer, options: Options) -> Self {
+    /// then services without addresses get theirs. What was said when it led before is not said again.
+    pub(crate) fn start(
+        inputs: &Inputs,
+        configured: Configured,
+        writer: Writer,
+        options: Options,
+        memory: Memory,
+    ) -> Self {
         let now = Instant::now();
+        let Memory { events, records, told, owned, failures, waits } = memory;
         let mut leader = Self {
             assigner: Assigner::new(options),
             writer,
-            events: Events::new("metallb-controller", ""),
+            events,
             configured,
-            records: HashMap::new(),
+            records,
             touched_pools: BTreeSet::new(),
+            flushed: now,
             state: StateKeeper::new(Component::Controller, &inputs.namespace, inputs.state.clone()),
-            owned: BTreeMap::new(),
+            owned,
             untold: false,
-            failures: AllocationError::REASONS.into_iter().map(|reason| (reason, 0)).collect(),
-            waits: Waits::new(),
+            failures,
+            waits,
         };
         for (_, namespace) in inputs.namespaces.all() {
             leader.assigner.apply_namespace((*namespace).clone());
@@ -67,8 +78,14 @@ impl Leader {
         for (owner, addresses) in inputs.owners() {
             leader.assigner.reserve(now, &owner, &addresses);
         }
-        for (key, record) in inputs.services.all() {
-            leader.service(&key, Some(record), now);
+        leader.forget_missing(inputs);
+        for (key, seen) in inputs.services.all() {
+            leader.seen(&key, Some(&seen), now);
+        }
+        for (service, uid, told) in told {
+            if leader.records.get(&service).is_some_and(|record| record.uid == uid) {
+                leader.assigner.remember_told(&service, told);
+            }
         }
         leader.assigner.start(now);
         leader.perform();
@@ -77,17 +94,44 @@ impl Leader {
         leader
     }
 
+    /// Ends; what it has said is remembered. Where something was still to be written, that may never be: it is all said
+    /// again by the next.
+    pub(crate) fn end(self) -> Memory {
+        let Self { assigner, writer, events, records, owned, failures, waits, .. } = self;
+        if writer.busy() > 0 {
+            return Memory { failures, waits, ..Memory::new() };
+        }
+        let uid = |service: &ServiceKey| records.get(service).map(|record| record.uid.clone());
+        let told = assigner.told();
+        let told = told.filter_map(|(service, told)| Some((service.clone(), uid(service)?, told.to_vec())));
+        let told = told.collect();
+        Memory { events, records, told, owned, failures, waits }
+    }
+
+    /// Services that went while somebody else led.
+    fn forget_missing(&mut self, inputs: &Inputs) {
+        let is_there = |service: &ServiceKey| {
+            let key = ObjectKey::namespaced(service.namespace(), service.name());
+            matches!(inputs.services.get(&key).as_deref(), Some(SeenService::Ours(_)))
+        };
+        let gone: Vec<ServiceKey> =
+            self.records.keys().filter(|service| !is_there(service)).cloned().collect();
+        for service in gone {
+            self.forget(&service, self.flushed);
+        }
+    }
+
     /// Looks at something that changed; the configuration as it is now comes along.
     pub(crate) fn look(&mut self, inputs: &Inputs, configured: &Configured, key: &Key) {
         let now = Instant::now();
         match key {
             Key::Service(key) => {
-                let record = inputs.services.get(key);
-                if !record.as_ref().is_some_and(|record| self.knows(record)) {
-                    self.service(key, record, now);
+                let seen = inputs.services.get(key);
+                if !seen.as_ref().is_some_and(|seen| self.knows(seen)) {
+                    self.seen(key, seen.as_deref(), now);
                 }
             }
-            Key::Outdated(key) => self.service(key, inputs.services.get(key), now),
+            Key::Outdated(key) => self.seen(key, inputs.services.get(key).as_deref(), now),
             Key::Namespace(key) => match inputs.namespaces.get(key) {
                 Some(namespace) => self.assigner.apply_namespace((*namespace).clone()),
                 None => self.assigner.remove_namespace(&NamespaceName::new(&*key.name)),
@@ -112,9 +156,15 @@ impl Leader {
         }
     }
 
+    /// Whether the status of pools that are in use all the time has to be looked at, although something else waits.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.flushed.elapsed() >= LONGEST_BURST
+    }
+
     /// Writes the status of the pools whose use changed. Called when nothing else is waiting, so that a burst of
-    /// services costs one write per pool.
+    /// services costs one write per pool, once a second in a burst that does not end, and before the end.
     pub(crate) fn flush(&mut self, inputs: &Inputs) {
+        self.flushed = Instant::now();
         for pool in std::mem::take(&mut self.touched_pools) {
             let key = ObjectKey::namespaced(inputs.namespace.as_str(), pool.as_str());
             if let Some(target) = inputs.configuration.status_target(Kind::Pool, &key) {
@@ -165,7 +215,8 @@ impl Leader {
 
     /// Whether this very version was looked at, as are all at the start that the queue then names again. Looking at it
     /// twice would ask for its write twice.
-    fn knows(&self, record: &Arc<ServiceRecord>) -> bool {
+    fn knows(&self, seen: &SeenService) -> bool {
+        let SeenService::Ours(record) = seen else { return false };
         self.records.get(&record.fact.key).is_some_and(|known| Arc::ptr_eq(known, record))
     }
 
@@ -173,16 +224,40 @@ impl Leader {
         self.assigner.reserve(now, owner, addresses);
     }
 
-    fn service(&mut self, key: &ObjectKey, record: Option<Arc<ServiceRecord>>, now: Instant) {
-        let Some(record) = record else {
-            let key = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
-            self.records.remove(&key);
-            self.waits.forget(&key);
-            self.assigner.remove_service(now, &key);
-            return;
+    /// A Service as it is now: ours, or somebody else's whose addresses are not to be given out.
+    fn seen(&mut self, key: &ObjectKey, seen: Option<&SeenService>, now: Instant) {
+        let service = ServiceKey::new(key.namespace.as_deref().unwrap_or_default(), &*key.name);
+        let foreign = match seen {
+            Some(SeenService::Foreign(addresses)) => addresses.clone(),
+            _ => BTreeSet::new(),
         };
+        let ours = match seen {
+            Some(SeenService::Ours(record)) => Some(record),
+            _ => None,
+        };
+        if ours.is_none_or(|record| !self.is_same(&service, record)) {
+            self.forget(&service, now);
+        }
+        self.assigner.reserve(now, &AddressOwner::Service(service), &foreign);
+        if let Some(record) = ours {
+            self.service(record, now);
+        }
+    }
+
+    /// Whether this is the Service that was known by this name, if one was, and not one that was made anew.
+    fn is_same(&self, service: &ServiceKey, record: &ServiceRecord) -> bool {
+        self.records.get(service).is_none_or(|known| known.uid == record.uid)
+    }
+
+    fn forget(&mut self, service: &ServiceKey, now: Instant) {
+        self.records.remove(service);
+        self.waits.forget(service);
+        self.assigner.remove_service(now, service);
+    }
+
+    fn service(&mut self, record: &Arc<ServiceRecord>, now: Instant) {
         let service = record.fact.key.clone();
-        let before = self.records.insert(service.clone(), Arc::clone(&record));
+        let before = self.records.insert(service.clone(), Arc::clone(record));
         if before.as_ref().is_none_or(|before| before.unknown != record.unknown) {
             for (annotation, meant) in &record.unknown {
                 self.tell(&service, unknown_annotation(annotation, *meant));
@@ -344,3 +419,6 @@ impl Leader {
         }
     }
 }
+
+/// For how long the status of pools may be behind while services change all the time.
+const LONGEST_BURST: Duration = Duration::from_secs(1);

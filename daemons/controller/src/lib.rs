@@ -10,6 +10,7 @@ mod configured;
 mod debug;
 mod inputs;
 mod leader;
+mod memory;
 mod metrics;
 mod reports;
 mod secret;
@@ -47,6 +48,7 @@ use configured::Configured;
 use debug::Explained;
 use inputs::{Inputs, Key};
 use leader::Leader;
+use memory::Memory;
 use secret::Belongings;
 use webhook::{Port, Webhooks};
 
@@ -101,6 +103,7 @@ async fn main(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         certificates,
         writer: None,
         leader: None,
+        memory: None,
         sweep: None,
         stats,
         metrics_per_service: args.metrics_per_service,
@@ -196,6 +199,8 @@ struct Controller {
     /// There once it is known who owns what is written.
     writer: Option<Writer>,
     leader: Option<Leader>,
+    /// What is left of the time when it led before.
+    memory: Option<Memory>,
     /// Removes what nodes leave behind, while this controller leads.
     sweep: Option<AbortOnDropHandle<()>>,
     stats: Arc<Stats>,
@@ -268,7 +273,11 @@ impl Controller {
     }
 
     /// Finishes what is being written, then gives the lease back.
-    async fn stop(self, candidacy: Option<lease::Candidacy>) {
+    async fn stop(mut self, candidacy: Option<lease::Candidacy>) {
+        if let Some(leader) = &mut self.leader {
+            // What the pools' statuses say while nobody leads is what was the case.
+            leader.flush(&self.inputs);
+        }
         if let Some(writer) = self.writer {
             if tokio::time::timeout(FLUSH_LIMIT, writer.idle()).await.is_err() {
                 tracing::warn!(
@@ -291,7 +300,9 @@ impl Controller {
             (true, false) => {
                 writer.allow();
                 let configured = self.configured.clone();
-                self.leader = Some(Leader::start(&self.inputs, configured, writer.clone(), self.options));
+                let memory = self.memory.take().unwrap_or_else(Memory::new);
+                let leader = Leader::start(&self.inputs, configured, writer.clone(), self.options, memory);
+                self.leader = Some(leader);
                 let sources =
                     Sources { nodes: self.inputs.nodes.clone(), speakers: self.inputs.speakers.clone() };
                 let (client, namespace) = (self.client.clone(), self.inputs.namespace.clone());
@@ -299,8 +310,9 @@ impl Controller {
                 self.sweep = Some(AbortOnDropHandle::new(tokio::spawn(sweep)));
             }
             (false, true) => {
+                // Before that is forbidden, which drops what is not written yet.
+                self.memory = self.leader.take().map(Leader::end);
                 writer.forbid();
-                self.leader = None;
                 self.sweep = None;
             }
             _ => {}
@@ -335,7 +347,7 @@ impl Controller {
         }
         let Some(leader) = &mut self.leader else { return };
         leader.look(&self.inputs, &self.configured, key);
-        if self.inputs.queue.depth() == 0 {
+        if self.inputs.queue.depth() == 0 || leader.is_overdue() {
             leader.flush(&self.inputs);
         }
     }

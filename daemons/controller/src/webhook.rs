@@ -17,8 +17,8 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview
 use kube::core::conversion::ConversionReview;
 use metallb_core::config::Kind;
 use metallb_core::facts::Node;
-use metallb_k8s::watch::{Configuration, Store};
-use metallb_k8s::webhook::{CONVERSION_PATH, LARGEST_REVIEW, REVIEW_PATHS, State, convert, review};
+use metallb_k8s::watch::{Configuration, Source, Store, Unlisted};
+use metallb_k8s::webhook::{CONVERSION_PATH, LARGEST_REVIEW, REVIEW_PATHS, State, convert, needs, review};
 use metallb_runtime::http::{Limits, listen, serve};
 use metallb_runtime::tls::{Certificates, TlsOptions, server_config};
 
@@ -87,18 +87,19 @@ impl Webhooks {
             Ok(request) => Arc::new(request),
             Err(problem) => return (StatusCode::BAD_REQUEST, problem).into_response(),
         };
-        let missing = self.configuration.missing();
-        if !missing.is_empty() {
-            let problem = format!("the configuration is not read yet: {} is missing\n", missing.join(", "));
-            return (StatusCode::SERVICE_UNAVAILABLE, problem).into_response();
-        }
         let mut answer = self.decided(&request).await;
-        if answer.as_ref().is_ok_and(|answer| !answer.allowed) {
+        if answer.as_ref().is_ok_and(|answer| answer.as_ref().is_ok_and(|answer| !answer.allowed)) {
             tokio::time::sleep(LAG).await;
             answer = self.decided(&request).await;
         }
         match answer {
-            Ok(answer) => {
+            Ok(Err(missing)) => {
+                let missing: Vec<String> = missing.iter().map(Source::to_string).collect();
+                let problem =
+                    format!("the configuration is not read yet: {} is missing\n", missing.join(", "));
+                (StatusCode::SERVICE_UNAVAILABLE, problem).into_response()
+            }
+            Ok(Ok(answer)) => {
                 let name = &request.name;
                 if !answer.allowed {
                     tracing::info!(%kind, name, reason = answer.result.message, "change refused");
@@ -109,16 +110,28 @@ impl Webhooks {
         }
     }
 
-    /// On a thread of its own: much configuration takes its time.
+    /// On a thread of its own: much configuration takes its time. What is needed and still on its way is no reason for an
+    /// answer that would be another one in a moment.
     async fn decided(
         self: &Arc<Self>,
         request: &Arc<AdmissionRequest<DynamicObject>>,
-    ) -> Result<AdmissionResponse, tokio::task::JoinError> {
+    ) -> Result<Result<AdmissionResponse, Vec<Source>>, tokio::task::JoinError> {
         let (webhooks, request) = (Arc::clone(self), Arc::clone(request));
         tokio::task::spawn_blocking(move || {
+            // Before what was listed is read: it may become more in between, never less.
+            let unlisted = webhooks.configuration.unlisted();
             let resources = webhooks.configuration.resources();
             let nodes: Vec<Arc<Node>> = webhooks.nodes.all().into_iter().map(|(_, node)| node).collect();
-            review(&request, &State { namespace: &webhooks.namespace, resources: &resources, nodes: &nodes })
+            let (namespace, resources) = (webhooks.namespace.as_str(), &resources);
+            let listed = State { nodes: &nodes, ..State::new(namespace, resources) };
+            let missing: Vec<Source> = needs(&request, &listed)
+                .into_iter()
+                .filter(|source| unlisted.get(source) == Some(&Unlisted::Waiting))
+                .collect();
+            if !missing.is_empty() {
+                return Err(missing);
+            }
+            Ok(review(&request, &State { unlisted: unlisted.into_keys().collect(), ..listed }))
         })
         .await
     }

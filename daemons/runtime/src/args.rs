@@ -294,22 +294,12 @@ fn is_long_name(rest: &str) -> bool {
     name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// A duration as a flag: `60s`, `1500ms`, `2m`, or `0`.
+/// A duration as a flag, as Go reads it: `60s`, `1h30m`, `1.5s`, `300ms`, `1us`, or `0`.
 ///
 /// # Errors
 /// What is wrong, for clap to show beside the flag.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration like 60s, 1500ms or 2m");
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(wrong),
-        "" if number == 0 => Ok(Duration::ZERO),
-        _ => Err(wrong()),
-    }
+    metallb_core::config::parse_duration(text.trim()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -396,10 +386,26 @@ mod tests {
     }
 
     #[test]
-    fn durations_need_a_unit_unless_zero() {
-        assert_eq!(parse_duration("1500ms"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
-        assert!(parse_duration("60").is_err());
-        assert!(parse_duration("-1s").is_err());
+    fn durations_are_read_as_go_reads_them() {
+        let cases = [
+            ("1500ms", Duration::from_millis(1500)),
+            ("0", Duration::ZERO),
+            ("1h30m", Duration::from_secs(5400)),
+            ("1.5s", Duration::from_millis(1500)),
+            ("1us", Duration::from_micros(1)),
+            ("1\u{b5}s", Duration::from_micros(1)),
+            ("+2m", Duration::from_secs(120)),
+        ];
+        for (text, duration) in cases {
+            assert_eq!(parse_duration(text), Ok(duration), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_named_with_an_example() {
+        for text in ["60", "-1s", "soon", "", "9999999999h"] {
+            let error = parse_duration(text).unwrap_err();
+            assert!(error.contains(&format!("{text:?}")) && error.contains(" for "), "{error}");
+        }
     }
 }

@@ -21,13 +21,13 @@ pub enum DurationError {
         text: Box<str>,
     },
     /// It is negative.
-    #[error("{} is negative; use a positive duration", quoted(.text))]
+    #[error("{} is negative; write for example 90s", quoted(.text))]
     Negative {
         /// As written.
         text: Box<str>,
     },
     /// It is longer than can be represented.
-    #[error("{} is too long", quoted(.text))]
+    #[error("{} is too long; write for example 720h", quoted(.text))]
     TooLong {
         /// As written.
         text: Box<str>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::keys::{NodeName, PeerName};
+use crate::keys::{NodeName, PeerName, ServiceKey};
 
 /// Somebody who has addresses of their own, which no service must get.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +15,8 @@ pub enum AddressOwner {
     Peer(PeerName),
     /// The API server.
     ApiServer,
+    /// A service that another load balancer serves: what its status says.
+    Service(ServiceKey),
 }
 
 impl fmt::Display for AddressOwner {
@@ -23,6 +25,7 @@ impl fmt::Display for AddressOwner {
             Self::Node(name) => write!(f, "node \"{name}\""),
             Self::Peer(name) => write!(f, "BGPPeer \"{name}\""),
             Self::ApiServer => f.write_str("the API server"),
+            Self::Service(key) => write!(f, "service {key} of another load balancer"),
         }
     }
 }

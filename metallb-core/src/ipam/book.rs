@@ -214,11 +214,13 @@ impl Book {
         }
     }
 
-    /// Since when the service holds the address, compared with others.
-    pub(super) fn set_since(&mut self, service: &ServiceKey, address: IpAddr, since: u64) {
-        let slot = self.slot(service);
+    /// The service holds the address as it did `before`: since then, and in that order with its other one.
+    pub(super) fn set_as_before(&mut self, before: &Holding, address: IpAddr) {
+        let slot = self.slot(&before.service);
         if let Some(holding) = slot.and_then(|slot| self.at_mut(slot)) {
-            holding.set_since(Family::of(address), since);
+            let family = Family::of(address);
+            holding.set_since(family, before.since(family));
+            holding.v6_first = before.v6_first;
         }
     }
 

@@ -73,7 +73,7 @@ impl Allocator {
         }
     }
 
-    /// Writes down that a service holds an address as it did before, since when it did.
+    /// Writes down that a service holds an address as it did before, since when it did and in the same order.
     pub(super) fn hold_again(&mut self, claim: &Claim<'_>, before: &Holding, address: IpAddr) {
         let ports = before.ports.iter().copied().collect();
         let earlier = Claim {
@@ -83,7 +83,7 @@ impl Allocator {
             ..claim.clone()
         };
         self.hold(&earlier, address, None);
-        self.book.set_since(&before.service, address, before.since(Family::of(address)));
+        self.book.set_as_before(before, address);
     }
 
     /// The service of another namespace that has held the address for the longest time, when nobody else of the namespace of

@@ -25,7 +25,7 @@ mod service;
 mod tests;
 
 pub use pod::{SpeakerNode, SpeakerPod};
-pub use service::{ClassFilter, ServiceRecord, service};
+pub use service::{ClassFilter, SeenService, ServiceRecord, service};
 
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";

@@ -1,6 +1,10 @@
 //! Services.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use metallb_core::{
     facts::{Demand, FamilyPolicy, Request, RequestError, RequestedFamilies, Service, TrafficPolicy},
@@ -95,6 +99,39 @@ impl Tracked for ServiceRecord {
             || *unfilled != previous.unfilled
             || *foreign_ingress != previous.foreign_ingress
             || *annotated != previous.annotated
+    }
+}
+
+/// A Service as whoever gives addresses sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing between")]
+pub enum SeenService {
+    /// One that is ours.
+    Ours(Arc<ServiceRecord>),
+    /// One of another class, with the addresses that its status says it has. It has them until it is gone, also while it is
+    /// being deleted.
+    Foreign(BTreeSet<IpAddr>),
+}
+
+impl SeenService {
+    /// Cuts a Service down; `None` when it neither is ours nor has addresses.
+    pub fn cut(object: &objects::Service, filter: &ClassFilter) -> Option<Self> {
+        if let Some(record) = ServiceRecord::cut(object, filter) {
+            return Some(Self::Ours(Arc::new(record)));
+        }
+        let spec = &object.spec;
+        let is_foreign = spec.type_ == "LoadBalancer" && !filter.admits(spec.load_balancer_class.as_deref());
+        let addresses: BTreeSet<IpAddr> = assigned(object).into_iter().collect();
+        (is_foreign && !addresses.is_empty()).then_some(Self::Foreign(addresses))
+    }
+}
+
+impl Tracked for SeenService {
+    fn differs(&self, previous: &Self) -> bool {
+        match (self, previous) {
+            (Self::Ours(own), Self::Ours(previous)) => own.differs(previous),
+            _ => self != previous,
+        }
     }
 }
 

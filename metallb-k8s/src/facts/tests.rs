@@ -9,7 +9,8 @@ use metallb_core::{
 use serde_json::{Value, json};
 
 use super::{
-    ClassFilter, ServiceRecord, SliceIndex, SliceRecord, SpeakerPod, is_leaving, node, objects, service,
+    ClassFilter, SeenService, ServiceRecord, SliceIndex, SliceRecord, SpeakerPod, is_leaving, node, objects,
+    service,
 };
 use crate::watch::{ObjectKey, Tracked};
 
@@ -389,4 +390,31 @@ fn a_speakers_pod_counts_once_it_has_an_address_and_until_it_ends() {
     assert!(pod(json!({ "phase": "Failed" })).is_none());
     assert!(pod(json!({ "podIP": null, "podIPs": null })).is_none());
     assert!(!pod(json!({ "conditions": [] })).unwrap().ready);
+}
+
+#[test]
+fn whoever_gives_addresses_sees_those_of_services_of_other_classes_until_they_are_gone() {
+    let (without, with) = (ClassFilter::default(), ClassFilter::new("example.com/ours"));
+    let holder = |change: fn(&mut Value)| {
+        mk_service(|object| {
+            object["status"] =
+                json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }, { "hostname": "h" }] } });
+            change(object);
+        })
+    };
+    let seen = |object: &objects::Service, filter| SeenService::cut(object, filter);
+    let theirs = SeenService::Foreign(BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+    let foreign = Some(theirs.clone());
+    let plain = holder(|_| {});
+    assert!(matches!(seen(&plain, &without), Some(SeenService::Ours(_))));
+    assert_eq!(seen(&plain, &with), foreign);
+    let ending = holder(|object| object["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z"));
+    assert_eq!((seen(&ending, &without), seen(&ending, &with)), (None, foreign.clone()));
+    let classed = holder(|object| object["spec"]["loadBalancerClass"] = json!("example.com/other"));
+    assert_eq!((seen(&classed, &without), seen(&classed, &with)), (foreign.clone(), foreign));
+    let internal = holder(|object| object["spec"]["type"] = json!("ClusterIP"));
+    assert_eq!(seen(&internal, &with), None);
+    let bare = mk_service(|object| object["spec"]["loadBalancerClass"] = json!("example.com/other"));
+    assert_eq!(seen(&bare, &without), None);
+    assert!(theirs.differs(&seen(&plain, &without).unwrap()));
 }

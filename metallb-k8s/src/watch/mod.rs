@@ -32,8 +32,9 @@ mod store;
 pub use config::{ConfigObject, spawn_config};
 pub use key::ObjectKey;
 pub use sources::{
-    Configuration, StatusTarget, Touched, api_server, bgp_statuses, configuration_state, endpoint_slices,
-    frr_configuration, layer2_statuses, namespaces, nodes, services, speaker_nodes, speaker_pods,
+    Configuration, Source, StatusTarget, Touched, Unlisted, all_services, api_server, bgp_statuses,
+    configuration_state, endpoint_slices, frr_configuration, layer2_statuses, namespaces, nodes, services,
+    speaker_nodes, speaker_pods,
 };
 pub use store::{Change, Store, Tracked};
 
@@ -47,8 +48,7 @@ pub struct Options {
     pub fields: Option<String>,
     /// Label selector the server applies. Default: none.
     pub labels: Option<String>,
-    /// After how long the server ends a watch, which is then taken up again where it stood; a dead
-    /// connection is noticed shortly after. Default 120 s, at most 295 s.
+    /// After how long the server ends a watch, which is then taken up again where it stood. Default 120 s, at most 295 s.
     pub timeout: Duration,
     /// Objects per page of a list. Default 500.
     pub page_size: u32,

@@ -1,6 +1,6 @@
 //! The watches that controller and speakers need.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use kube::{
     Api, Client,
@@ -16,16 +16,17 @@ use super::{Change, ConfigObject, ObjectKey, Options, Store, spawn, spawn_config
 use crate::{
     convert::{FrrNeighbors, Object, PasswordRecord, Resources, frr_configuration_name},
     crd::{
-        BFDProfile, BGPAdvertisement, BGPPeer, Community, ConfigurationState, IPAddressPool, L2Advertisement,
-        ServiceBGPStatus, ServiceL2Status,
+        BFDProfile, BGPAdvertisement, BGPPeer, Community, ConfigurationState, GROUP, IPAddressPool,
+        L2Advertisement, ServiceBGPStatus, ServiceL2Status,
     },
     facts::{
-        self, ApiServerRecord, ClassFilter, ServiceRecord, SliceRecord, SpeakerNode, SpeakerPod, objects,
+        self, ApiServerRecord, ClassFilter, SeenService, ServiceRecord, SliceRecord, SpeakerNode, SpeakerPod,
+        objects,
     },
     write::{
         Identity,
         state::StateRecord,
-        status::{Component, NODE_LABEL, ServiceStatusRecord, label_value},
+        status::{Component, NODE_LABEL, ServiceStatusRecord, label_value, resource},
     },
 };
 
@@ -48,6 +49,20 @@ pub fn services(
         changed: Listener,
     ) -> Store<ServiceRecord> {
         let cut = move |object: objects::Service, _: Option<&_>| ServiceRecord::cut(&object, &class);
+        spawn(Api::all(client), options, cut, changed)
+    }
+    start(client, class, options, Box::new(changed))
+}
+
+/// Watches the Services that are ours, and those of others with addresses.
+pub fn all_services(
+    client: Client,
+    class: ClassFilter,
+    options: Options,
+    changed: impl Fn(ObjectKey) + Send + 'static,
+) -> Store<SeenService> {
+    fn start(client: Client, class: ClassFilter, options: Options, changed: Listener) -> Store<SeenService> {
+        let cut = move |object: objects::Service, _: Option<&_>| SeenService::cut(&object, &class);
         spawn(Api::all(client), options, cut, changed)
     }
     start(client, class, options, Box::new(changed))
@@ -272,18 +287,19 @@ impl Configuration {
         self.passwords.settled().await;
     }
 
-    /// The kinds that have not been listed yet, for probes and logs.
-    pub fn missing(&self) -> Vec<&'static str> {
-        let kinds = [
-            (self.pools.is_synced(), "IPAddressPool"),
-            (self.l2_advertisements.is_synced(), "L2Advertisement"),
-            (self.bgp_advertisements.is_synced(), "BGPAdvertisement"),
-            (self.peers.is_synced(), "BGPPeer"),
-            (self.communities.is_synced(), "Community"),
-            (self.bfd_profiles.is_synced(), "BFDProfile"),
-            (self.passwords.is_synced(), "Secret"),
+    /// What has not been listed so far, and whether that is because it may not be or is not known to the API server.
+    pub fn unlisted(&self) -> BTreeMap<Source, Unlisted> {
+        let [pool, layer2, bgp] = [Kind::Pool, Kind::L2Advertisement, Kind::BgpAdvertisement];
+        let sources = [
+            (Source::Objects(pool), state(&self.pools)),
+            (Source::Objects(layer2), state(&self.l2_advertisements)),
+            (Source::Objects(bgp), state(&self.bgp_advertisements)),
+            (Source::Objects(Kind::Peer), state(&self.peers)),
+            (Source::Objects(Kind::Community), state(&self.communities)),
+            (Source::Objects(Kind::BfdProfile), state(&self.bfd_profiles)),
+            (Source::Secrets, state(&self.passwords)),
         ];
-        kinds.into_iter().filter(|(synced, _)| !synced).map(|(_, kind)| kind).collect()
+        sources.into_iter().filter_map(|(source, state)| Some((source, state?))).collect()
     }
 
     /// Everything as it stands now, for [`configure`](crate::convert::configure).
@@ -340,6 +356,50 @@ impl Configuration {
         collect(&self.bfd_profiles, Kind::BfdProfile, &mut targets);
         targets
     }
+}
+
+/// Something that the configuration is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "all there are")]
+pub enum Source {
+    /// Configuration objects of a kind.
+    Objects(Kind),
+    /// The Secrets that peers refer to.
+    Secrets,
+}
+
+impl Source {
+    /// The resource, as rules of RBAC name it.
+    pub fn rule(self) -> String {
+        match self {
+            Self::Objects(kind) => format!("{}.{GROUP}", resource(kind).0),
+            Self::Secrets => "secrets".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Objects(kind) => kind.fmt(f),
+            Self::Secrets => f.write_str("Secret"),
+        }
+    }
+}
+
+/// Why something has not been listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing between")]
+pub enum Unlisted {
+    /// It is on its way.
+    Waiting,
+    /// It may not be listed, or the API server does not know it.
+    Barred,
+}
+
+fn state<T>(store: &Store<T>) -> Option<Unlisted> {
+    let waiting = if store.is_settled() { Unlisted::Barred } else { Unlisted::Waiting };
+    (!store.is_synced()).then_some(waiting)
 }
 
 /// What changed of the configuration.

@@ -27,11 +27,13 @@ mod change;
 mod conversion;
 mod introduced;
 pub mod keeper;
+mod needs;
 mod review;
 mod scope;
 mod words;
 
 pub use conversion::convert;
+pub use needs::needs;
 pub use review::{State, review};
 
 /// Largest body of a review that is read, in bytes; a larger one is answered with 413.

@@ -17,13 +17,17 @@ use metallb_core::{
 use super::{
     change::{AnyObject, Change, is_deprecated, kind},
     introduced::introduced,
+    needs::needs,
     scope::related,
     words::explained,
 };
-use crate::convert::{Resources, configure, warnings};
+use crate::{
+    convert::{Resources, configure, warnings},
+    watch::Source,
+};
 
 /// What is known when a change is reviewed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "plain input, built field by field")]
 pub struct State<'a> {
     /// MetalLB's namespace.
@@ -32,13 +36,23 @@ pub struct State<'a> {
     pub resources: &'a Resources,
     /// The nodes, whose addresses no pool should contain.
     pub nodes: &'a [Arc<Node>],
+    /// What may not be listed, or is not known to the API server, so that it is not in `resources`.
+    pub unlisted: BTreeSet<Source>,
+}
+
+impl<'a> State<'a> {
+    /// These objects, all of which are known, and no nodes.
+    pub const fn new(namespace: &'a str, resources: &'a Resources) -> Self {
+        Self { namespace, resources, nodes: &[], unlisted: BTreeSet::new() }
+    }
 }
 
 /// Allows or refuses a change of a configuration object.
 ///
 /// Refused are: what would be wrong because of the change, in the object or in another one; an object that
 /// is created outside of MetalLB's namespace, where nobody reads it; and the removal of a `BFDProfile`
-/// that a peer uses. An object on its way out is never held up. Depends on the order of nothing, and
+/// that a peer uses. What cannot be compared with what it refers to because that may not be listed is refused
+/// with the code 503. An object on its way out is never held up. Depends on the order of nothing, and
 /// changes nothing.
 pub fn review(request: &AdmissionRequest<DynamicObject>, state: &State<'_>) -> AdmissionResponse {
     let Some(kind) = kind(&request.kind) else {
@@ -46,6 +60,10 @@ pub fn review(request: &AdmissionRequest<DynamicObject>, state: &State<'_>) -> A
             format!("{} {} is not reviewed here", quoted(&request.kind.group), quoted(&request.kind.kind));
         return respond(request, Verdict { refusals: vec![reason], warnings: Vec::new() });
     };
+    let missing: Vec<Source> = needs(request, state).intersection(&state.unlisted).copied().collect();
+    if !missing.is_empty() {
+        return unjudged(request, &missing);
+    }
     let verdict = match request.operation {
         _ if is_subresource(request) => Verdict::default(),
         Operation::Create | Operation::Update => changed(kind, request, state),
@@ -63,17 +81,22 @@ struct Verdict {
     warnings: Vec<String>,
 }
 
-fn is_subresource(request: &AdmissionRequest<DynamicObject>) -> bool {
+pub(super) fn is_subresource(request: &AdmissionRequest<DynamicObject>) -> bool {
     request.sub_resource.as_deref().is_some_and(|name| !name.is_empty())
+}
+
+/// Whether the object is on its way out.
+pub(super) fn is_ended(request: &AdmissionRequest<DynamicObject>) -> bool {
+    request.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some())
 }
 
 fn changed(kind: Kind, request: &AdmissionRequest<DynamicObject>, state: &State<'_>) -> Verdict {
     let mut verdict = Verdict::default();
-    let Some(object) = &request.object else {
+    if request.object.is_none() {
         verdict.refusals.push("the request has no object".to_owned());
         return verdict;
-    };
-    if object.metadata.deletion_timestamp.is_some() {
+    }
+    if is_ended(request) {
         return verdict;
     }
     if is_deprecated(request) {
@@ -178,6 +201,23 @@ fn removed_profile(request: &AdmissionRequest<DynamicObject>, state: &State<'_>)
     verdict
 }
 
+/// The answer when it cannot be said whether a change is right.
+fn unjudged(request: &AdmissionRequest<DynamicObject>, missing: &[Source]) -> AdmissionResponse {
+    let (names, rules): (Vec<String>, Vec<String>) =
+        missing.iter().map(|source| (source.to_string(), source.rule())).unzip();
+    let reason = format!(
+        "it cannot be said whether this is right: {} cannot be listed by the controller; allow it to list and watch {} in \
+         {} (Role), or install the definition",
+        names.join(", "),
+        rules.join(", "),
+        quoted(request.namespace.as_deref().unwrap_or_default()),
+    );
+    let mut response = AdmissionResponse::from(request).deny(reason);
+    response.result.code = UNAVAILABLE;
+    "ServiceUnavailable".clone_into(&mut response.result.reason);
+    response
+}
+
 fn respond(request: &AdmissionRequest<DynamicObject>, verdict: Verdict) -> AdmissionResponse {
     let mut response = AdmissionResponse::from(request);
     let Verdict { refusals, warnings } = verdict;
@@ -204,9 +244,11 @@ fn bounded(mut sentences: Vec<String>) -> Vec<String> {
 
 const FORBIDDEN: u16 = 403;
 
+const UNAVAILABLE: u16 = 503;
+
 /// Most errors and most warnings that are told at once; the API server cuts after 4 KiB of warnings.
 const MOST_SENTENCES: usize = 10;
 
 #[cfg(test)]
 #[path = "review_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::{super::scope::others, *};
 use crate::{convert::Object, crd};
 
-const NAMESPACE: &str = "metallb-system";
+pub(in crate::webhook) const NAMESPACE: &str = "metallb-system";
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better where it is used")]
-fn mk(kind: &str, name: &str, spec: Value) -> Value {
+pub(in crate::webhook) fn mk(kind: &str, name: &str, spec: Value) -> Value {
     let version = if kind == "BGPPeer" { "v1beta2" } else { "v1beta1" };
     json!({
         "apiVersion": format!("metallb.io/{version}"), "kind": kind,
@@ -18,18 +18,22 @@ fn mk(kind: &str, name: &str, spec: Value) -> Value {
     })
 }
 
-fn pool(name: &str, addresses: &[&str]) -> Value {
+pub(in crate::webhook) fn pool(name: &str, addresses: &[&str]) -> Value {
     mk("IPAddressPool", name, json!({ "addresses": addresses }))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better where it is used")]
-fn peer(name: &str, more: Value) -> Value {
+pub(in crate::webhook) fn peer(name: &str, more: Value) -> Value {
     let mut spec = json!({ "myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1" });
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     mk("BGPPeer", name, spec)
 }
 
-fn mk_request(operation: &str, object: &Value, old: Option<&Value>) -> AdmissionRequest<DynamicObject> {
+pub(in crate::webhook) fn mk_request(
+    operation: &str,
+    object: &Value,
+    old: Option<&Value>,
+) -> AdmissionRequest<DynamicObject> {
     let subject = if operation == "DELETE" { old.unwrap() } else { object };
     let version = subject["apiVersion"].as_str().unwrap().split_once('/').unwrap().1;
     serde_json::from_value(json!({
@@ -43,7 +47,7 @@ fn mk_request(operation: &str, object: &Value, old: Option<&Value>) -> Admission
 }
 
 /// What there is, the first being the oldest.
-fn existing(objects: &[Value]) -> Resources {
+pub(in crate::webhook) fn existing(objects: &[Value]) -> Resources {
     let mut resources = Resources::default();
     for (age, object) in objects.iter().enumerate() {
         let created = Created(i64::try_from(age).unwrap());
@@ -72,7 +76,7 @@ fn read<K: kube::Resource + serde::de::DeserializeOwned>(object: &Value, created
 }
 
 fn decide(request: &AdmissionRequest<DynamicObject>, objects: &[Value]) -> AdmissionResponse {
-    review(request, &State { namespace: NAMESPACE, resources: &existing(objects), nodes: &[] })
+    review(request, &State::new(NAMESPACE, &existing(objects)))
 }
 
 fn create(object: &Value, objects: &[Value]) -> AdmissionResponse {
@@ -547,7 +551,7 @@ proptest! {
         let (allowed, errors) = by_reading_everything(&request, &resources);
         let change = Change::of(kind(&request.kind).unwrap(), &request).unwrap();
         let mut verdict = Verdict::default();
-        compare(&change, &State { namespace: NAMESPACE, resources: &resources, nodes: &[] }, &mut verdict);
+        compare(&change, &State::new(NAMESPACE, &resources), &mut verdict);
         prop_assert_eq!(verdict.refusals.is_empty(), allowed, "{:?} but {:?}", &verdict.refusals, &errors);
         prop_assert_eq!(verdict.refusals.len(), errors.len());
         let Outcome { with, .. } = evaluate(&change, others(&resources, &change));
@@ -569,12 +573,12 @@ proptest! {
     fn the_order_of_objects_does_not_matter((objects, new) in world()) {
         let request = request_for(&objects, &new);
         let mut resources = existing(&objects);
-        let answer = review(&request, &State { namespace: NAMESPACE, resources: &resources, nodes: &[] });
+        let answer = review(&request, &State::new(NAMESPACE, &resources));
         resources.pools.reverse();
         resources.bgp_advertisements.reverse();
         resources.peers.reverse();
         resources.communities.reverse();
-        let reversed = review(&request, &State { namespace: NAMESPACE, resources: &resources, nodes: &[] });
+        let reversed = review(&request, &State::new(NAMESPACE, &resources));
         prop_assert_eq!(answer, reversed);
     }
 
@@ -608,7 +612,7 @@ fn a_pool_with_addresses_of_nodes_and_peers_is_allowed_and_they_are_named() {
     let nodes = [Arc::new(crate::facts::node(&node).unwrap())];
     let resources = existing(&[peer("tor", json!({}))]);
     let review = |object: &Value| {
-        let state = State { namespace: NAMESPACE, resources: &resources, nodes: &nodes };
+        let state = State { nodes: &nodes, ..State::new(NAMESPACE, &resources) };
         super::review(&mk_request("CREATE", object, None), &state)
     };
     let response = review(&pool("p", &["192.0.2.0/24"]));

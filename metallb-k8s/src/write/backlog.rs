@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Identity, Slot, Write, pace::Pace};
+use super::{
+    Identity, Slot, Write,
+    pace::{Content, Pace},
+};
 use crate::retry::{Seed, Task};
 
 /// What is written first.
@@ -55,7 +58,7 @@ struct Entry {
 #[derive(Debug)]
 struct Made {
     identity: Identity,
-    content: u64,
+    content: Content,
 }
 
 /// Attempts in a row that were no success.
@@ -75,7 +78,7 @@ enum Stage {
     /// It stands in its lane.
     Queued,
     /// It is being written, with this content.
-    Busy(u64),
+    Busy(Content),
     /// It is looked at again.
     Timed(Instant, u64),
 }
@@ -121,7 +124,12 @@ impl Backlog {
     pub(super) fn submit(&mut self, now: Instant, write: Write) {
         let slot = Arc::new(write.slot());
         let mut entry = self.take_entry(&slot);
-        entry.waiting = Some(Box::new(write));
+        let before = entry.waiting.replace(Box::new(write));
+        let object = |write: &Write| write.content().object;
+        if before.is_some_and(|before| entry.waiting.as_deref().map(object) != Some(object(&before))) {
+            // What failed was for an object that is gone.
+            entry.failing = None;
+        }
         (entry.is_waiting_older, entry.is_outdated) = (false, false);
         let stays = match entry.stage {
             Stage::Queued | Stage::Busy(_) => true,
@@ -194,6 +202,9 @@ impl Backlog {
             return false;
         };
         let (mut at, mut is_contested) = (None, false);
+        // What waits for an object that was made anew waits for nothing that became of the one before.
+        let is_anew =
+            entry.waiting.as_deref().is_some_and(|waiting| waiting.content().object != content.object);
         match how {
             Ended::Done(made) => {
                 entry.made = made.map(|identity| Made { identity, content });
@@ -203,8 +214,9 @@ impl Backlog {
             Ended::Dropped => {}
             Ended::Moot(pause) => {
                 entry.is_outdated = entry.waiting.is_none();
-                at = now.checked_add(pause);
+                at = now.checked_add(pause).filter(|_| !is_anew);
             }
+            Ended::Again(..) if is_anew => {}
             Ended::Again(write, failing, pause) => {
                 entry.waiting.get_or_insert(write);
                 entry.is_waiting_older = false;

@@ -188,6 +188,30 @@ fn a_contest_is_told_once_and_only_slows_down_what_is_contested() {
 }
 
 #[test]
+fn an_object_that_is_made_anew_starts_afresh_whatever_became_of_the_one_before() {
+    let (mut backlog, mut now) = (Backlog::new(SEED), start());
+    for number in 0..20 {
+        let mut write = pool("p", 1, 0);
+        write.rebase(&Identity::new(&format!("uid-{number}"), "1"));
+        backlog.submit(now, write.clone());
+        let begun = begin(&mut backlog, now).unwrap();
+        assert_eq!(*begun.write, write, "without a pause");
+        let ended = if number % 5 == 4 {
+            Ended::Again(begun.write, Failing::default(), Duration::from_secs(60))
+        } else {
+            Ended::Done(Some(Identity::new(&format!("uid-{number}"), "2")))
+        };
+        if number % 2 == 1 {
+            let mut next = pool("p", 1, 0);
+            next.rebase(&Identity::new(&format!("uid-{}", number + 1), "1"));
+            backlog.submit(now, next);
+        }
+        assert!(!backlog.ended(now, &begun.slot, ended), "nobody undoes anything");
+        now += Duration::from_millis(300);
+    }
+}
+
+#[test]
 fn a_failed_write_is_tried_again_later_with_what_is_newest_and_others_go_on() {
     let (mut backlog, now) = (Backlog::new(SEED), start());
     backlog.submit(now, pool("a", 1, 1));

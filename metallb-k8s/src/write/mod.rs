@@ -47,6 +47,7 @@ use crate::{
 };
 use backlog::Lane;
 use events::EventWrite;
+use pace::Content;
 use state::StateFound;
 use status::{Component, Found, OwnKind, ServiceStatus, StatusKind};
 
@@ -228,8 +229,29 @@ impl Write {
         }
     }
 
-    /// Equal for writes after which the object says the same. Times of conditions do not count.
-    fn content(&self) -> u64 {
+    /// Equal for writes after which the same object says the same.
+    fn content(&self) -> Content {
+        Content { object: self.object(), text: self.text() }
+    }
+
+    /// Which object of the name it is. Those that others make and delete are told apart by their uid: a new one is no work
+    /// of somebody who undoes what was written to the old one. Ours are made by this very write.
+    fn object(&self) -> u64 {
+        let uid = match self {
+            Self::Service(write) => write.identity.uid(),
+            Self::ObjectStatus { based_on, .. } => based_on.uid(),
+            Self::ServiceStatus { .. }
+            | Self::ConfigurationState { .. }
+            | Self::Remove { .. }
+            | Self::Event(_) => "",
+        };
+        let mut hasher = DefaultHasher::new();
+        uid.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What the object says after this. Times of conditions do not count.
+    fn text(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         match self {
             Self::Service(write) => (&write.addresses, &write.pools).hash(&mut hasher),

@@ -8,7 +8,7 @@ use crate::retry::{Backoff, Seed};
 ///
 /// A *rewrite* is a write of what was written last: something has changed it in between, and not us. After
 /// [`REWRITES`] of them within [`WINDOW`] the object is contested, until there was none for [`QUIET`] or something else
-/// is written.
+/// is written. An object that was made anew under the same name has nothing to do with the one before.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     last: Option<Last>,
@@ -18,16 +18,25 @@ pub(super) struct Pace {
     contested: Option<u32>,
 }
 
+/// What is written to what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    /// Another number: another object under the same name.
+    pub(super) object: u64,
+    /// Another number: it says something else.
+    pub(super) text: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Last {
     at: Instant,
-    content: u64,
+    content: Content,
 }
 
 impl Pace {
     /// When `content` may be written at the earliest.
-    pub(super) fn earliest(&self, content: u64, seed: Seed) -> Option<Instant> {
-        let last = self.last?;
+    pub(super) fn earliest(&self, content: Content, seed: Seed) -> Option<Instant> {
+        let last = self.last.filter(|last| last.content.object == content.object)?;
         let pause = match self.contested {
             Some(rewrites) if last.content == content => PAUSES.pause(seed, rewrites).max(INTERVAL),
             _ => INTERVAL,
@@ -36,7 +45,7 @@ impl Pace {
     }
 
     /// `content` was written. Returns whether the object is contested since this write.
-    pub(super) fn written(&mut self, now: Instant, content: u64) -> bool {
+    pub(super) fn written(&mut self, now: Instant, content: Content) -> bool {
         let last = self.last.replace(Last { at: now, content });
         let quiet = |last: Last| now.saturating_duration_since(last.at) >= QUIET;
         if last.is_none_or(|last| last.content != content || quiet(last)) {
@@ -89,14 +98,18 @@ mod tests {
 
     const SEED: Seed = Seed::new(7);
 
+    fn says(text: u64) -> Content {
+        Content { object: 1, text }
+    }
+
     /// Writes when it is allowed, as somebody else undoes each write at once.
     fn fight(pace: &mut Pace, mut now: Instant, writes: usize) -> (Vec<Duration>, Vec<usize>) {
         let (mut gaps, mut told) = (Vec::new(), Vec::new());
         for number in 0..writes {
-            let earliest = pace.earliest(1, SEED).unwrap_or(now).max(now);
+            let earliest = pace.earliest(says(1), SEED).unwrap_or(now).max(now);
             gaps.push(earliest - now);
             now = earliest;
-            if pace.written(now, 1) {
+            if pace.written(now, says(1)) {
                 told.push(number);
             }
         }
@@ -129,7 +142,7 @@ mod tests {
     fn rewrites_that_are_far_apart_are_no_contest() {
         let (mut pace, now) = (Pace::default(), start());
         for number in 0..100 {
-            assert!(!pace.written(now + Duration::from_secs(6) * number, 1));
+            assert!(!pace.written(now + Duration::from_secs(6) * number, says(1)));
         }
     }
 
@@ -138,20 +151,37 @@ mod tests {
         let (mut pace, mut now) = (Pace::default(), start());
         fight(&mut pace, now, 10);
         now += Duration::from_secs(3600);
-        assert!(!pace.written(now, 1), "after a long time it is the first");
+        assert!(!pace.written(now, says(1)), "after a long time it is the first");
         let (_, told) = fight(&mut pace, now, 20);
         assert_eq!(told.len(), 1);
-        let pause = pace.earliest(1, SEED).unwrap() - pace.earliest(2, SEED).unwrap();
+        let pause = pace.earliest(says(1), SEED).unwrap() - pace.earliest(says(2), SEED).unwrap();
         assert!(pause > Duration::from_secs(20), "{pause:?}");
-        pace.written(pace.earliest(2, SEED).unwrap(), 2);
-        assert_eq!(pace.earliest(1, SEED), pace.earliest(2, SEED));
+        pace.written(pace.earliest(says(2), SEED).unwrap(), says(2));
+        assert_eq!(pace.earliest(says(1), SEED), pace.earliest(says(2), SEED));
     }
 
     #[test]
     fn what_we_change_ourselves_is_no_rewrite() {
         let (mut pace, now) = (Pace::default(), start());
         for number in 0..100_u32 {
-            assert!(!pace.written(now + INTERVAL * number, u64::from(number % 2)));
+            assert!(!pace.written(now + INTERVAL * number, says(u64::from(number % 2))));
         }
+    }
+
+    #[test]
+    fn an_object_that_is_made_anew_again_and_again_is_written_at_once_and_is_no_contest() {
+        let (mut pace, now) = (Pace::default(), start());
+        for object in 0..100 {
+            let content = Content { object, text: 1 };
+            assert_eq!(pace.earliest(content, SEED), None);
+            assert!(!pace.written(now, content));
+        }
+        fight(&mut pace, now, 10);
+        assert!(pace.earliest(says(1), SEED).is_some());
+        assert_eq!(
+            pace.earliest(Content { object: 2, text: 1 }, SEED),
+            None,
+            "the contest was about another object"
+        );
     }
 }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use http::Method;
+use metallb_core::config::Kind;
 use metallb_k8s::{
     facts::{ClassFilter, ServiceRecord},
     lease,
     retry::{Retries, Seed},
-    watch::{Configuration, Options, Store, nodes, services},
+    watch::{Configuration, Options, Source, Store, Unlisted, nodes, services},
     write::Stats,
 };
 use serde_json::json;
@@ -164,10 +165,11 @@ async fn what_is_not_allowed_holds_up_nobody_but_what_depends_on_it() {
     let options = Options::new(stats, retries.clone());
     let configuration = Configuration::spawn(&cluster.client(), "metallb-system", &options, |_| ());
     tokio::time::timeout(Duration::from_secs(30), configuration.settled()).await.unwrap();
-    assert_eq!(configuration.missing(), ["BGPPeer"]);
+    let peers = Source::Objects(Kind::Peer);
+    assert_eq!(configuration.unlisted(), [(peers, Unlisted::Barred)].into());
     assert_eq!(retries.lacks(), ["not allowed to list bgppeers.metallb.io"]);
     cluster.heal();
-    eventually("the peers are listed", || configuration.missing().is_empty()).await;
+    eventually("the peers are listed", || configuration.unlisted().is_empty()).await;
     assert!(retries.lacks().is_empty());
 
     let without_pools = Cluster::new();

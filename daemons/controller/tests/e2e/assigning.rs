@@ -157,6 +157,41 @@ async fn without_a_class_services_of_a_class_are_left_alone() {
 }
 
 #[tokio::test]
+async fn an_address_of_a_service_of_another_class_is_not_given_out_before_that_is_gone() {
+    let (cluster, _daemon) = with_pool(&["192.0.2.0/30"]).await;
+    cluster.server.apply_object(&serde_json::json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "foreign" },
+        "spec": {
+            "type": "LoadBalancer", "loadBalancerClass": "example.com/other",
+            "ports": [{ "port": 80, "protocol": "TCP" }],
+        },
+        "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.0" }] } },
+    }));
+    // The watch shows them in this order.
+    cluster.service("plain", json!({}), json!({})).await;
+    cluster.assigned("plain", &["192.0.2.1"]).await;
+    cluster.service("asks", json!({}), json!({ "metallb.io/loadBalancerIPs": "192.0.2.0" })).await;
+    let message = cluster.event("asks", "AllocationFailed").await;
+    assert!(message.contains("192.0.2.0 is an address of service default/foreign"), "{message}");
+    let foreign = cluster.services().get("foreign").await.unwrap();
+    assert_eq!(addresses(&foreign), ["192.0.2.0"], "nobody touched it");
+    cluster.delete(cluster.services(), "foreign").await;
+    cluster.assigned("asks", &["192.0.2.0"]).await;
+}
+
+#[tokio::test]
+async fn after_a_restart_with_a_class_the_addresses_of_services_without_one_stay_theirs() {
+    let (cluster, mut daemon) = with_pool(&["192.0.2.0/30"]).await;
+    cluster.service("plain", json!({}), json!({})).await;
+    cluster.assigned("plain", &["192.0.2.0"]).await;
+    daemon.terminate().await;
+    let _daemon = controller(&cluster, &["--lb-class=example.com/ours"]);
+    cluster.service("classed", json!({ "loadBalancerClass": "example.com/ours" }), json!({})).await;
+    cluster.assigned("classed", &["192.0.2.1"]).await;
+    cluster.assigned("plain", &["192.0.2.0"]).await;
+}
+
+#[tokio::test]
 async fn a_write_that_comes_too_late_is_decided_on_again() {
     let (cluster, _daemon) = with_pool(&["192.0.2.0/28"]).await;
     cluster.service("early", json!({}), json!({})).await;

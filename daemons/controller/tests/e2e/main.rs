@@ -7,16 +7,20 @@
     reason = "tests"
 )]
 
+mod anew;
 mod assigning;
 mod configuration;
 mod costs;
+mod counters;
 mod endpoints;
 mod flags;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod leading;
 mod rights;
+mod selectable;
 mod surroundings;
+mod terms;
 mod webhooks;
 
 use harness::{Cluster, Daemon};

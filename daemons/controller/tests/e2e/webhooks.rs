@@ -172,6 +172,48 @@ async fn a_change_is_reviewed_against_what_there_is() {
     site.daemon.says(&["change refused", "IPAddressPool"]).await;
 }
 
+fn new_community(name: &str) -> Value {
+    let mut review = new_pool(name, &[]);
+    let request = &mut review["request"];
+    request["kind"]["kind"] = json!("Community");
+    request["resource"]["resource"] = json!("communities");
+    request["object"]["kind"] = json!("Community");
+    request["object"]["spec"] = json!({ "communities": [] });
+    review
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_may_not_be_listed_is_named_where_it_is_needed_and_other_reviews_go_on() {
+    let cluster = Cluster::start().await;
+    configure(&cluster);
+    cluster.front.refuse(|request| request.path.ends_with("/communities").then_some(403));
+    let (daemon, port) = serving(&cluster, &[]);
+    daemon.lacks(&["not allowed to list communities.metallb.io"]).await;
+    let authority = trusted(&cluster, port, "").await;
+    let communities = "/validate-metallb-io-v1beta1-community";
+    let refusal = eventually("it is known that the kind may not be listed", async || {
+        let (status, answer) = post(port, &authority, communities, &new_community("c")).await;
+        (status == 200).then_some(answer)
+    })
+    .await;
+    let response = &refusal["response"];
+    assert_eq!(
+        (&response["allowed"], &response["status"]["code"]),
+        (&json!(false), &json!(503)),
+        "{refusal}"
+    );
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(message.contains("communities.metallb.io") && message.contains("Role"), "{message}");
+    let (status, answer) = post(port, &authority, POOLS, &new_pool("a", &["192.0.2.0/24"])).await;
+    assert_eq!((status, &answer["response"]["allowed"]), (200, &json!(true)), "{answer}");
+    cluster.front.relent();
+    eventually("it is judged once it may be listed", async || {
+        let (_, answer) = post(port, &authority, communities, &new_community("c")).await;
+        (answer["response"]["allowed"] == true).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_review_is_refused_and_what_is_too_long_is_not_read() {
     let site = Site::start().await;

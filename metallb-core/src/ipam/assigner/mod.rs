@@ -61,6 +61,10 @@ struct Entry {
     asked: Option<(Vec<IpAddr>, Vec<PoolName>)>,
     /// The addresses by its status that were looked at last: they are given back once, not again after they were lost.
     considered: Vec<IpAddr>,
+    /// One of the addresses that it holds has been seen in its status.
+    is_published: bool,
+    /// What was asked to be written, the latest last, until its status says what it holds.
+    requests: Vec<Vec<IpAddr>>,
     /// What has been told about its condition, so that it is told on change only.
     told: Vec<Report>,
     /// Why it has lost an address, until that has been written down.
@@ -196,6 +200,9 @@ impl Assigner {
     }
 
     /// Takes over what is known about a service.
+    ///
+    /// When its status says that somebody else has given it addresses of our pools, and those that it was given here have never stood
+    /// there, it keeps what it says: another controller was faster, and users may know these addresses already.
     pub fn apply_service(&mut self, now: Instant, service: Service) {
         self.advance(now);
         let key = service.key.clone();
@@ -211,6 +218,11 @@ impl Assigner {
             if let Some(turn) = entry.queued.take() {
                 self.dirty.remove(&(turn, entry.fact.created, key.clone()));
             }
+            let are_ours =
+                service.assigned.iter().all(|address| self.allocator.pools.name_of(*address).is_some());
+            if entry.is_overtaken(&service, self.allocator.allocation(&key)) && are_ours {
+                self.allocator.release(now, &key);
+            }
             if entry.fact.created != service.created {
                 self.waiting.remove(&key);
             }
@@ -223,6 +235,8 @@ impl Assigner {
                     queued: None,
                     asked: None,
                     considered: Vec::new(),
+                    is_published: false,
+                    requests: Vec::new(),
                     told: Vec::new(),
                     lost: None,
                 },

@@ -66,6 +66,20 @@ impl Patience {
 }
 
 impl Assigner {
+    /// What has been reported of the present condition of services, for one that takes over.
+    pub fn told(&self) -> impl Iterator<Item = (&ServiceKey, &[Report])> {
+        let told = self.services.iter().map(|(service, entry)| (service, entry.told.as_slice()));
+        told.filter(|(_, told)| !told.is_empty())
+    }
+
+    /// Takes note that this has been reported of a service, which is known already; it is not reported again while it
+    /// holds. For one that takes over, before [`Assigner::start`].
+    pub fn remember_told(&mut self, service: &ServiceKey, told: Vec<Report>) {
+        if let Some(entry) = self.services.get_mut(service) {
+            entry.told = told;
+        }
+    }
+
     /// Reports what has lasted long enough.
     pub(super) fn tell_late(&mut self, now: Instant) {
         while let Some((service, reports)) = self.patience.pop_due(now) {

@@ -204,6 +204,9 @@ impl Assigner {
         let service = &entry.fact.key;
         let known = |address: &IpAddr| before.contains(address) || entry.fact.assigned.contains(address);
         let after: Vec<IpAddr> = self.allocator.allocation(service).map(|a| a.addresses).unwrap_or_default();
+        let stays = before.iter().any(|address| after.contains(address));
+        let is_shown = after.iter().any(|address| entry.fact.assigned.contains(address));
+        entry.is_published = is_shown || (entry.is_published && stays);
         let joined: Vec<IpAddr> = after.iter().copied().filter(|address| !known(address)).collect();
         if !joined.is_empty() {
             let report = Report::Allocated { addresses: after };
@@ -239,8 +242,10 @@ impl Assigner {
             allocation.map_or_else(Default::default, |known| (known.addresses, known.pools));
         if addresses == entry.fact.assigned && pools == entry.fact.recorded_pools {
             entry.asked = None;
+            entry.requests = Vec::new();
             return;
         }
+        entry.remember_request(&addresses);
         let wanted = Some((addresses, pools));
         if entry.asked == wanted {
             return;
@@ -253,6 +258,32 @@ impl Assigner {
         });
     }
 }
+
+impl Entry {
+    /// Whether somebody else has given the service other addresses before those that it `holds` were ever written. Takes note of
+    /// what `newer` shows.
+    pub(super) fn is_overtaken(&mut self, newer: &Service, holds: Option<Allocation>) -> bool {
+        let Some(holds) = holds else { return false };
+        self.is_published |= holds.addresses.iter().any(|address| newer.assigned.contains(address));
+        !self.is_published
+            && !newer.assigned.is_empty()
+            && newer.assigned != self.fact.assigned
+            && !self.requests.contains(&newer.assigned)
+    }
+
+    fn remember_request(&mut self, addresses: &[IpAddr]) {
+        if self.requests.last().is_some_and(|last| last == addresses) {
+            return;
+        }
+        if self.requests.len() >= MOST_REQUESTS {
+            self.requests.remove(0);
+        }
+        self.requests.push(addresses.to_vec());
+    }
+}
+
+/// How many requests are told from what somebody else wrote.
+const MOST_REQUESTS: usize = 4;
 
 fn held_report(allocation: &Allocation) -> Option<Report> {
     let (_, pool) = allocation.held.first()?;

@@ -11,12 +11,11 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode, header::RETRY_AFTER};
-use kube::{
-    Client, Config,
-    client::{Body, ClientBuilder},
-};
+use kube::{Client, Config, client::Body};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
+
+mod connections;
 
 use crate::{
     retry::{self, Retries},
@@ -50,7 +49,8 @@ impl Default for Timeouts {
 /// Connects as the surroundings say: `$KUBECONFIG`, `~/.kube/config`, or the service account of the
 /// Pod.
 ///
-/// Nothing is sent yet. Requests are bounded by `timeouts`, never repeated behind the caller's back,
+/// Nothing is sent yet. A server that vanishes without a word is noticed within 45 s, also by a watch, which has nothing to
+/// send. Requests are bounded by `timeouts`, never repeated behind the caller's back,
 /// and timed in `stats`; when the server asks to be left alone, `retries` waits.
 ///
 /// # Errors
@@ -94,11 +94,11 @@ pub fn connect_to(
     config.read_timeout = Some(timeouts.read);
     config.write_timeout = Some(timeouts.response);
     let server = config.cluster_url.to_string();
-    let builder = ClientBuilder::try_from(config).map_err(|error| ConnectError::Unusable {
+    let measure = MeasureLayer { stats, retries, limit: timeouts.response };
+    connections::client(config, &measure).map_err(|error| ConnectError::Unusable {
         server: server.into(),
         reason: retry::describe(&error).into(),
-    })?;
-    Ok(builder.with_layer(&MeasureLayer { stats, retries, limit: timeouts.response }).build())
+    })
 }
 
 /// Why there is no connection.
