@@ -175,7 +175,8 @@ impl AddressTable {
     }
 
     /// Whether this interface holds an address.
-    pub(crate) fn is_on(&self, index: InterfaceIndex, address: IpAddr) -> bool {
+    #[must_use]
+    pub fn is_on(&self, index: InterfaceIndex, address: IpAddr) -> bool {
         self.addresses.get(&index).is_some_and(|all| all.contains_key(&address.to_canonical()))
     }
 
