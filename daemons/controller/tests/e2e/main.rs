@@ -21,6 +21,7 @@ mod rights;
 mod selectable;
 mod surroundings;
 mod terms;
+mod vanished;
 mod webhooks;
 
 use harness::{Cluster, Daemon};

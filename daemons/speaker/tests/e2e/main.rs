@@ -25,3 +25,4 @@ mod shared_secret;
 mod site;
 mod takeover;
 mod unnumbered;
+mod without_endpoints;
