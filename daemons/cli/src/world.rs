@@ -9,7 +9,9 @@ use metallb_core::facts::{AddressOwner, Demand, Endpoints, Namespace, Node, Serv
 use metallb_core::keys::{Created, ServiceKey};
 use metallb_k8s::convert::{Object, PasswordRecord, Resources, versions};
 use metallb_k8s::crd::{self, DecodeError};
-use metallb_k8s::facts::{self, ApiServerRecord, ClassFilter, SliceRecord, annotations, objects};
+use metallb_k8s::facts::{
+    self, ApiServerRecord, ClassFilter, SeenService, SliceRecord, annotations, objects,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -24,6 +26,8 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) slices: Vec<SliceRecord>,
+    /// Addresses of services that other load balancers serve.
+    pub(crate) foreign: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
     /// Where the API server is reached.
     pub(crate) api_server: BTreeSet<IpAddr>,
     /// The document of each configuration object.
@@ -59,7 +63,10 @@ impl World {
     pub(crate) fn owners(&self) -> impl Iterator<Item = (AddressOwner, BTreeSet<IpAddr>)> {
         let node = |node: &Node| (AddressOwner::Node(node.name.clone()), node.own_addresses());
         let api_server = (AddressOwner::ApiServer, self.api_server.clone());
-        self.nodes.iter().map(node).chain([api_server])
+        let service = |(key, addresses): (&ServiceKey, &BTreeSet<IpAddr>)| {
+            (AddressOwner::Service(key.clone()), addresses.clone())
+        };
+        self.nodes.iter().map(node).chain([api_server]).chain(self.foreign.iter().map(service))
     }
 
     /// The endpoints of the services that have slices.
@@ -138,7 +145,14 @@ impl World {
             let finding = Finding::warning("deprecated", path(&name), message).help(format!("write {new:?}"));
             findings.push(document.place(finding));
         }
-        let Some(fact) = facts::service(&service, class) else { return };
+        let Some(fact) = facts::service(&service, class) else {
+            if let Some(SeenService::Foreign(addresses)) = SeenService::cut(&service, class) {
+                let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
+                let name = service.metadata.name.as_deref().unwrap_or_default();
+                self.foreign.insert(ServiceKey::new(namespace, name), addresses);
+            }
+            return;
+        };
         if let Demand::Invalid(error) = &fact.demand {
             let (message, help) = split_remedy(&error.to_string());
             let wanted = [annotations::LOAD_BALANCER_IPS, OLD_LOAD_BALANCER_IPS];
