@@ -110,7 +110,7 @@ mod tests {
     fn commands_options_and_values_are_offered_where_they_are_taken() {
         assert_eq!(offered(&["exp"]), ["explain", ":4"]);
         assert_eq!(offered(&["strict-arp", "ch"]), ["check", ":4"]);
-        assert_eq!(offered(&["explain", "web", "-o", ""]), ["table", "json", "yaml", ":4"]);
+        assert_eq!(offered(&["explain", "web", "-o", ""]), ["table", "wide", "json", "yaml", "name", ":4"]);
         assert_eq!(offered(&["status", "--wat"]), ["--watch", ":4"]);
         assert!(offered(&["explain", "--"]).contains(&"--kubeconfig".to_owned()));
         assert_eq!(offered(&["explain", "web", ""]), [":4"]);
