@@ -485,6 +485,24 @@ fn an_address_that_another_controller_published_first_stays() {
 }
 
 #[test]
+fn an_address_that_somebody_else_holds_is_not_taken_over_from_a_status() {
+    let mut bench = Bench::started(vec![mk_pool("p", &["192.0.2.0/31"])]);
+    let holder = mk_service("holder", 2);
+    bench.apply(&holder);
+    assert_eq!(bench.writes(), ["holder=192.0.2.0"]);
+    let mut web = mk_service("web", 3);
+    bench.apply(&web);
+    assert_eq!(bench.writes(), ["web=192.0.2.1"]);
+    // It is older and would be served first, if anything was free for a moment.
+    bench.apply(&mk_service("waiting", 1));
+    bench.drain();
+    web.assigned = vec![ip("192.0.2.0")];
+    web.recorded_pools = vec![PoolName::new("p")];
+    bench.apply(&web);
+    assert_eq!(bench.writes(), ["web=192.0.2.1"], "what it holds stays its own");
+}
+
+#[test]
 fn our_own_write_that_shows_late_is_nobody_elses() {
     let mut bench = Bench::started(vec![mk_pool("p", &["192.0.2.0/28"])]);
     let mut web = mk_service("web", 1);

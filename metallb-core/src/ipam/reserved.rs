@@ -136,13 +136,18 @@ impl Allocator {
         })
     }
 
-    /// What is to be said about a pool that contains addresses of others: the first few of them.
+    /// What is to be said about a pool that contains addresses of others: the first few of them. Those of services come and go, and
+    /// are named to who asks for one of them.
     pub fn owned_in(&self, pool: &PoolName) -> Option<Problem> {
         let index = self.pools.by_name(pool)?;
-        let addresses = || Family::BOTH.into_iter().flat_map(|family| index.reserved(family));
-        let owned = |address| Some((address, self.reserved.owner_of(address)?.clone()));
-        let first: Vec<_> = addresses().take(MOST_NAMED).filter_map(owned).collect();
-        let more = addresses().count().saturating_sub(first.len());
+        let addresses = Family::BOTH.into_iter().flat_map(|family| index.reserved(family));
+        let mut owned = addresses.filter_map(|address| {
+            let owner = self.reserved.owner_of(address)?;
+            (!matches!(owner, AddressOwner::Service(_))).then_some((address, owner))
+        });
+        let first: Vec<_> =
+            owned.by_ref().take(MOST_NAMED).map(|(address, owner)| (address, owner.clone())).collect();
+        let more = owned.count();
         (!first.is_empty()).then_some(Problem::Owned { first, more })
     }
 

@@ -22,8 +22,9 @@ impl Unheard {
         self.hear(members);
     }
 
-    /// These are heard.
+    /// These are heard. One that is neither ready nor heard is gone, and what was heard of it with it.
     pub(super) fn hear(&mut self, members: &BTreeSet<NodeName>) {
+        self.heard.retain(|node| members.contains(node) || self.ready.contains(node));
         self.heard.extend(members.iter().cloned());
     }
 
@@ -51,6 +52,17 @@ mod tests {
         unheard.set_ready(names(&["a"]), &names(&["a"]));
         unheard.set_ready(names(&["a", "b"]), &names(&["a"]));
         assert_eq!(unheard.nodes(), names(&["b"]), "its successor was never heard");
+    }
+
+    #[test]
+    fn who_falls_silent_after_it_was_not_ready_any_more_says_nothing_about_its_successor() {
+        let mut unheard = Unheard::default();
+        unheard.set_ready(names(&["a", "b"]), &names(&["a", "b"]));
+        // Its container has crashed, and the API server says so before its silence does.
+        unheard.set_ready(names(&["a"]), &names(&["a", "b"]));
+        unheard.hear(&names(&["a"]));
+        unheard.set_ready(names(&["a", "b"]), &names(&["a"]));
+        assert_eq!(unheard.nodes(), names(&["b"]));
     }
 
     #[test]

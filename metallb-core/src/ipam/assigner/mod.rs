@@ -201,8 +201,8 @@ impl Assigner {
 
     /// Takes over what is known about a service.
     ///
-    /// When its status says that somebody else has given it addresses of our pools, and those that it was given here have never stood
-    /// there, it keeps what it says: another controller was faster, and users may know these addresses already.
+    /// When its status says that somebody else has given it addresses that it may have, and those that it was given here have never
+    /// stood there, it keeps what it says: another controller was faster, and users may know these addresses already.
     pub fn apply_service(&mut self, now: Instant, service: Service) {
         self.advance(now);
         let key = service.key.clone();
@@ -218,15 +218,17 @@ impl Assigner {
             if let Some(turn) = entry.queued.take() {
                 self.dirty.remove(&(turn, entry.fact.created, key.clone()));
             }
-            let are_ours =
-                service.assigned.iter().all(|address| self.allocator.pools.name_of(*address).is_some());
-            if entry.is_overtaken(&service, self.allocator.allocation(&key)) && are_ours {
-                self.allocator.release(now, &key);
-            }
+            let is_overtaken = entry.is_overtaken(&service, self.allocator.allocation(&key));
             if entry.fact.created != service.created {
                 self.waiting.remove(&key);
             }
-            entry.fact = service;
+            let can_keep = is_overtaken && self.can_keep(&service);
+            if can_keep {
+                self.allocator.release(now, &key);
+            }
+            if let Some(entry) = self.services.get_mut(&key) {
+                entry.fact = service;
+            }
         } else {
             self.services.insert(
                 key.clone(),

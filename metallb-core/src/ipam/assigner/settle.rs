@@ -116,6 +116,17 @@ impl Assigner {
         self.allocator.restore(&claim, &fact.assigned, &fact.recorded_pools)
     }
 
+    /// Whether a service may have all that its status says it has.
+    pub(super) fn can_keep(&self, fact: &Service) -> bool {
+        let Some(request) = effective(fact, &fact.assigned) else { return false };
+        let labels = self.namespaces.get(fact.key.namespace()).unwrap_or(&NO_LABELS);
+        let claim = Claim::new(fact, &request, labels);
+        fact.assigned.iter().all(|&address| {
+            self.allocator.may_keep(&claim, address, &fact.recorded_pools).is_ok_and(|held| held.is_none())
+                && self.allocator.may_join(&claim, address, true).is_ok()
+        })
+    }
+
     /// True when the service has an address by its status, or is said to have had one of a pool, and the pool may still
     /// appear.
     fn waits_for_pool(&self, now: Instant, entry: &Entry, turn: Turn) -> bool {
@@ -264,7 +275,8 @@ impl Entry {
     /// what `newer` shows.
     pub(super) fn is_overtaken(&mut self, newer: &Service, holds: Option<Allocation>) -> bool {
         let Some(holds) = holds else { return false };
-        self.is_published |= holds.addresses.iter().any(|address| newer.assigned.contains(address));
+        let stood_there = |fact: &Service| holds.addresses.iter().any(|held| fact.assigned.contains(held));
+        self.is_published |= stood_there(newer) || stood_there(&self.fact);
         !self.is_published
             && !newer.assigned.is_empty()
             && newer.assigned != self.fact.assigned
