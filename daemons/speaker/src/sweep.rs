@@ -90,11 +90,16 @@ impl Sweep {
     ) -> Vec<Found> {
         match page {
             Page::Found(mut found) => {
-                let listed = self.listed.as_ref();
+                let (listed, left) = (self.listed.as_ref(), &mut self.left);
                 found.retain(|one| {
-                    let concerns = listed.is_some_and(|listed| listed.contains(&one.service));
+                    if !listed.is_some_and(|listed| listed.contains(&one.service)) || !owns(&one.service) {
+                        return false;
+                    }
                     let is_of = |node: &NodeName| one.node.as_ref() == Some(&label_value(node.as_str()));
-                    concerns && owns(&one.service) && !others(&one.service).iter().any(is_of)
+                    let Some(node) = others(&one.service).into_iter().find(is_of) else { return true };
+                    // It may die before the last page comes.
+                    left.entry(node).or_default().insert(one.service.clone());
+                    false
                 });
                 found
             }
@@ -130,8 +135,8 @@ pub(crate) async fn list(
     let mut params = first.clone();
     loop {
         let Some(page) = ask(&api, &params, &mut task).await else {
-            // The list has become too old to be continued.
-            tokio::time::sleep(AGAIN).await;
+            // The list has become too old to be continued, or nobody knows it any more: a server that was restored says
+            // anything about it.
             params = first.clone();
             continue;
         };
@@ -149,7 +154,7 @@ pub(crate) async fn list(
     }
 }
 
-/// One page; asks until there is an answer. `None` when the list has to begin anew.
+/// One page; the first is asked for until there is an answer. `None` when the list has to begin anew.
 async fn ask(
     api: &Api<ServiceL2Status>,
     params: &ListParams,
@@ -162,9 +167,13 @@ async fn ask(
                 return Some(list);
             }
             Err(kube::Error::Api(status)) if status.code == 410 && params.continue_token.is_some() => {
+                tokio::time::sleep(AGAIN).await;
                 return None;
             }
             Err(error) => tokio::time::sleep(task.failed(&error)).await,
+        }
+        if params.continue_token.is_some() {
+            return None;
         }
     }
 }
@@ -243,6 +252,11 @@ mod tests {
         let page = || Page::Found(vec![by("node2", "a"), by("node3", "a")]);
         assert_eq!(sweep.take(page(), |_| false, |_| nodes(&[])), [], "it is somebody else's by now");
         assert_eq!(sweep.take(page(), |_| true, |_| nodes(&["node2"])), [by("node3", "a")]);
+        assert_eq!(
+            sweep.left_by(&NodeName::new("node2")),
+            [service("a")].into(),
+            "it dies between two pages"
+        );
         sweep.take(Page::End, |_| true, |_| nodes(&["node2"]));
         assert_eq!(sweep.left_by(&NodeName::new("node3")), [].into());
         assert_eq!(sweep.left_by(&NodeName::new("node2")), [service("a")].into());

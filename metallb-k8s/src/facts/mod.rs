@@ -193,6 +193,12 @@ impl SliceIndex {
     /// Takes note of a slice, or with `None` that it went. Returns the Services to look at again.
     pub fn apply(&mut self, key: &ObjectKey, slice: Option<Arc<SliceRecord>>) -> BTreeSet<ServiceKey> {
         let mut touched = BTreeSet::new();
+        // What stood there at the start is named again by the watch.
+        if let (Some(known), Some(slice)) = (self.slices.get(key), &slice)
+            && Arc::ptr_eq(known, slice)
+        {
+            return touched;
+        }
         if let Some(previous) = self.slices.remove(key) {
             if let Some(keys) = self.by_service.get_mut(&previous.service) {
                 keys.remove(key);

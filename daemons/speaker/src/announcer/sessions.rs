@@ -46,6 +46,7 @@ impl Announcer {
                 }
             }
             Err(error) => {
+                self.disagreements.remove(&name);
                 self.refuse(name, error.to_string());
                 self.drivers.bgp.remove_peer(&key, StopReason::Deconfigured);
             }
