@@ -97,7 +97,8 @@ impl Leader {
     /// Ends; what it has said is remembered. Where something was still to be written, that may never be: it is all said
     /// again by the next.
     pub(crate) fn end(self) -> Memory {
-        let Self { assigner, writer, events, records, owned, failures, waits, .. } = self;
+        let Self { assigner, writer, events, records, owned, failures, mut waits, .. } = self;
+        waits.stop();
         if writer.busy() > 0 {
             return Memory { failures, waits, ..Memory::new() };
         }

@@ -39,6 +39,11 @@ impl Waits {
         self.durations.observe(now.saturating_duration_since(since));
     }
 
+    /// Somebody else may serve them now, and nobody sees when.
+    pub(crate) fn stop(&mut self) {
+        self.since.clear();
+    }
+
     /// How long those waited that have got addresses.
     pub(crate) const fn durations(&self) -> &Histogram {
         &self.durations

@@ -19,7 +19,7 @@ use super::MeasureLayer;
 /// nothing to send, so nothing else would tell a dead one from a quiet one.
 pub(super) fn client(config: Config, measure: &MeasureLayer) -> Result<Client, kube::Error> {
     if config.proxy_url.is_some() {
-        // kube alone knows how to speak to one.
+        // kube speaks to proxies, where it is built so, or says that it is not.
         return Ok(ClientBuilder::try_from(config)?.with_layer(measure).build());
     }
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp())?);

@@ -6,7 +6,7 @@ use kube::core::{
     DynamicObject,
     admission::{AdmissionRequest, Operation},
 };
-use metallb_core::config::Kind;
+use metallb_core::config::{Community, Kind};
 
 use super::{
     change::{AnyObject, Change, kind},
@@ -52,7 +52,9 @@ fn of_change(change: &Change, resources: &Resources) -> BTreeSet<Source> {
 
 /// What decides how pools are announced by BGP.
 fn announced<'a>(resources: &Resources, mut versions: impl Iterator<Item = &'a AnyObject>) -> BTreeSet<Kind> {
-    let uses = |advertisement: &BGPAdvertisement| !advertisement.spec.communities.is_empty();
+    // A value refers to nobody, an alias to the object that defines it.
+    let is_alias = |text: &String| Community::parse(text).is_none();
+    let uses = |advertisement: &BGPAdvertisement| advertisement.spec.communities.iter().any(is_alias);
     let named = versions.any(|any| advertises(any, uses))
         || resources
             .bgp_advertisements
@@ -112,9 +114,13 @@ mod tests {
 
     #[test]
     fn only_what_a_change_refers_to_is_needed() {
-        let spec = json!({ "communities": ["64500:1"], "peers": ["router"] });
+        let spec = json!({ "communities": ["64500:1", "ours"], "peers": ["router"] });
         let advertisement = mk("BGPAdvertisement", "a", spec);
-        let plain = mk("BGPAdvertisement", "b", json!({}));
+        let plain = mk(
+            "BGPAdvertisement",
+            "b",
+            json!({ "communities": ["64500:1", "large:64500:1:2", "no-export"] }),
+        );
         let profiled = peer("r", json!({ "bfdProfile": "fast" }));
         let secret = peer("r", json!({ "passwordSecret": { "name": "s" } }));
         let pools = [Kind::Pool, Kind::BgpAdvertisement].map(of);

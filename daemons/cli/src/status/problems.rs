@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use metallb_core::config::{Built, Config, Problem as Fault};
 use metallb_core::facts::AddressOwner;
 use metallb_core::ipam::owned_addresses;
-use metallb_core::keys::ServiceKey;
-use metallb_k8s::facts::{self, ClassFilter, SeenService, objects};
+use metallb_k8s::facts;
 use serde::Serialize;
 use serde_json::json;
 
@@ -17,11 +16,6 @@ use crate::daemon::Daemon;
 use crate::kinds::CONFIGURATION;
 use crate::snapshot::text;
 use crate::voices::{ESTABLISHED, daemons};
-
-fn key(service: &objects::Service) -> ServiceKey {
-    let meta = &service.metadata;
-    ServiceKey::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
-}
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -178,12 +172,7 @@ impl Found<'_> {
         let nodes = seen.nodes.iter().filter_map(facts::node);
         let nodes = nodes.map(|node| (AddressOwner::Node(node.name.clone()), node.own_addresses()));
         let api_server = (AddressOwner::ApiServer, seen.api_server.clone());
-        let class = ClassFilter::new(seen.snapshot.served_class());
-        let foreign = seen.services.iter().filter_map(|service| match SeenService::cut(service, &class)? {
-            SeenService::Foreign(addresses) => Some((AddressOwner::Service(key(service)), addresses)),
-            SeenService::Ours(_) => None,
-        });
-        for warning in owned_addresses(config, nodes.chain([api_server]).chain(foreign)) {
+        for warning in owned_addresses(config, nodes.chain([api_server])) {
             let (pool, ours) = (&warning.object.name, self.namespace);
             let (message, _) = split_remedy(&warning.to_string());
             let object = format!("ipaddresspool/{pool} -n {ours}");
