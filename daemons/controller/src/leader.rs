@@ -94,12 +94,12 @@ impl Leader {
         leader
     }
 
-    /// Ends; what it has said is remembered. Where something was still to be written, that may never be: it is all said
-    /// again by the next.
+    /// Ends; what it has said is remembered. Where an event was still to be written, that may never be: it is all said again by
+    /// the next. What else is missing is found by comparison.
     pub(crate) fn end(self) -> Memory {
         let Self { assigner, writer, events, records, owned, failures, mut waits, .. } = self;
         waits.stop();
-        if writer.busy() > 0 {
+        if writer.has_events() {
             return Memory { failures, waits, ..Memory::new() };
         }
         let uid = |service: &ServiceKey| records.get(service).map(|record| record.uid.clone());

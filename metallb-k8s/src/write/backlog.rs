@@ -36,6 +36,8 @@ pub(super) struct Backlog {
     timers: BTreeMap<(Instant, u64), Arc<Slot>>,
     numbers: u64,
     busy: usize,
+    /// How many of them are events.
+    busy_events: usize,
 }
 
 /// One object.
@@ -117,7 +119,7 @@ impl Backlog {
     /// Nothing is to be written. `seed` spreads pauses.
     pub(super) fn new(seed: Seed) -> Self {
         let (entries, lanes, timers) = (HashMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { seed, entries, lanes, timers, numbers: 0, busy: 0 }
+        Self { seed, entries, lanes, timers, numbers: 0, busy: 0, busy_events: 0 }
     }
 
     /// Something to write, in place of what waits for the same object.
@@ -243,6 +245,11 @@ impl Backlog {
         self.busy
     }
 
+    /// Whether an event is still to be written.
+    pub(super) const fn has_events(&self) -> bool {
+        self.busy_events > 0
+    }
+
     /// Nothing is to be written any more.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.seed);
@@ -293,12 +300,20 @@ impl Backlog {
 
     fn take_entry(&mut self, slot: &Arc<Slot>) -> Entry {
         let entry = self.entries.remove(slot).unwrap_or_default();
-        self.busy = self.busy.saturating_sub(usize::from(entry.is_busy()));
+        let busy = usize::from(entry.is_busy());
+        self.busy = self.busy.saturating_sub(busy);
+        if slot.lane() == Lane::Events {
+            self.busy_events = self.busy_events.saturating_sub(busy);
+        }
         entry
     }
 
     fn put_entry(&mut self, slot: Arc<Slot>, entry: Entry) {
-        self.busy = self.busy.saturating_add(usize::from(entry.is_busy()));
+        let busy = usize::from(entry.is_busy());
+        self.busy = self.busy.saturating_add(busy);
+        if slot.lane() == Lane::Events {
+            self.busy_events = self.busy_events.saturating_add(busy);
+        }
         if entry.stage != Stage::New {
             self.entries.insert(slot, entry);
         }

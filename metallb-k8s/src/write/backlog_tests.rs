@@ -82,10 +82,13 @@ fn what_users_wait_for_comes_before_events_and_these_before_the_rest() {
             backlog.submit(now, write);
         }
     }
-    assert_eq!(backlog.busy(), 400);
+    assert_eq!((backlog.busy(), backlog.has_events()), (400, true));
     let order: Vec<Lane> = drain(&mut backlog, now).iter().map(Slot::lane).collect();
     assert_eq!((order.len(), order.is_sorted(), backlog.busy()), (400, true, 0));
     assert_eq!(order.iter().filter(|lane| **lane == Lane::Wanted).count(), 100);
+    assert!(!backlog.has_events());
+    backlog.submit(now, pool("p", 1, 0));
+    assert_eq!((backlog.busy(), backlog.has_events()), (1, false));
 }
 
 #[test]

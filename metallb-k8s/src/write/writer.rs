@@ -225,6 +225,11 @@ impl Writer {
     pub fn busy(&self) -> usize {
         *self.0.inner.busy.borrow()
     }
+
+    /// Whether an event is being written, or waits for that.
+    pub fn has_events(&self) -> bool {
+        self.0.inner.lock().backlog.has_events()
+    }
 }
 
 impl fmt::Debug for Writer {
