@@ -35,6 +35,8 @@ pub(super) struct NodeTable {
     unheard: BTreeSet<NodeName>,
     interfaces: BTreeMap<NodeName, BTreeMap<InterfaceName, Interface>>,
     exclusion_ignored: bool,
+    /// Whether it would be, were it not for speakers that are not heard.
+    misses_speakers: bool,
     states: BTreeMap<NodeName, NodeState>,
     dirty: BTreeSet<NodeName>,
 }
@@ -56,6 +58,8 @@ pub(super) struct Refreshed {
     pub(super) touched: BTreeSet<NodeName>,
     /// Those whose standing in elections has changed.
     pub(super) changed: BTreeSet<NodeName>,
+    /// Whether what is said of nodes that nobody may choose is to be said anew.
+    pub(super) reworded: bool,
 }
 
 /// What one advertisement makes of one node.
@@ -87,6 +91,7 @@ impl NodeTable {
             unheard: BTreeSet::new(),
             interfaces: BTreeMap::new(),
             exclusion_ignored: ignore_exclude,
+            misses_speakers: false,
             states: BTreeMap::new(),
             dirty: BTreeSet::new(),
         }
@@ -137,6 +142,7 @@ impl NodeTable {
 
     /// Brings the states up to date.
     pub(super) fn refresh(&mut self, coverage: &Coverage) -> Refreshed {
+        let missed = self.misses_speakers;
         if !self.dirty.is_empty() {
             self.renew_exclusion();
         }
@@ -154,7 +160,8 @@ impl NodeTable {
             };
             changed.insert(name);
         }
-        Refreshed { touched, changed }
+        let reworded = !changed.is_empty() || missed != self.misses_speakers;
+        Refreshed { touched, changed, reworded }
     }
 
     pub(super) fn states(&self) -> &BTreeMap<NodeName, NodeState> {
@@ -173,9 +180,9 @@ impl NodeTable {
         self.exclusion_ignored
     }
 
-    /// Whether a speaker is ready somewhere that is not heard.
-    pub(super) fn misses_speakers(&self) -> bool {
-        self.unheard.iter().any(|name| self.facts.contains_key(name) && !self.is_live(name))
+    /// Whether the label counts only because of speakers that are ready and not heard.
+    pub(super) const fn misses_speakers(&self) -> bool {
+        self.misses_speakers
     }
 
     /// Whether it is ignored though nobody asked for that.
@@ -258,10 +265,12 @@ impl NodeTable {
     /// nothing could be announced otherwise. Nodes without a speaker do not count. One that is ready and not heard does:
     /// where heartbeats are not let through, excluded nodes would announce beside those that are to.
     fn renew_exclusion(&mut self) {
-        let is_live = |node: &Node| self.is_live(&node.name);
-        let has_speaker = |node: &&Node| is_live(node) || self.unheard.contains(&node.name);
-        let everyone = self.facts.values().any(is_live)
-            && self.facts.values().filter(has_speaker).all(is_excluded_control_plane);
+        let (live, others): (Vec<&Node>, Vec<&Node>) =
+            self.facts.values().partition(|node| self.is_live(&node.name));
+        let heard = !live.is_empty() && live.iter().copied().all(is_excluded_control_plane);
+        let mut unheard = others.into_iter().filter(|node| self.unheard.contains(&node.name));
+        let everyone = heard && unheard.all(is_excluded_control_plane);
+        self.misses_speakers = !self.ignore_exclude && heard && !everyone;
         let ignored = self.ignore_exclude || everyone;
         if ignored != self.exclusion_ignored {
             self.exclusion_ignored = ignored;

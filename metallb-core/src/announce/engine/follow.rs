@@ -30,7 +30,7 @@ impl Engine {
                 touched.prefixes.extend(self.bgp.all_prefixes());
             }
         }
-        if !refreshed.changed.is_empty() {
+        if refreshed.reworded {
             let counting = self.emitted.counting_nodes();
             touched.services.extend(self.unadvertised.iter().chain(counting).cloned());
         }

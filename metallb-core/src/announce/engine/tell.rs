@@ -128,7 +128,7 @@ impl Engine {
         let group = self.layer2.groups.of(address)?;
         if group.outcome.spokesman() == Some(&self.this) {
             let (nodes, rule) = self.layer2.closest_rejection(group)?;
-            // The label counts because of nodes that are not heard: that is what is wrong.
+            // The label counts only because of nodes that are not heard: that is what is wrong.
             let unheard = rule == Rejection::Excluded && self.world.nodes.misses_speakers();
             let rule = if unheard { Rejection::NoSpeaker } else { rule };
             return Some(AnnounceProblem::NoCandidate { address, nodes, rule });
